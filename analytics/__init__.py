@@ -1,0 +1,1 @@
+"""Analytics: what happened, kept in DuckDB. Facts only, never prompts or answers."""

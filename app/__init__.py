@@ -1,0 +1,1 @@
+"""The app: the desk in the browser and the HTTP APIs."""

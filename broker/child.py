@@ -1,0 +1,74 @@
+"""How a process lives under ``run.py``: settings come in on stdin, one report goes out on stdout, and the end of
+stdin means that the parent is gone or wants us to stop. So a killed parent leaves no orphan, on any platform.
+"""
+
+import json
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+Settings = TypeVar('Settings', bound=BaseModel)
+
+
+def read_settings(model: type[Settings]) -> Settings:
+    """The settings that the parent wrote as one line of JSON."""
+    return model.model_validate_json(sys.stdin.readline())
+
+
+def on_stop(callback: Callable[[], None]) -> None:
+    """Call ``callback`` once, from another thread or a signal handler, when this process should stop.
+
+    That is on SIGTERM and when stdin ends. SIGINT is ignored: a Ctrl-C is the parent's to handle, in order.
+    """
+    once = threading.Lock()
+
+    def stop(*_: object) -> None:
+        if once.acquire(blocking=False):
+            callback()
+
+    def watch_parent() -> None:
+        while os.read(0, 4096):
+            pass
+        stop()
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, stop)
+    threading.Thread(target=watch_parent, name='watch-parent', daemon=True).start()
+
+
+def report(**fields: object) -> None:
+    """Tell the parent something, as one line of JSON on stdout: ``report(ready=True, port=8080)``."""
+    print(json.dumps(fields), flush=True)
+
+
+class _Line(logging.Formatter):
+    """One line per record, with ``action`` and ``job_id`` where the call gave them as ``extra``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        fields = ''.join(f' {key}={record.__dict__[key]}' for key in ('action', 'job_id') if key in record.__dict__)
+        head, separator, trace = line.partition('\n')  # a traceback keeps its lines, a message cannot forge one
+        return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in head) + fields + separator + trace
+
+
+def configure_logging(room: str, data_dir: Path, level: str) -> None:
+    """Log to ``<data_dir>/logs/<room>.log`` (0600, rotated at 5 MB) and, from errors up, to stderr."""
+    folder = data_dir / 'logs'
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = logging.handlers.RotatingFileHandler(
+        folder / f'{room}.log', maxBytes=5_000_000, backupCount=3, encoding='utf-8'
+    )
+    os.chmod(file.baseFilename, 0o600)
+    errors = logging.StreamHandler()
+    errors.setLevel(logging.ERROR)
+    for handler in (file, errors):
+        handler.setFormatter(_Line('%(asctime)s %(levelname)s %(name)s %(message)s'))
+    logging.basicConfig(level=level.upper(), handlers=[file, errors], force=True)

@@ -1,0 +1,211 @@
+"""The way to the broker from another process: requests with replies, and the feed of what happens."""
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import AsyncIterator
+from typing import Self, TypeVar
+
+import zmq
+import zmq.asyncio
+
+from broker import errors, facts, protocol, sockets
+from broker.endpoints import Endpoints
+
+ReplyT = TypeVar('ReplyT', bound=protocol.Reply)
+RESEND_S = 1.0  # every request is harmless to repeat, so a lost reply costs one more round
+
+
+def new_job_id() -> str:
+    """A UUID version 7 in hex (RFC 9562): sortable by time, 74 random bits."""
+    millis = time.time_ns() // 1_000_000
+    rand = int.from_bytes(os.urandom(10), 'big')
+    value = millis << 80 | 0x7 << 76 | (rand >> 68 & 0xFFF) << 64 | 0b10 << 62 | rand & (1 << 62) - 1
+    return f'{value:032x}'
+
+
+class BrokerClient:
+    """Requests to the broker. Use it as ``async with BrokerClient(endpoints) as broker:``; one per event loop.
+
+    All methods raise ``errors.BrokerUnreachable`` after ``timeout_s`` without an answer, and ``errors.Refused`` when
+    the broker says no.
+    """
+
+    def __init__(self, endpoints: Endpoints, *, timeout_s: float = 10.0) -> None:
+        self._endpoints = endpoints
+        self._timeout_s = timeout_s
+        self._rids = itertools.count(1)
+        self._pending: dict[int, asyncio.Future[protocol.AnyReply]] = {}
+
+    async def __aenter__(self) -> Self:
+        self._context = zmq.asyncio.Context()
+        self._socket = sockets.tune(self._context.socket(zmq.DEALER))
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)  # without a broker, sending fails instead of piling up
+        sockets.connect(self._socket, self._endpoints, self._endpoints.client)
+        self._now = zmq.Socket.shadow(self._socket)  # the same socket, without waiting
+        self._reader = asyncio.create_task(self._read_replies(), name='broker-replies')
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+        self._context.destroy(linger=0)
+
+    async def submit(self, job: protocol.Submit) -> protocol.Accepted:
+        """Queue ``job``; returns when it is on disk. Safe to repeat with the same ``job_id``."""
+        if len(job.body) > protocol.MAX_BODY_BYTES:
+            raise errors.Refused('body_too_large', f'a job may have {protocol.MAX_BODY_BYTES} bytes at most')
+        return await self._ask(job, protocol.Accepted)
+
+    async def cancel(self, job_id: str) -> None:
+        """Stop a job. Returns when the wish is on disk; a running job ends a moment later."""
+        await self._ask(protocol.Cancel(job_id=job_id), protocol.Done)
+
+    async def set_priority(self, job_id: str, priority: int) -> None:
+        """Move a waiting job to another priority, 0–15."""
+        await self._ask(protocol.SetPriority(job_id=job_id, priority=priority), protocol.Done)
+
+    async def read(self, job_id: str, epoch: int = 0, index: int = 0) -> protocol.Lines:
+        """Lines of an answer from ``index`` on; see ``protocol.Lines`` for how to get the rest."""
+        return await self._ask(protocol.Read(job_id=job_id, epoch=epoch, index=index), protocol.Lines)
+
+    async def read_all(self, job_id: str, epoch: int = 0, index: int = 0) -> protocol.Lines:
+        """All lines there are now from ``index`` on, in one piece."""
+        part = await self.read(job_id, epoch, index)
+        start, lines = part.index, list(part.lines)
+        while start + len(lines) < part.total:
+            more = await self.read(job_id, part.epoch, start + len(lines))
+            if more.epoch != part.epoch:  # it started anew meanwhile
+                start, lines = more.index, []
+            elif not more.lines:
+                break
+            lines += more.lines
+            part = more
+        return protocol.Lines(
+            job_id=job_id, epoch=part.epoch, index=start, lines=tuple(lines), total=part.total, ended=part.ended
+        )
+
+    async def get(self, job_id: str) -> protocol.JobState:
+        """One job as it stands; refused with ``not_found`` when there is none."""
+        return await self._ask(protocol.GetJob(job_id=job_id), protocol.JobState)
+
+    async def facts_after(self, seq: int, limit: int = 1000) -> protocol.Facts:
+        """Facts after ``seq`` in order, at most ``limit``, and the newest seq there is."""
+        return await self._ask(protocol.FactsAfter(seq=seq, limit=limit), protocol.Facts)
+
+    async def snapshot(self) -> protocol.Snapshot:
+        """All jobs that are not final and all workers, as of one ``seq``."""
+        return await self._ask(protocol.GetSnapshot(), protocol.Snapshot)
+
+    async def ping(self) -> protocol.Pong:
+        """The broker's version, boot id and newest seq."""
+        return await self._ask(protocol.Ping(), protocol.Pong)
+
+    async def feed(self, after_seq: int) -> AsyncIterator[protocol.AnyPublished]:
+        """What happens, for ever: every fact after ``after_seq`` exactly once and in order; tokens, standing and
+        pulses as they come (tokens may have gaps: ``read`` fills them).
+        """
+        socket = sockets.tune(self._context.socket(zmq.SUB), high_water=100_000)
+        socket.setsockopt(zmq.SUBSCRIBE, b'')
+        sockets.connect(socket, self._endpoints, self._endpoints.facts)
+        now = zmq.Socket.shadow(socket)
+        seq = after_seq
+        try:
+            while True:
+                async for fact in self._missed(seq):
+                    seq = fact.seq
+                    yield protocol.FactOut(fact=fact)
+                gap = False
+                while not gap:
+                    await socket.poll()
+                    for item in _drain(now):
+                        if isinstance(item, protocol.FactOut):
+                            if item.fact.seq <= seq:
+                                continue
+                            if gap or item.fact.seq > seq + 1:
+                                gap = True  # asked for below, in order, this one included
+                                continue
+                            seq = item.fact.seq
+                        elif isinstance(item, protocol.Pulse) and item.seq > seq:
+                            gap = True
+                        yield item
+        finally:
+            socket.close(0)
+
+    async def _missed(self, seq: int) -> AsyncIterator[facts.AnyFact]:
+        while True:
+            try:
+                page = await self.facts_after(seq)
+            except errors.BrokerUnreachable:
+                continue  # it is being restarted; what it knows is on disk
+            for fact in page.facts:
+                seq = fact.seq
+                yield fact
+            if seq >= page.head:
+                return
+
+    async def _ask(self, request: protocol.Request, expected: type[ReplyT]) -> ReplyT:
+        rid = next(self._rids)
+        data = protocol.encode(_with_rid(request, rid))
+        if len(data) > protocol.MAX_MESSAGE_BYTES:
+            raise errors.Refused('body_too_large', f'a message may have {protocol.MAX_MESSAGE_BYTES} bytes at most')
+        reply = asyncio.get_running_loop().create_future()
+        self._pending[rid] = reply
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                while not reply.done():
+                    await self._send(data)
+                    await asyncio.wait([reply], timeout=RESEND_S)
+        except TimeoutError:
+            raise errors.BrokerUnreachable() from None
+        finally:
+            del self._pending[rid]
+        answer = reply.result()
+        if isinstance(answer, protocol.Refused):
+            raise errors.Refused(answer.code, answer.detail, answer.retry_after_s)
+        if not isinstance(answer, expected):
+            raise errors.BrokerError(f'expected {expected.__name__}, got {type(answer).__name__}')
+        return answer
+
+    async def _send(self, data: bytes) -> None:
+        while True:
+            try:
+                self._now.send(data, zmq.NOBLOCK)
+                return
+            except zmq.Again:
+                await asyncio.sleep(0.05)
+
+    async def _read_replies(self) -> None:
+        while True:
+            # poll, then take what is there: a cancelled recv of pyzmq may lose a message (pyzmq #1925)
+            await self._socket.poll()
+            for _ in range(500):
+                try:
+                    reply = protocol.decode_reply(self._now.recv(zmq.NOBLOCK))
+                except zmq.Again:
+                    break
+                except protocol.Malformed:
+                    continue
+                waiter = self._pending.get(reply.rid)
+                if waiter is not None and not waiter.done():
+                    waiter.set_result(reply)
+            await asyncio.sleep(0)
+
+
+def _with_rid(request: protocol.Request, rid: int) -> protocol.Request:
+    fields = {name: getattr(request, name) for name in request.__struct_fields__}
+    return type(request)(**{**fields, 'rid': rid})
+
+
+def _drain(socket: 'zmq.Socket[bytes]', limit: int = 500) -> list[protocol.AnyPublished]:
+    items: list[protocol.AnyPublished] = []
+    for _ in range(limit):
+        try:
+            _, data = socket.recv_multipart(zmq.NOBLOCK)
+            items.append(protocol.decode_published(data))
+        except zmq.Again:
+            break
+        except (protocol.Malformed, ValueError):
+            continue
+    return items

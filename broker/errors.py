@@ -1,0 +1,34 @@
+"""What the broker's client and store can raise. Failures of jobs are values, not these."""
+
+
+class BrokerError(Exception):
+    """Something is wrong with the queue."""
+
+    def __init__(self, message: str = '') -> None:
+        super().__init__(message or (self.__doc__ or '').strip())
+
+
+class BrokerUnreachable(BrokerError):
+    """The broker does not answer."""
+
+
+class Refused(BrokerError):
+    """The broker said no. ``code`` is one of: bad_request, body_too_large, queue_full, not_found, not_waiting, final."""
+
+    def __init__(self, code: str, detail: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class StoreError(BrokerError):
+    """The queue's database cannot be used."""
+
+
+class NewerSchema(StoreError):
+    """The queue's database was written by a newer Corral."""
+
+
+class StoreFull(StoreError):
+    """The disk is full; nothing was written."""

@@ -1,0 +1,85 @@
+"""A job's states and the only ways from one to the next."""
+
+from enum import StrEnum
+
+import msgspec
+
+from broker import facts
+
+MIN_PRIORITY, DEFAULT_PRIORITY, MAX_PRIORITY = 0, 5, 15
+
+
+class State(StrEnum):
+    """Where a job stands."""
+
+    WAITING = 'waiting'
+    DELAYED = 'delayed'
+    RUNNING = 'running'
+    CANCELLING = 'cancelling'
+    COMPLETED = 'completed'
+    CANCELLED = 'cancelled'
+    DEAD = 'dead'
+
+
+class Move(StrEnum):
+    """What can happen to a job."""
+
+    START = 'start'
+    RETRY = 'retry'
+    DUE = 'due'
+    LOSE = 'lose'
+    HAND_BACK = 'hand back'
+    CANCEL = 'cancel'
+    STOP = 'stop'
+    COMPLETE = 'complete'
+    DIE = 'die'
+
+
+# The whole life of a job. What is not written here cannot happen.
+TRANSITIONS: dict[tuple[State, Move], State] = {
+    (State.WAITING, Move.START): State.RUNNING,
+    (State.WAITING, Move.CANCEL): State.CANCELLED,
+    (State.DELAYED, Move.DUE): State.WAITING,
+    (State.DELAYED, Move.CANCEL): State.CANCELLED,
+    (State.RUNNING, Move.COMPLETE): State.COMPLETED,
+    (State.RUNNING, Move.RETRY): State.DELAYED,
+    (State.RUNNING, Move.LOSE): State.WAITING,
+    (State.RUNNING, Move.HAND_BACK): State.WAITING,
+    (State.RUNNING, Move.DIE): State.DEAD,
+    (State.RUNNING, Move.CANCEL): State.CANCELLING,
+    (State.CANCELLING, Move.STOP): State.CANCELLED,
+}
+
+FINAL = frozenset({State.COMPLETED, State.CANCELLED, State.DEAD})
+HELD_BY_WORKER = frozenset({State.RUNNING, State.CANCELLING})
+
+
+class Job(msgspec.Struct, kw_only=True):
+    """One request, as the broker keeps it. The body and the answer are in the store, not here.
+
+    Times are unix seconds; ``order`` is the place in the queue inside one priority and never changes.
+    """
+
+    job_id: str
+    order: int
+    kind: str
+    model: str
+    priority: int
+    queued_at: float
+    user: str = ''
+    conversation_id: str = ''
+    max_failures: int = 3
+    state: State = State.WAITING
+    epoch: int = 0  # rises with every start; whatever carries an older one is stale
+    starts: int = 0
+    failures: int = 0
+    losses: int = 0
+    due_at: float = 0.0
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    worker: str = ''
+    engine: str = ''
+    code: str = ''  # of the last failure
+    detail: str = ''
+    lines: int = 0
+    usage: facts.Usage = facts.Usage()

@@ -1,0 +1,407 @@
+"""The wire: every message between clients, broker and workers, and the codec. No sockets here.
+
+Requests carry ``rid``, a number that the reply repeats. ``epoch`` is the fencing token of one run of one job;
+``index`` counts the NDJSON lines of that run from 0. Payload lines are the engine's own bytes, without the newline.
+"""
+
+import msgspec
+
+from broker import facts
+from broker.job import DEFAULT_PRIORITY, Job
+
+VERSION = 1
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024  # ZeroMQ drops a peer that sends more, without a word to us
+MAX_BODY_BYTES = 4 * 1024 * 1024  # so a job's body is checked against this before it is sent
+MAX_BATCH_BYTES = 1024 * 1024  # a sender splits longer runs of lines
+KINDS = ('chat', 'generate', 'embed')
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
+    """Base of what a client sends."""
+
+    rid: int = 0
+
+
+class Submit(Request, frozen=True, kw_only=True):
+    """Please queue this job. The sender makes the id (uuid7 hex), so sending it twice makes one job."""
+
+    job_id: str
+    kind: str
+    model: str
+    body: bytes  # the JSON object for the engine, as the client wrote it
+    priority: int = DEFAULT_PRIORITY
+    user: str = ''
+    conversation_id: str = ''
+    max_failures: int = 3
+
+
+class Cancel(Request, frozen=True, kw_only=True):
+    """Stop this job, whether it waits or runs."""
+
+    job_id: str
+
+
+class SetPriority(Request, frozen=True, kw_only=True):
+    """Move a waiting job to another priority."""
+
+    job_id: str
+    priority: int
+
+
+class Read(Request, frozen=True, kw_only=True):
+    """The lines of a job's answer from ``index`` on. An epoch other than the current one reads from 0."""
+
+    job_id: str
+    epoch: int = 0
+    index: int = 0
+
+
+class GetJob(Request, frozen=True, kw_only=True):
+    """One job as it stands."""
+
+    job_id: str
+
+
+class FactsAfter(Request, frozen=True, kw_only=True):
+    """The facts after ``seq``, oldest first, at most ``limit``."""
+
+    seq: int
+    limit: int = 1000
+
+
+class GetSnapshot(Request, frozen=True, kw_only=True):
+    """All jobs that are not final, all workers, and the ``seq`` at which this is true."""
+
+
+class Ping(Request, frozen=True, kw_only=True):
+    """Are you there?"""
+
+
+AnyRequest = Submit | Cancel | SetPriority | Read | GetJob | FactsAfter | GetSnapshot | Ping
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
+    """Base of what the broker answers a client."""
+
+    rid: int = 0
+
+
+class Accepted(Reply, frozen=True, kw_only=True):
+    """The job is on disk. ``duplicate`` when it was there before."""
+
+    job_id: str
+    duplicate: bool = False
+
+
+class Refused(Reply, frozen=True, kw_only=True):
+    """No, and why. ``code`` is for programs, ``detail`` for people."""
+
+    code: str
+    detail: str
+    retry_after_s: float = 0.0
+
+
+class Done(Reply, frozen=True, kw_only=True):
+    """It was done as asked."""
+
+
+class Lines(Reply, frozen=True, kw_only=True):
+    """Part of an answer. ``total`` is how many lines the broker has of this epoch; ``ended`` when no more will come.
+
+    A long answer comes in several replies: ask again from ``index + len(lines)``.
+    """
+
+    job_id: str
+    epoch: int
+    index: int
+    lines: tuple[bytes, ...]
+    total: int
+    ended: bool
+
+
+class JobState(Reply, frozen=True, kw_only=True):
+    """One job. ``ahead`` counts the jobs that go first while it waits, -1 when it does not wait."""
+
+    job: Job
+    ahead: int = -1
+
+
+class Facts(Reply, frozen=True, kw_only=True):
+    """Facts in order; ``head`` is the newest seq there is."""
+
+    facts: tuple[facts.AnyFact, ...]
+    head: int
+
+
+class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker as the broker sees it now."""
+
+    worker: str
+    host: str
+    pid: int
+    engine: str
+    engine_version: str
+    slots: int
+    busy: int
+    models: tuple[facts.ModelInfo, ...]
+    problem: str = ''
+    joined_at: float = 0.0
+
+
+class Snapshot(Reply, frozen=True, kw_only=True):
+    """All that is alive at ``seq``."""
+
+    seq: int
+    jobs: tuple[Job, ...]
+    workers: tuple[WorkerInfo, ...]
+
+
+class Pong(Reply, frozen=True, kw_only=True):
+    """Yes."""
+
+    version: int = VERSION
+    boot: str = ''  # changes with every start of the broker
+    seq: int = 0
+
+
+AnyReply = Accepted | Refused | Done | Lines | JobState | Facts | Snapshot | Pong
+
+
+class FromWorker(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
+    """Base of what a worker sends."""
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A run the worker holds: still going, or finished and not yet settled by the broker."""
+
+    job_id: str
+    epoch: int
+    index: int  # lines produced so far
+
+
+class Ready(FromWorker, frozen=True, kw_only=True):
+    """Here I am. Sent on connecting, on reconnecting, when asked, and whenever any of this changes."""
+
+    worker: str  # stable name of the place, e.g. host:1
+    session: str  # new with every process
+    host: str
+    pid: int
+    engine: str
+    engine_version: str
+    slots: int
+    models: tuple[facts.ModelInfo, ...]
+    problem: str = ''
+    runs: tuple[Run, ...] = ()
+    version: int = VERSION
+
+
+class Heartbeat(FromWorker, frozen=True, kw_only=True):
+    """Still here, holding these runs."""
+
+    runs: tuple[Run, ...] = ()
+
+
+class Tokens(FromWorker, frozen=True, kw_only=True):
+    """Lines ``index`` … of a run."""
+
+    job_id: str
+    epoch: int
+    index: int
+    lines: tuple[bytes, ...]
+
+
+class Finished(FromWorker, frozen=True, kw_only=True):
+    """The run ended well after ``lines`` lines; sent again until settled."""
+
+    job_id: str
+    epoch: int
+    lines: int
+    usage: facts.Usage
+
+
+class Failed(FromWorker, frozen=True, kw_only=True):
+    """The run failed; sent again until settled."""
+
+    job_id: str
+    epoch: int
+    code: str
+    detail: str
+    retryable: bool
+    usage: facts.Usage = facts.Usage()
+
+
+class Stopped(FromWorker, frozen=True, kw_only=True):
+    """The run was stopped because the broker said so; the slot is free. Sent again until settled."""
+
+    job_id: str
+    epoch: int
+    usage: facts.Usage = facts.Usage()
+
+
+class HandBack(FromWorker, frozen=True, kw_only=True):
+    """The worker drains: the run was ended unfinished and costs the job nothing. Sent again until settled."""
+
+    job_id: str
+    epoch: int
+
+
+class Bye(FromWorker, frozen=True, kw_only=True):
+    """The worker leaves and holds nothing. ``draining`` announces it: no new jobs, please, the runs go on."""
+
+    draining: bool = False
+
+
+AnyFromWorker = Ready | Heartbeat | Tokens | Finished | Failed | Stopped | HandBack | Bye
+
+
+class ToWorker(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
+    """Base of what the broker tells a worker."""
+
+
+class Welcome(ToWorker, frozen=True, kw_only=True):
+    """You are known. Send a heartbeat this often; a lease lives this long without one."""
+
+    boot: str
+    heartbeat_s: float
+    lease_ttl_s: float
+
+
+class Identify(ToWorker, frozen=True, kw_only=True):
+    """I do not know you (I may have restarted): send Ready."""
+
+
+class Assign(ToWorker, frozen=True, kw_only=True):
+    """Run this. The same (job_id, epoch) may come twice; it means the same run."""
+
+    job_id: str
+    epoch: int
+    kind: str
+    model: str
+    body: bytes = b''
+
+
+class Stop(ToWorker, frozen=True, kw_only=True):
+    """End this run: cancelled, or no longer yours. Answer Stopped; ``stale`` runs just vanish."""
+
+    job_id: str
+    epoch: int
+    stale: bool = False
+
+
+class Resend(ToWorker, frozen=True, kw_only=True):
+    """I have the lines before ``index``; send the rest, and the outcome if there is one."""
+
+    job_id: str
+    epoch: int
+    index: int
+
+
+class Settled(ToWorker, frozen=True, kw_only=True):
+    """The outcome of this run is on disk (or stale): forget it."""
+
+    job_id: str
+    epoch: int
+
+
+class Beat(ToWorker, frozen=True, kw_only=True):
+    """Nothing to say; a worker that is gone is noticed by sending this."""
+
+
+AnyToWorker = Welcome | Identify | Assign | Stop | Resend | Settled | Beat
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
+    """Base of what goes out on PUB."""
+
+
+class FactOut(Published, frozen=True, kw_only=True):
+    """A fact. A jump in ``seq`` means that some were missed: ask with FactsAfter."""
+
+    fact: facts.AnyFact
+
+
+class TokensOut(Published, frozen=True, kw_only=True):
+    """New lines of a running job. A hint: whoever misses an index asks with Read."""
+
+    job_id: str
+    epoch: int
+    index: int
+    lines: tuple[bytes, ...]
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a waiting job stands. ``reason`` is 'ahead', or 'no_worker' when no live worker can run its model."""
+
+    job_id: str
+    ahead: int
+    reason: str = 'ahead'
+
+
+class Standing(Published, frozen=True, kw_only=True):
+    """The front of the queue in dispatch order (at most STANDING_LIMIT places), after it changed."""
+
+    places: tuple[Place, ...]
+    waiting: int  # in all, delayed jobs included
+
+
+class Pulse(Published, frozen=True, kw_only=True):
+    """Once a second: the broker lives, and this is its newest seq."""
+
+    boot: str
+    seq: int
+
+
+AnyPublished = FactOut | TokensOut | Standing | Pulse
+
+# Fixed topics. Tokens are spread over shards by job id, never one topic per job: a SUB socket loses
+# subscriptions past its high-water mark, and says nothing (libzmq #4064).
+TOPIC_FACTS = b'f'
+TOPIC_STANDING = b's'
+TOPIC_PULSE = b'p'
+TOKEN_SHARDS = 64
+STANDING_LIMIT = 500
+
+
+def token_topic(job_id: str) -> bytes:
+    """The PUB topic that carries this job's tokens, e.g. ``b't07'``."""
+    return b't%02d' % (int(job_id[-4:], 16) % TOKEN_SHARDS)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decode_request = msgspec.msgpack.Decoder(AnyRequest).decode
+_decode_reply = msgspec.msgpack.Decoder(AnyReply).decode
+_decode_from_worker = msgspec.msgpack.Decoder(AnyFromWorker).decode
+_decode_to_worker = msgspec.msgpack.Decoder(AnyToWorker).decode
+_decode_published = msgspec.msgpack.Decoder(AnyPublished).decode
+
+Malformed = msgspec.MsgspecError  # what the decoders raise; a UnicodeError is a ValueError and so is this
+
+
+def encode(message: Request | Reply | FromWorker | ToWorker | Published) -> bytes:
+    """Any message as msgpack."""
+    return _encoder.encode(message)
+
+
+def decode_request(data: bytes) -> AnyRequest:
+    """What a client sent. Like all decoders here it raises ``Malformed`` for anything else."""
+    return _decode_request(data)
+
+
+def decode_reply(data: bytes) -> AnyReply:
+    """What the broker answered a client."""
+    return _decode_reply(data)
+
+
+def decode_from_worker(data: bytes) -> AnyFromWorker:
+    """What a worker sent."""
+    return _decode_from_worker(data)
+
+
+def decode_to_worker(data: bytes) -> AnyToWorker:
+    """What the broker told a worker."""
+    return _decode_to_worker(data)
+
+
+def decode_published(data: bytes) -> AnyPublished:
+    """What came on PUB."""
+    return _decode_published(data)

@@ -1,0 +1,49 @@
+"""ZeroMQ sockets with every limit set on purpose (the defaults are unlimited sizes and silent drops)."""
+
+import zmq
+
+from broker import protocol
+from broker.endpoints import Endpoints
+
+CURVE_DOMAIN = b'corral'
+
+
+def tune(socket: zmq.Socket, *, high_water: int = 10_000) -> zmq.Socket:
+    """Set limits: message size, queue lengths, time-outs, heartbeats."""
+    socket.setsockopt(zmq.MAXMSGSIZE, protocol.MAX_MESSAGE_BYTES)
+    socket.setsockopt(zmq.SNDHWM, high_water)
+    socket.setsockopt(zmq.RCVHWM, high_water)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.SNDTIMEO, 0)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, 5_000)
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    return socket
+
+
+def heartbeat(socket: zmq.Socket) -> None:
+    """Let ZeroMQ notice a half-open TCP connection in six seconds. Local sockets need none: the kernel tells."""
+    socket.setsockopt(zmq.HEARTBEAT_IVL, 2_000)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 6_000)
+    socket.setsockopt(zmq.HEARTBEAT_TTL, 6_000)
+
+
+def serve(socket: zmq.Socket, endpoints: Endpoints, address: str) -> None:
+    """Bind the broker's side of ``address``, with CURVE where it is not ipc."""
+    if not address.startswith('ipc://'):
+        socket.setsockopt(zmq.CURVE_SERVER, 1)
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, endpoints.broker_public.encode())
+        socket.setsockopt(zmq.CURVE_SECRETKEY, endpoints.broker_secret.encode())
+        socket.setsockopt(zmq.ZAP_DOMAIN, CURVE_DOMAIN)
+        heartbeat(socket)
+    socket.bind(address)
+
+
+def connect(socket: zmq.Socket, endpoints: Endpoints, address: str) -> None:
+    """Connect a client's or worker's side of ``address``; it reconnects by itself, fast and without a herd."""
+    if not address.startswith('ipc://'):
+        socket.setsockopt(zmq.CURVE_SERVERKEY, endpoints.broker_public.encode())
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, endpoints.peer_public.encode())
+        socket.setsockopt(zmq.CURVE_SECRETKEY, endpoints.peer_secret.encode())
+        heartbeat(socket)
+    socket.setsockopt(zmq.RECONNECT_IVL, 100)  # libzmq adds its own jitter while no maximum is set
+    socket.connect(address)

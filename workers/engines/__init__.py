@@ -1,0 +1,1 @@
+"""Engines: what a worker drives. Each turns one job into Ollama-native NDJSON lines."""
