@@ -95,8 +95,13 @@ class BrokerClient:
         return await self._ask(protocol.FactsAfter(seq=seq, limit=limit), protocol.Facts)
 
     async def snapshot(self) -> protocol.Snapshot:
-        """All jobs that are not final and all workers, as of one ``seq``."""
-        return await self._ask(protocol.GetSnapshot(), protocol.Snapshot)
+        """All jobs that are not final and all workers. Apply the facts after its ``seq`` to keep it true."""
+        first = page = await self._ask(protocol.GetSnapshot(), protocol.Snapshot)
+        jobs = list(page.jobs)
+        while page.more:
+            page = await self._ask(protocol.GetSnapshot(after_order=jobs[-1].order), protocol.Snapshot)
+            jobs += page.jobs
+        return protocol.Snapshot(seq=first.seq, jobs=tuple(jobs), workers=first.workers)
 
     async def ping(self) -> protocol.Pong:
         """The broker's version, boot id and newest seq."""
@@ -206,6 +211,6 @@ def _drain(socket: 'zmq.Socket[bytes]', limit: int = 500) -> list[protocol.AnyPu
             items.append(protocol.decode_published(data))
         except zmq.Again:
             break
-        except (protocol.Malformed, ValueError):
+        except (*protocol.Malformed, ValueError):
             continue
     return items

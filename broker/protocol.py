@@ -70,7 +70,9 @@ class FactsAfter(Request, frozen=True, kw_only=True):
 
 
 class GetSnapshot(Request, frozen=True, kw_only=True):
-    """All jobs that are not final, all workers, and the ``seq`` at which this is true."""
+    """A page of the jobs that are not final, those behind ``after_order`` in order of arrival, and all workers."""
+
+    after_order: int = 0
 
 
 class Ping(Request, frozen=True, kw_only=True):
@@ -149,11 +151,12 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(Reply, frozen=True, kw_only=True):
-    """All that is alive at ``seq``."""
+    """What is alive at ``seq``; ``more`` when another page of jobs follows. Later facts may safely be applied on top."""
 
     seq: int
     jobs: tuple[Job, ...]
     workers: tuple[WorkerInfo, ...]
+    more: bool = False
 
 
 class Pong(Reply, frozen=True, kw_only=True):
@@ -360,6 +363,7 @@ TOPIC_STANDING = b's'
 TOPIC_PULSE = b'p'
 TOKEN_SHARDS = 64
 STANDING_LIMIT = 500
+SNAPSHOT_PAGE = 2_000
 
 
 def token_topic(job_id: str) -> bytes:
@@ -368,13 +372,13 @@ def token_topic(job_id: str) -> bytes:
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decode_request = msgspec.msgpack.Decoder(AnyRequest).decode
-_decode_reply = msgspec.msgpack.Decoder(AnyReply).decode
-_decode_from_worker = msgspec.msgpack.Decoder(AnyFromWorker).decode
-_decode_to_worker = msgspec.msgpack.Decoder(AnyToWorker).decode
-_decode_published = msgspec.msgpack.Decoder(AnyPublished).decode
+_request_decoder: msgspec.msgpack.Decoder[AnyRequest] = msgspec.msgpack.Decoder(AnyRequest)
+_reply_decoder: msgspec.msgpack.Decoder[AnyReply] = msgspec.msgpack.Decoder(AnyReply)
+_from_worker_decoder: msgspec.msgpack.Decoder[AnyFromWorker] = msgspec.msgpack.Decoder(AnyFromWorker)
+_to_worker_decoder: msgspec.msgpack.Decoder[AnyToWorker] = msgspec.msgpack.Decoder(AnyToWorker)
+_published_decoder: msgspec.msgpack.Decoder[AnyPublished] = msgspec.msgpack.Decoder(AnyPublished)
 
-Malformed = msgspec.MsgspecError  # what the decoders raise; a UnicodeError is a ValueError and so is this
+Malformed = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # what the decoders may raise
 
 
 def encode(message: Request | Reply | FromWorker | ToWorker | Published) -> bytes:
@@ -384,24 +388,24 @@ def encode(message: Request | Reply | FromWorker | ToWorker | Published) -> byte
 
 def decode_request(data: bytes) -> AnyRequest:
     """What a client sent. Like all decoders here it raises ``Malformed`` for anything else."""
-    return _decode_request(data)
+    return _request_decoder.decode(data)
 
 
 def decode_reply(data: bytes) -> AnyReply:
     """What the broker answered a client."""
-    return _decode_reply(data)
+    return _reply_decoder.decode(data)
 
 
 def decode_from_worker(data: bytes) -> AnyFromWorker:
     """What a worker sent."""
-    return _decode_from_worker(data)
+    return _from_worker_decoder.decode(data)
 
 
 def decode_to_worker(data: bytes) -> AnyToWorker:
     """What the broker told a worker."""
-    return _decode_to_worker(data)
+    return _to_worker_decoder.decode(data)
 
 
 def decode_published(data: bytes) -> AnyPublished:
     """What came on PUB."""
-    return _decode_published(data)
+    return _published_decoder.decode(data)

@@ -21,5 +21,5 @@ class BrokerSettings(BaseModel):
     retry_max_s: float = Field(default=60.0, ge=0, description='Longest back-off, seconds.')
     max_losses: int = Field(default=2, ge=1, description='A job that took this many workers down with it is dead.')
     max_waiting: int = Field(default=100_000, ge=1, description='Jobs that may wait; more are refused.')
-    keep_answers_s: float = Field(default=300.0, ge=0, description='How long finished answers stay in memory.')
+    max_answer_bytes: int = Field(default=32_000_000, ge=1_000, description='A longer answer ends its job as dead.')
     log_level: str = Field(default='info', description='debug, info, warning or error.')
