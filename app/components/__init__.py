@@ -1,0 +1,1 @@
+"""Custom Vue elements, each with its `.js` beside it."""

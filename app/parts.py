@@ -1,0 +1,25 @@
+"""What the pages work with: one object, made at start-up and handed to every page."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.board import Board
+from broker.client import BrokerClient
+
+if TYPE_CHECKING:
+    from app.settings import AppSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Pages know the board and the client, never sockets or SQL."""
+
+    settings: 'AppSettings'
+    board: Board
+    broker: BrokerClient
+    chat: Any = None  # app.chat.ChatService
+    analytics: Any = None  # analytics' queries, for the analytics page
+
+    def title_of(self, conversation_id: str) -> str:
+        """A conversation's title, '' when it has none or is not known."""
+        return (self.chat.title_of(conversation_id) or '') if self.chat is not None and conversation_id else ''
