@@ -1,0 +1,31 @@
+"""What analytics can raise. The queue never depends on any of it."""
+
+
+class AnalyticsError(Exception):
+    """Something is wrong with the analytics file."""
+
+    def __init__(self, message: str = '') -> None:
+        super().__init__(message or (self.__doc__ or '').strip())
+
+
+class Unavailable(AnalyticsError):
+    """The analytics file cannot be used now."""
+
+
+class Locked(Unavailable):
+    """Another process has the analytics file open."""
+
+
+class Rebuilding(AnalyticsError):
+    """The analytics file was damaged; it was set aside and a new one is being filled."""
+
+
+class Gap(AnalyticsError):
+    """Facts are missing between what was recorded and what came."""
+
+    def __init__(self, expected: int, got: int) -> None:
+        super().__init__(
+            f'expected the fact with seq {expected}, got {got}: ask the queue for all after {expected - 1}'
+        )
+        self.expected = expected
+        self.got = got

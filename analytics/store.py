@@ -1,0 +1,263 @@
+"""The analytics file: one DuckDB connection on one thread of its own. Nobody else imports duckdb.
+
+The file is a cache of the queue's facts. Whatever is wrong with it, damage, another version, deleted while open, it is
+renamed aside and a new one begins with ``last_seq`` 0; whoever feeds it then starts over.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NoReturn, Self, TypeVar
+
+import duckdb
+
+from analytics import errors
+
+SCHEMA_VERSION = 1
+KEEP_BROKEN = 3  # files set aside; older ones are deleted, since they hold nothing that the queue has not
+
+log = logging.getLogger('corral.analytics')
+T = TypeVar('T')
+Columns = Mapping[str, Sequence[object]]
+
+_SCHEMA = Path(__file__).with_name('schema.sql').read_text(encoding='utf-8')
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    'threads': 2,
+    'memory_limit': '1GB',
+    'autoinstall_known_extensions': False,  # it would try to download
+    'autoload_known_extensions': False,
+    'enable_external_access': False,
+    'lock_configuration': True,
+}
+# Our own mistakes and passing trouble: the file is fine. All other errors of DuckDB mean that it is not.
+_HARMLESS = (
+    duckdb.ProgrammingError,
+    duckdb.DataError,
+    duckdb.InterruptException,
+    duckdb.OutOfMemoryException,
+    duckdb.TransactionException,
+)
+
+
+class Store:
+    """Writes columns and answers queries. Use ``await Store.open(path)``, and ``await close()`` at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.last_seq = 0  # of the newest recorded fact, 0 in a new file
+        self.rebuilds = 0  # how often a file was set aside since the start
+        self.on_rebuild: Callable[[], None] = lambda: None  # called on the event loop when a query finds it broken
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._inode = 0
+        self._types: dict[str, dict[str, str]] = {}
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix='analytics')
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """The store in the file ``path``, made anew when it is missing or unusable.
+
+        Raises ``errors.Locked`` when another process has it open and ``errors.Unavailable`` when none can be made.
+        """
+        store = cls(path)
+        try:
+            await store._run(store._ensure_open)
+        except BaseException:
+            store._thread.shutdown(wait=False)
+            raise
+        return store
+
+    async def reopen(self) -> None:
+        """Open the file again after ``Unavailable``; does nothing when it is open. Raises as ``open`` does."""
+        await self._run(self._ensure_open)
+
+    async def insert(self, tables: Mapping[str, Columns], last_seq: int) -> None:
+        """Append columns to tables and remember ``last_seq``, all in one transaction.
+
+        Raises ``errors.Rebuilding`` when the file turned out broken: nothing was written, ``last_seq`` is 0 again.
+        Raises ``errors.Unavailable`` when nothing could be written but the file may be fine (a full disk, say).
+        """
+        await self._run(lambda: self._insert(tables, last_seq))
+
+    async def read(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """All rows of a query. Raises ``errors.Rebuilding`` or ``errors.Unavailable`` as ``insert`` does."""
+        try:
+            return await self._run(lambda: self._read(sql, parameters))
+        except errors.Rebuilding:
+            self.on_rebuild()
+            raise
+
+    async def start_over(self, reason: str) -> None:
+        """Set the file aside and begin a new one. Raises ``errors.Unavailable`` when that cannot be done."""
+        await self._run(lambda: self._rebuild(reason))
+
+    async def close(self) -> None:
+        """Write everything into the one file and let go of it."""
+        await self._run(self._close)
+        self._thread.shutdown(wait=False)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    # --- on the thread -----------------------------------------------------------------------------------------------
+
+    def _insert(self, tables: Mapping[str, Columns], last_seq: int) -> None:
+        self._ensure_open()
+        if not self._file_is_ours():
+            self._rebuild('it was deleted or replaced')
+            raise errors.Rebuilding()
+        connection = self._alive()
+        try:
+            connection.execute('BEGIN')
+            for table, columns in tables.items():
+                connection.execute(*self._append(table, columns))
+            connection.execute('UPDATE meta SET last_seq = ?', [last_seq])
+            connection.execute('COMMIT')
+        except duckdb.Error as error:
+            self._roll_back()
+            self._judge(error)
+        self.last_seq = last_seq
+        self._protect()
+
+    def _read(self, sql: str, parameters: Mapping[str, object] | None) -> list[tuple[Any, ...]]:
+        connection = self._alive()
+        try:
+            rows: list[tuple[Any, ...]] = connection.execute(sql, parameters).fetchall()
+        except duckdb.Error as error:
+            if isinstance(error, _HARMLESS):
+                raise
+            self._judge(error)
+        return rows
+
+    def _append(self, table: str, columns: Columns) -> tuple[str, list[Sequence[object]]]:
+        """One statement for all rows; per row (executemany) takes over a hundred times as long."""
+        names = ', '.join(f'"{name}"' for name in columns)
+        values = ', '.join(f'unnest(?::{self._types[table][name]}[])' for name in columns)
+        return f'INSERT INTO {table} ({names}) SELECT {values}', list(columns.values())
+
+    def _alive(self) -> duckdb.DuckDBPyConnection:
+        if self._connection is None:
+            raise errors.Unavailable()
+        return self._connection
+
+    def _judge(self, error: duckdb.Error) -> NoReturn:
+        """Raise what ``error`` means, after setting a broken file aside."""
+        text = str(error)
+        if isinstance(error, _HARMLESS) or 'No space left' in text or 'Disk quota' in text:
+            self._drop_connection()  # whatever state it is in, the next write opens the file anew
+            raise errors.Unavailable(f'The analytics file cannot be written: {_first_line(text)}') from error
+        self._rebuild(_first_line(text))
+        raise errors.Rebuilding() from error
+
+    def _rebuild(self, reason: str) -> None:
+        self._drop_connection()
+        self._set_aside(reason)
+        self._ensure_open()
+
+    def _ensure_open(self) -> None:
+        if self._connection is not None:
+            return
+        if not self.path.exists():
+            self._set_aside('a log without its file')
+        try:
+            self._connect()
+        except errors.Locked:
+            raise
+        except (duckdb.Error, errors.AnalyticsError) as error:
+            self._drop_connection()
+            self._set_aside(_first_line(str(error)))
+            try:
+                self._connect()
+            except duckdb.Error as again:
+                self._drop_connection()
+                raise errors.Unavailable(f'No analytics file can be made: {_first_line(str(again))}') from again
+
+    def _connect(self) -> None:
+        new = not self.path.exists()
+        try:
+            self._connection = connection = duckdb.connect(self.path, config=_CONFIG)
+        except duckdb.IOException as error:
+            if 'lock' in str(error) and 'Conflicting' in str(error):
+                raise errors.Locked(
+                    f'Another program has the analytics file open: {_first_line(str(error))}'
+                ) from error
+            raise
+        if new:
+            connection.execute('BEGIN')
+            connection.execute(_SCHEMA)
+            connection.execute('INSERT INTO meta VALUES (?, 0)', [SCHEMA_VERSION])
+            connection.execute('COMMIT')
+        meta = connection.execute('SELECT schema_version, last_seq FROM meta').fetchall()
+        if not meta or meta[0][0] != SCHEMA_VERSION:
+            raise errors.AnalyticsError(f'its schema is not version {SCHEMA_VERSION}')
+        self.last_seq = meta[0][1]
+        self._types = _types(connection)
+        self._inode = self.path.stat().st_ino
+        self._protect()
+
+    def _set_aside(self, reason: str) -> None:
+        stamp = time.strftime('%Y%m%d-%H%M%S')
+        self.last_seq = 0
+        for path in (self.path, _log_of(self.path)):
+            target = path.with_name(path.name.replace('.duckdb', f'.duckdb.broken-{stamp}', 1))
+            try:
+                os.replace(path, target)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise errors.Unavailable(f'The analytics file is damaged and cannot be renamed: {error}') from error
+            self.rebuilds += path == self.path
+            log.warning('analytics file set aside as %s: %s', target.name, reason, extra={'action': 'set_aside'})
+        for old in sorted(self.path.parent.glob(f'{self.path.name}.broken-*[0-9]'))[:-KEEP_BROKEN]:
+            old.unlink(missing_ok=True)
+            _log_of(old).unlink(missing_ok=True)
+
+    def _file_is_ours(self) -> bool:
+        try:
+            return self.path.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def _protect(self) -> None:
+        for path in (self.path, _log_of(self.path)):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mode & 0o077:
+                    path.chmod(0o600)
+
+    def _roll_back(self) -> None:
+        with contextlib.suppress(duckdb.Error):  # the connection may be past that
+            self._alive().execute('ROLLBACK')
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(duckdb.Error):
+                connection.close()
+
+    def _close(self) -> None:
+        try:
+            if self._connection is not None and self._file_is_ours():
+                self._connection.execute('CHECKPOINT')
+        except duckdb.Error as error:
+            log.warning('analytics file not tidied: %s', _first_line(str(error)), extra={'action': 'close'})
+        self._drop_connection()
+
+
+def _types(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    tables: dict[str, dict[str, str]] = {}
+    rows = connection.execute('SELECT table_name, column_name, data_type FROM duckdb_columns()').fetchall()
+    for table, column, kind in rows:
+        tables.setdefault(table, {})[column] = kind
+    return tables
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(path.name + '.wal')
+
+
+def _first_line(text: str) -> str:
+    return text.partition('\n')[0]
