@@ -1,0 +1,28 @@
+"""The words for what can be set when Corral starts: one sentence each, for ``--help`` and for the settings model.
+
+Standard library only, so that the help is quick.
+"""
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent  # the folder of run.py
+
+HELP = {
+    'host': 'Address to listen on. Only addresses of this machine itself (loopback) for now: there is no login yet.',
+    'port': 'Port to listen on; 0 takes any free one.',
+    'data_dir': 'Folder for the queue, the conversations, the statistics and the logs. Default: data beside run.py.',
+    'config': 'A TOML file with settings. Default: corral.toml in the current folder or beside run.py, if any.',
+    'engine': 'Who answers: ollama, demo (built in, canned), or auto: Ollama whenever it answers, else the demo.',
+    'ollama_url': 'Where Ollama is. Default: OLLAMA_HOST where it is set, else http://127.0.0.1:11434.',
+    'workers': 'Worker processes. Default: 2 or 3, by the number of processors.',
+    'slots': 'Jobs that each worker runs at once. Default: 3 jobs at once over all workers.',
+    'log_level': 'How much to log: debug, info, warning or error.',
+    'no_browser': 'Do not open the browser.',
+    'transport': 'How the processes talk: auto (files in a private folder where the platform has them) or tcp.',
+}
+
+
+def version() -> str:
+    """Corral's version, from ``pyproject.toml``."""
+    return str(tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']['version'])

@@ -1,0 +1,239 @@
+"""What can be set: about the app process, and about the whole when it starts.
+
+A value comes from a flag, else from the environment (``CORRAL_…``, ``OLLAMA_HOST``), else from ``corral.toml``, else
+it is the default. Only ``run.py`` reads those; every room gets its own frozen model.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from app import ollama_address
+from app.options import HELP, ROOT
+from broker.endpoints import Endpoints
+
+Engine = Literal['auto', 'ollama', 'demo']
+LogLevel = Literal['debug', 'info', 'warning', 'error']
+NOT_SETTINGS = {'config', 'chromium', 'no_setup'}  # CORRAL_… variables that are read elsewhere
+
+
+class SettingsError(Exception):
+    """A setting is wrong. The message is one sentence for the user."""
+
+
+def _split_commas(value: object) -> object:
+    return tuple(part.strip() for part in value.split(',') if part.strip()) if isinstance(value, str) else value
+
+
+class AppSettings(BaseModel):
+    """Settings of the app process."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    data_dir: Path = Field(description='Folder that holds desk.db, analytics.duckdb and the logs.')
+    endpoints: Endpoints = Field(description="Where the broker's sockets are.")
+    host: str = Field(default='127.0.0.1', description='Address to listen on.')
+    port: int = Field(default=8080, ge=0, le=65535, description='Port to listen on; 0 takes any free one.')
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = Field(
+        default=(),
+        description='More names under which browsers may reach the desk (the Host header), besides those of loopback.',
+    )
+    log_level: LogLevel = Field(default='info', description='debug, info, warning or error.')
+    version: str = Field(description='Version of Corral, for /health and the page.')
+    engine: Engine = Field(default='auto', description='Who answers: auto, ollama or demo.')
+    ollama_url: str = Field(default=ollama_address.DEFAULT, description='Where Ollama is, for what the page says.')
+    max_prompt_bytes: int = Field(default=400_000, ge=1, description='Longest question of a chat, bytes of UTF-8.')
+
+
+class LaunchSettings(BaseModel):
+    """Settings of one start of Corral. ``load`` adds a table for each room: ``broker``, ``worker``, ``app``."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    host: str = Field(default='127.0.0.1', description=HELP['host'])
+    port: int = Field(default=8080, ge=0, le=65535, description=HELP['port'])
+    data_dir: Path = Field(default=ROOT / 'data', description=HELP['data_dir'])
+    engine: Engine = Field(default='auto', description=HELP['engine'])
+    ollama_url: Annotated[str, AfterValidator(ollama_address.checked)] = Field(
+        default=ollama_address.DEFAULT, description=HELP['ollama_url']
+    )
+    workers: int | None = Field(default=None, ge=1, le=64, description=HELP['workers'])
+    slots: int | None = Field(default=None, ge=1, le=64, description=HELP['slots'])
+    log_level: LogLevel = Field(default='info', description=HELP['log_level'])
+    no_browser: bool = Field(default=False, description=HELP['no_browser'])
+    transport: Literal['auto', 'tcp'] = Field(default='auto', description=HELP['transport'])
+
+    def slots_by_worker(self, cpus: int) -> tuple[int, ...]:
+        """How many jobs each worker process runs at once."""
+        return spread_slots(self.workers, self.slots, cpus)
+
+
+class Loaded(BaseModel):
+    """Settings as read, and what the user should hear about them."""
+
+    settings: LaunchSettings
+    warnings: tuple[str, ...] = ()
+
+
+def load(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    tables: Mapping[str, type[BaseModel]],
+    *,
+    cwd: Path,
+    root: Path = ROOT,
+) -> Loaded:
+    """Read all settings. Raises ``SettingsError``.
+
+    ``flags`` has what was given on the command line, ``tables`` a model for each room's own table.
+    """
+    model = _with_tables(tables)
+    file = _config_file(flags.get('config') or environ.get('CORRAL_CONFIG'), cwd, root)
+    from_env, warnings = _from_environment(environ, model)
+    layers = (  # weakest first
+        (str(file), _from_file(file)),
+        (
+            'OLLAMA_HOST',
+            {'ollama_url': ollama_address.parse(environ['OLLAMA_HOST'])} if environ.get('OLLAMA_HOST') else {},
+        ),
+        ('env', from_env),
+        ('flag', {name: value for name, value in flags.items() if value is not None and name != 'config'}),
+    )
+    merged: dict[str, Any] = {}
+    origins: dict[tuple[str, ...], str] = {}
+    for origin, layer in layers:
+        _merge(merged, origins, origin, layer)
+    try:
+        settings = model.model_validate(merged)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error.errors()[0], origins, model)) from None
+    base = file.parent if file and origins.get(('data_dir',)) == str(file) else cwd
+    data_dir = (base / settings.data_dir.expanduser()).resolve()
+    return Loaded(settings=settings.model_copy(update={'data_dir': data_dir}), warnings=warnings)
+
+
+def table(room: type[BaseModel], *, without: set[str]) -> type[BaseModel]:
+    """The part of a room's settings that a user may set in its own table."""
+    fields: dict[str, Any] = {
+        name: (field.rebuild_annotation(), field) for name, field in room.model_fields.items() if name not in without
+    }
+    return create_model(room.__name__ + 'Table', __config__=ConfigDict(frozen=True, extra='forbid'), **fields)
+
+
+def spread_slots(workers: int | None, slots: int | None, cpus: int) -> tuple[int, ...]:
+    """Slots of each worker process; three in all where nothing is said, by the machine.
+
+    >>> spread_slots(None, None, 4)
+    (2, 1)
+    """
+    count = workers or min(3, max(2, cpus // 2))
+    if slots is not None:
+        return (slots,) * count
+    return tuple(max(1, 3 // count + (place < 3 % count)) for place in range(count))
+
+
+def _with_tables(tables: Mapping[str, type[BaseModel]]) -> type[LaunchSettings]:
+    fields: dict[str, Any] = {name: (model, Field(default_factory=model)) for name, model in tables.items()}
+    return create_model('Settings', __base__=LaunchSettings, **fields)
+
+
+def _config_file(named: str | os.PathLike[str] | None, cwd: Path, root: Path) -> Path | None:
+    if named:
+        return cwd / Path(named).expanduser()
+    return next((file for file in (cwd / 'corral.toml', root / 'corral.toml') if file.is_file()), None)
+
+
+def _from_file(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise SettingsError(f'{file} cannot be read: {(error.strerror or str(error)).lower()}.') from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f'{file} is not valid TOML: {error}.') from None
+
+
+def _from_environment(environ: Mapping[str, str], model: type[BaseModel]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What ``CORRAL_…`` says. An unknown one is only warned about: others may use that prefix for their own ends."""
+    found: dict[str, Any] = {}
+    warnings = []
+    for variable, value in sorted(environ.items()):
+        name = variable.removeprefix('CORRAL_').lower()
+        if not variable.startswith('CORRAL_') or name in NOT_SETTINGS or value == '':
+            continue
+        top, _, inner = name.partition('__')
+        path = (top, inner) if inner else (top,)
+        if path not in _paths(model):
+            warnings.append(
+                f'{variable} is not a setting{_nearest(name, ["__".join(p) for p in _paths(model)], "env")}.'
+            )
+        elif inner:
+            found.setdefault(top, {})[inner] = value
+        else:
+            found[top] = value
+    return found, tuple(warnings)
+
+
+def _merge(merged: dict[str, Any], origins: dict[tuple[str, ...], str], origin: str, layer: Mapping[str, Any]) -> None:
+    for name, value in layer.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(name, {}), Mapping):
+            merged[name] = {**merged.get(name, {}), **value}
+            origins.update({(name, inner): origin for inner in value})
+        else:
+            merged[name] = value
+        origins[name,] = origin
+
+
+def _paths(model: type[BaseModel]) -> list[tuple[str, ...]]:
+    """Names of all settings: ``('port',)``, ``('broker', 'lease_ttl_s')``, …"""
+    paths: list[tuple[str, ...]] = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            paths += [(name, sub) for sub in inner.model_fields]
+        else:
+            paths.append((name,))
+    return paths
+
+
+def _sentence(error: ErrorDetails, origins: Mapping[tuple[str, ...], str], model: type[BaseModel]) -> str:
+    loc = tuple(str(part) for part in error['loc'])
+    path = loc[:2] if loc[:2] in origins else loc[:1]
+    origin = origins.get(path, '')
+    if error['type'] == 'extra_forbidden':
+        names = [p[-1] for p in _paths(model) if p[:-1] == path[:-1]]
+        tables = sorted({p[0] for p in _paths(model) if len(p) == 2}) if len(path) == 1 else []
+        allowed = _nearest(path[-1], names + tables) or (
+            f'; settings here are: {", ".join(names + [f"[{table}]" for table in tables])}'
+        )
+        return f'{origin}: "{".".join(path)}" is not a setting{allowed}.'
+    what = error['msg'].removeprefix('Value error, ').replace('Input should be', 'it should be')
+    if error['type'].startswith('int_'):
+        what = 'it should be a whole number'
+    elif error['type'].startswith('model_'):
+        what = f'it should be a table, [{path[0]}]'
+    if path == ('workers',) and isinstance(error['input'], Mapping):
+        what = 'it should be a number; the table for each worker is [worker]'
+    return f'{_shown(origin, path, error["input"])} is not allowed: {what}.'
+
+
+def _shown(origin: str, path: tuple[str, ...], value: object) -> str:
+    if origin == 'flag':
+        return f'--{path[0].replace("_", "-")} {value}'
+    if origin == 'env':
+        return f'CORRAL_{"__".join(path).upper()}={value}'
+    if origin == 'OLLAMA_HOST':
+        return f'OLLAMA_HOST ({value})'
+    return f'{origin}: {".".join(path)} = {value!r}'
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    return f' (did you mean "{close[0]}"?)' if close else ''
