@@ -40,10 +40,11 @@ class BrokerClient:
 
     async def __aenter__(self) -> Self:
         self._context = zmq.asyncio.Context()
-        self._socket = sockets.tune(self._context.socket(zmq.DEALER))
+        self._socket = self._context.socket(zmq.DEALER)
+        sockets.tune(self._socket)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)  # without a broker, sending fails instead of piling up
         sockets.connect(self._socket, self._endpoints, self._endpoints.client)
-        self._now = zmq.Socket.shadow(self._socket)  # the same socket, without waiting
+        self._now: zmq.Socket[bytes] = zmq.Socket.shadow(self._socket)  # the same socket, without waiting
         self._reader = asyncio.create_task(self._read_replies(), name='broker-replies')
         return self
 
@@ -111,10 +112,11 @@ class BrokerClient:
         """What happens, for ever: every fact after ``after_seq`` exactly once and in order; tokens, standing and
         pulses as they come (tokens may have gaps: ``read`` fills them).
         """
-        socket = sockets.tune(self._context.socket(zmq.SUB), high_water=100_000)
+        socket = self._context.socket(zmq.SUB)
+        sockets.tune(socket, high_water=100_000)
         socket.setsockopt(zmq.SUBSCRIBE, b'')
         sockets.connect(socket, self._endpoints, self._endpoints.facts)
-        now = zmq.Socket.shadow(socket)
+        now: zmq.Socket[bytes] = zmq.Socket.shadow(socket)
         seq = after_seq
         try:
             while True:

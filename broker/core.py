@@ -104,9 +104,9 @@ class BrokerCore:
                 self._at(run.expires_at, 'lease', run.job.job_id)
             self._standing_changed = True
         if worker is not None and isinstance(undelivered, protocol.Assign):
-            run = self._run_of(worker, undelivered.job_id, undelivered.epoch)
-            if run is not None and not run.lines:
-                self._hand_back(run, now)
+            lost = self._run_of(worker, undelivered.job_id, undelivered.epoch)
+            if lost is not None and not lost.lines:
+                self._hand_back(lost, now)
         self._dispatch(now)
         return self._take()
 
@@ -150,7 +150,7 @@ class BrokerCore:
     def snapshot(self, after_order: int = 0) -> protocol.Snapshot:
         """A page of what is alive."""
         behind = (job for job in self._jobs.values() if job.order > after_order)
-        page = heapq.nsmallest(protocol.SNAPSHOT_PAGE + 1, behind, key=lambda job: job.order)
+        page = list(itertools.islice(behind, protocol.SNAPSHOT_PAGE + 1))  # the dict keeps them in that order
         return protocol.Snapshot(
             seq=self._seq,
             jobs=tuple(copy(job) for job in page[: protocol.SNAPSHOT_PAGE]),
@@ -290,6 +290,7 @@ class BrokerCore:
         if worker is None:
             self._out.append(Send(peer, protocol.Identify()))
             return
+        worker.gone = False
         self._renew(worker, now)
         match message:
             case protocol.Heartbeat():
@@ -428,7 +429,7 @@ class BrokerCore:
         if not message.retryable or job.failures >= job.max_failures:
             self._die(run, message.code, message.detail, now)
             return
-        self._release(run, now)
+        self._release(run)
         jitter = zlib.crc32(f'{job.job_id}:{job.failures}'.encode()) / 2**32  # ids are random, so this is too
         job.due_at = self._rules.retry.retry_at(job.failures, now, jitter)
         self._move(job, Move.RETRY)
@@ -483,23 +484,21 @@ class BrokerCore:
         run = worker.runs.get(job_id)
         return run if run is not None and run.epoch == epoch else None
 
-    def _release(self, run: Run, now: float) -> None:
+    def _release(self, run: Run) -> None:
         """The run is over: its slot is free, its lines stay with the run object."""
         del self._runs[run.job.job_id]
         worker = self._fleet.named(run.worker)
         if worker is not None and worker.runs.get(run.job.job_id) is run:
             del worker.runs[run.job.job_id]
-        run.job.lines = len(run.lines)
-        run.job.ended_at = now
 
     def _settle(self, run: Run, move: Move, fact: type[facts.JobEnded], usage: facts.Usage, now: float) -> None:
-        self._release(run, now)
+        self._release(run)
         run.job.usage = usage
         self._move(run.job, move)
         self._end(run.job, fact, tuple(run.lines), now)
 
     def _die(self, run: Run, code: str, detail: str, now: float) -> None:
-        self._release(run, now)
+        self._release(run)
         run.job.code, run.job.detail = code, detail
         self._move(run.job, Move.DIE)
         self._end(run.job, facts.JobDied, tuple(run.lines), now)
@@ -508,7 +507,7 @@ class BrokerCore:
         if run.cancelling:
             self._settle(run, Move.STOP, facts.JobCancelled, run.job.usage, now)
             return
-        self._release(run, now)
+        self._release(run)
         self._move(run.job, Move.HAND_BACK)
         self._waiting.add(run.job)
         self._requeued(run.job, 'handed_back', now)
@@ -523,7 +522,7 @@ class BrokerCore:
         if job.losses >= self._rules.max_losses:
             self._die(run, 'poison', f'{job.losses} workers were lost while they ran this job', now)
             return
-        self._release(run, now)
+        self._release(run)
         self._move(job, Move.LOSE)
         self._waiting.add(job)
         self._requeued(job, 'worker_lost', now)
@@ -545,6 +544,7 @@ class BrokerCore:
 
     def _end(self, job: Job, fact: type[facts.JobEnded], answer: tuple[bytes, ...], now: float) -> None:
         job.ended_at = now
+        job.lines = len(answer)
         began = job.started_at or now
         why = {'code': job.code, 'detail': job.detail} if fact is facts.JobDied else {}
         ended = fact(
@@ -687,7 +687,7 @@ def page_of(request: protocol.Read, epoch: int, lines: list[bytes], *, ended: bo
     )
 
 
-def _problem_with(request: protocol.Submit) -> str:
+def _problem_with(request: protocol.Submit) -> str:  # noqa: PLR0911 - one line per rule reads best
     if len(request.job_id) != 32 or not set(request.job_id) <= set('0123456789abcdef'):
         return 'job_id must be 32 hexadecimal digits'
     if request.kind not in protocol.KINDS:

@@ -151,7 +151,7 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(Reply, frozen=True, kw_only=True):
-    """What is alive at ``seq``; ``more`` when another page of jobs follows. Later facts may safely be applied on top."""
+    """What is alive at ``seq``; ``more`` when another page of jobs follows. Later facts may be applied on top."""
 
     seq: int
     jobs: tuple[Job, ...]

@@ -1,5 +1,7 @@
 """ZeroMQ sockets with every limit set on purpose (the defaults are unlimited sizes and silent drops)."""
 
+from typing import Any
+
 import zmq
 
 from broker import protocol
@@ -8,7 +10,7 @@ from broker.endpoints import Endpoints
 CURVE_DOMAIN = b'corral'
 
 
-def tune(socket: zmq.Socket, *, high_water: int = 10_000) -> zmq.Socket:
+def tune(socket: zmq.Socket[Any], *, high_water: int = 10_000) -> None:
     """Set limits: message size, queue lengths, time-outs, heartbeats."""
     socket.setsockopt(zmq.MAXMSGSIZE, protocol.MAX_MESSAGE_BYTES)
     socket.setsockopt(zmq.SNDHWM, high_water)
@@ -17,17 +19,16 @@ def tune(socket: zmq.Socket, *, high_water: int = 10_000) -> zmq.Socket:
     socket.setsockopt(zmq.SNDTIMEO, 0)
     socket.setsockopt(zmq.HANDSHAKE_IVL, 5_000)
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-    return socket
 
 
-def heartbeat(socket: zmq.Socket) -> None:
+def heartbeat(socket: zmq.Socket[Any]) -> None:
     """Let ZeroMQ notice a half-open TCP connection in six seconds. Local sockets need none: the kernel tells."""
     socket.setsockopt(zmq.HEARTBEAT_IVL, 2_000)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 6_000)
     socket.setsockopt(zmq.HEARTBEAT_TTL, 6_000)
 
 
-def serve(socket: zmq.Socket, endpoints: Endpoints, address: str) -> None:
+def serve(socket: zmq.Socket[Any], endpoints: Endpoints, address: str) -> None:
     """Bind the broker's side of ``address``, with CURVE where it is not ipc."""
     if not address.startswith('ipc://'):
         socket.setsockopt(zmq.CURVE_SERVER, 1)
@@ -38,7 +39,7 @@ def serve(socket: zmq.Socket, endpoints: Endpoints, address: str) -> None:
     socket.bind(address)
 
 
-def connect(socket: zmq.Socket, endpoints: Endpoints, address: str) -> None:
+def connect(socket: zmq.Socket[Any], endpoints: Endpoints, address: str) -> None:
     """Connect a client's or worker's side of ``address``; it reconnects by itself, fast and without a herd."""
     if not address.startswith('ipc://'):
         socket.setsockopt(zmq.CURVE_SERVERKEY, endpoints.broker_public.encode())

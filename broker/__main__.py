@@ -1,0 +1,51 @@
+"""The broker process: ``python -m broker``, with its settings as one line of JSON on stdin."""
+
+import logging
+import os
+import sys
+
+from broker import child, errors
+from broker.client import new_job_id
+from broker.core import Rules
+from broker.retry import RetryPolicy
+from broker.server import Server
+from broker.settings import BrokerSettings
+from broker.store import Store
+
+
+def main() -> int:
+    """Open the queue, serve it until told to stop. 78 means: starting again would not help."""
+    os.umask(0o077)
+    settings = child.read_settings(BrokerSettings)
+    child.configure_logging('broker', settings.data_dir, settings.log_level)
+    try:
+        store = Store(settings.data_dir / 'queue.db')
+    except errors.StoreError as error:
+        logging.getLogger(__name__).error('%s', error, extra={'action': 'open'})
+        child.report(error=str(error))
+        return os.EX_CONFIG if hasattr(os, 'EX_CONFIG') else 78
+    server = Server(store, settings.endpoints, rules_from(settings), boot=new_job_id())
+    child.on_stop(server.stop)
+    child.report(ready=True)
+    try:
+        server.run()
+    finally:
+        store.close()
+    return 0
+
+
+def rules_from(settings: BrokerSettings) -> Rules:
+    """The core's numbers out of the settings."""
+    return Rules(
+        lease_ttl_s=settings.lease_ttl_s,
+        heartbeat_s=settings.heartbeat_s,
+        reattach_s=settings.reattach_s,
+        retry=RetryPolicy(settings.retry_base_s, settings.retry_max_s),
+        max_losses=settings.max_losses,
+        max_waiting=settings.max_waiting,
+        max_answer_bytes=settings.max_answer_bytes,
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(main())

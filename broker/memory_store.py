@@ -1,0 +1,65 @@
+"""The store's twin without a disk, for tests and simulations."""
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+
+from broker import facts
+from broker.actions import Persist
+from broker.job import FINAL, Job
+
+
+class MemoryStore:
+    """Keeps what ``store.Store`` keeps, until the process ends."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._bodies: dict[str, bytes] = {}
+        self._answers: dict[str, tuple[bytes, ...]] = {}
+        self._facts: list[facts.AnyFact] = []
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def commit(self, changes: Sequence[Persist]) -> None:
+        """Keep all ``changes``."""
+        for change in changes:
+            self._facts.append(change.fact)
+            if change.job is not None:
+                self._jobs[change.job.job_id] = change.job
+                if change.body is not None:
+                    self._bodies[change.job.job_id] = change.body
+                if change.answer:
+                    self._answers[change.job.job_id] = change.answer
+
+    def alive(self) -> Iterator[Job]:
+        """All jobs that are not final, in order of arrival."""
+        jobs = (copy(job) for job in self._jobs.values() if job.state not in FINAL)
+        return iter(sorted(jobs, key=lambda job: job.order))
+
+    def last_seq(self) -> int:
+        """The newest fact's number, 0 when there is none."""
+        return self._facts[-1].seq if self._facts else 0
+
+    def last_order(self) -> int:
+        """The newest job's place."""
+        return max((job.order for job in self._jobs.values()), default=0)
+
+    def has(self, job_id: str) -> bool:
+        """Whether there is or was such a job."""
+        return job_id in self._jobs
+
+    def job(self, job_id: str) -> Job | None:
+        """The job as last stored."""
+        return copy(self._jobs[job_id]) if job_id in self._jobs else None
+
+    def body(self, job_id: str) -> bytes:
+        """What the job asks of the engine."""
+        return self._bodies.get(job_id, b'')
+
+    def answer(self, job_id: str) -> list[bytes]:
+        """The lines of a job that ended."""
+        return list(self._answers.get(job_id, ()))
+
+    def facts_after(self, seq: int, limit: int) -> list[facts.AnyFact]:
+        """At most ``limit`` facts after ``seq``."""
+        return [fact for fact in self._facts if fact.seq > seq][:limit]

@@ -1,0 +1,230 @@
+"""The shell around the core: sockets, clock and disk, in one thread."""
+
+import logging
+import math
+import shutil
+import socket
+import time
+from typing import NamedTuple, Protocol
+
+import msgspec
+import zmq
+
+from broker import errors, protocol, sockets
+from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
+from broker.core import BrokerCore, Rules, page_of
+from broker.endpoints import Endpoints
+from broker.store import Store
+
+logger = logging.getLogger(__name__)
+
+DRAIN_AT_ONCE = 500  # messages taken from a socket before the batch is committed
+SPARE_DISK_BYTES = 32 * 1024 * 1024  # below this new jobs are refused, so that running ones can still be stored
+WELCOME = b'w'  # XPUB says this to a new subscriber: from here on nothing is missed silently
+
+
+class Clock:
+    """Unix seconds that never jump: wall time at the start, monotonic from then on."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return time.monotonic() + self._offset
+
+
+class _Taken(NamedTuple):
+    peer: Peer
+    message: protocol.AnyRequest | protocol.AnyFromWorker
+
+
+class _Decode(Protocol):
+    def __call__(self, data: bytes) -> protocol.AnyRequest | protocol.AnyFromWorker: ...
+
+
+class Server:
+    """Runs one core on one store. ``run`` returns after ``stop``, which any thread may call."""
+
+    def __init__(self, store: Store, endpoints: Endpoints, rules: Rules, *, boot: str) -> None:
+        self._store = store
+        self._rules = rules
+        self._boot = boot
+        self._clock = Clock()
+        self._context = zmq.Context()
+        self._stopping = False
+        self._wake, self._woken = socket.socketpair()
+        self._malformed = 0
+        self._disk_checked_at = 0.0
+        self._disk_full = False
+        if not endpoints.client.startswith('ipc://'):
+            self._authenticate(endpoints)
+        self._client = self._serve(zmq.ROUTER, endpoints, endpoints.client)
+        self._worker = self._serve(zmq.ROUTER, endpoints, endpoints.worker)
+        self._facts = self._serve(zmq.XPUB, endpoints, endpoints.facts)
+        self._sides = {'client': self._client, 'worker': self._worker}
+        self._decoders: dict[str, _Decode] = {
+            'client': protocol.decode_request,
+            'worker': protocol.decode_from_worker,
+        }
+        self._core = self._load()
+
+    def stop(self) -> None:
+        """Ask ``run`` to return soon."""
+        self._stopping = True
+        self._wake.send(b'.')
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        poller = zmq.Poller()
+        for readable in (self._client, self._worker, self._facts, self._woken):
+            poller.register(readable, zmq.POLLIN)
+        try:
+            while not self._stopping:
+                wait_s = max(0.0, self._core.next_deadline() - self._clock.now())
+                poller.poll(math.ceil(wait_s * 1000))
+                self._turn()
+        finally:
+            self._context.destroy(linger=200)
+            self._wake.close()
+            self._woken.close()
+
+    def _turn(self) -> None:
+        """One batch: take what has come, let the core decide, put it on disk, then speak."""
+        self._drain_subscriptions()
+        taken = [*self._take('worker'), *self._take('client')]
+        actions: list[Action] = []
+        for peer, message in taken:
+            if isinstance(message, protocol.Submit) and (reply := self._before_submit(message)) is not None:
+                actions.append(Send(peer, reply))
+                continue
+            actions += self._core.receive(peer, message, self._clock.now())
+        if self._core.next_deadline() <= self._clock.now():
+            actions += self._core.tick(self._clock.now())
+        try:
+            while actions:
+                actions = self._perform(actions)
+        except errors.StoreFull as error:
+            self._refuse(taken, str(error))
+
+    def _perform(self, actions: list[Action]) -> list[Action]:
+        """Do it, and return what follows from messages that could not be delivered."""
+        changes = [action for action in actions if isinstance(action, Persist)]
+        if changes:
+            self._store.commit(changes)
+        follow: list[Action] = []
+        for action in actions:
+            match action:
+                case Publish(topic, message):
+                    self._facts.send_multipart((topic, protocol.encode(message)), zmq.NOBLOCK)
+                case Send(peer, message):
+                    follow += self._send(peer, message)
+                case SendJob(peer, message):
+                    body = self._store.body(message.job_id)
+                    follow += self._send(peer, msgspec.structs.replace(message, body=body))
+                case FromStore(peer, request):
+                    follow += self._send(peer, self._answer(request))
+        return follow
+
+    def _send(self, peer: Peer, message: protocol.Reply | protocol.ToWorker) -> list[Action]:
+        try:
+            self._sides[peer.side].send_multipart((peer.routing_id, protocol.encode(message)), zmq.NOBLOCK)
+        except zmq.ZMQError as error:  # EHOSTUNREACH: it is gone; EAGAIN: it does not read
+            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                raise
+            undelivered = message if isinstance(message, protocol.ToWorker) else None
+            return self._core.peer_gone(peer, self._clock.now(), undelivered)
+        return []
+
+    def _take(self, side: str) -> list[_Taken]:
+        taken: list[_Taken] = []
+        for _ in range(DRAIN_AT_ONCE):
+            try:
+                frames = self._sides[side].recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            peer = Peer(side, frames[0])
+            try:
+                (data,) = frames[1:]
+                taken.append(_Taken(peer, self._decoders[side](data)))
+            except (*protocol.Malformed, ValueError):
+                self._malformed += 1
+                logger.warning('%s messages not understood so far', self._malformed, extra={'action': 'malformed'})
+                if side == 'client':
+                    self._send(peer, protocol.Refused(code='bad_request', detail='the message was not understood'))
+        return taken
+
+    def _drain_subscriptions(self) -> None:
+        while True:
+            try:
+                self._facts.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+
+    def _before_submit(self, message: protocol.Submit) -> protocol.Reply | None:
+        """What only the disk knows: whether the job is long done, and whether there is room."""
+        if not self._core.knows(message.job_id) and self._store.has(message.job_id):
+            return protocol.Accepted(rid=message.rid, job_id=message.job_id, duplicate=True)
+        now = self._clock.now()
+        if now > self._disk_checked_at + 1.0:
+            self._disk_checked_at = now
+            self._disk_full = shutil.disk_usage(self._store.path.parent).free < SPARE_DISK_BYTES
+        if self._disk_full:
+            detail = 'the disk of the queue is nearly full; make room and try again'
+            return protocol.Refused(rid=message.rid, code='disk_full', detail=detail, retry_after_s=30.0)
+        return None
+
+    def _answer(self, request: protocol.AnyRequest) -> protocol.Reply:
+        """Answer from the store what is not about a living job."""
+        if isinstance(request, protocol.FactsAfter):
+            found = self._store.facts_after(request.seq, max(1, min(request.limit, 10_000)))
+            return protocol.Facts(rid=request.rid, facts=tuple(found), head=self._store.last_seq())
+        job_id: str = getattr(request, 'job_id', '')
+        job = self._store.job(job_id)
+        if job is None:
+            return protocol.Refused(rid=request.rid, code='not_found', detail='there is no such job')
+        if isinstance(request, protocol.Read):
+            page = page_of(request, job.epoch, self._store.answer(job_id), ended=True)
+            return msgspec.structs.replace(page, rid=request.rid)
+        if isinstance(request, protocol.GetJob):
+            return protocol.JobState(rid=request.rid, job=job)
+        return protocol.Refused(rid=request.rid, code='final', detail=f'the job is {job.state} and stays so')
+
+    def _refuse(self, taken: list[_Taken], detail: str) -> None:
+        """Nothing of this batch is on disk: take back what the core thinks, tell clients; workers will repeat."""
+        logger.error('%s', detail, extra={'action': 'disk_full'})
+        self._core = self._load()
+        for peer, message in taken:
+            if isinstance(message, protocol.Request):
+                self._send(peer, protocol.Refused(rid=message.rid, code='disk_full', detail=detail, retry_after_s=30.0))
+
+    def _load(self) -> BrokerCore:
+        core = BrokerCore(
+            self._rules, boot=self._boot, last_seq=self._store.last_seq(), last_order=self._store.last_order()
+        )
+        core.restore(self._store.alive(), self._clock.now())
+        return core
+
+    def _serve(self, kind: int, endpoints: Endpoints, address: str) -> 'zmq.Socket[bytes]':
+        made: zmq.Socket[bytes] = self._context.socket(kind)
+        sockets.tune(made, high_water=100_000 if kind == zmq.XPUB else 10_000)
+        if kind == zmq.ROUTER:
+            made.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an unroutable message is an error, not silence
+        else:
+            made.setsockopt(zmq.XPUB_WELCOME_MSG, WELCOME)
+        sockets.serve(made, endpoints, address)
+        return made
+
+    def _authenticate(self, endpoints: Endpoints) -> None:
+        """CURVE alone lets every key in; only ours may pass."""
+        from zmq.auth.thread import ThreadAuthenticator
+
+        class OnlyOurs:
+            def callback(self, domain: str, key: bytes) -> bool:
+                return key == zmq.utils.z85.decode(endpoints.peer_public.encode())
+
+        self._authenticator = ThreadAuthenticator(self._context)
+        self._authenticator.start()
+        self._authenticator.configure_curve_callback(
+            domain=sockets.CURVE_DOMAIN.decode(), credentials_provider=OnlyOurs()
+        )

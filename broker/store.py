@@ -1,0 +1,183 @@
+"""The queue on disk: SQLite in WAL mode with ``synchronous=FULL``, one connection, one commit per batch.
+
+``NORMAL`` would be faster and lose acknowledged jobs with the power; a ``kill -9`` never shows it. SQLite comes with
+apsw, because the one in many Pythons has the WAL-reset bug (all versions up to 3.51.2).
+"""
+
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from broker import errors, facts, protocol
+from broker.actions import Persist
+from broker.job import FINAL, Job, State
+
+# One entry per schema version, never edited once released: a file of version n gets the entries from n on.
+MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        job_id TEXT PRIMARY KEY, "order" INTEGER NOT NULL, kind TEXT NOT NULL, model TEXT NOT NULL,
+        priority INTEGER NOT NULL, queued_at REAL NOT NULL, user TEXT NOT NULL, conversation_id TEXT NOT NULL,
+        max_failures INTEGER NOT NULL, state TEXT NOT NULL, epoch INTEGER NOT NULL, starts INTEGER NOT NULL,
+        failures INTEGER NOT NULL, losses INTEGER NOT NULL, due_at REAL NOT NULL, started_at REAL NOT NULL,
+        ended_at REAL NOT NULL, worker TEXT NOT NULL, engine TEXT NOT NULL, code TEXT NOT NULL, detail TEXT NOT NULL,
+        lines INTEGER NOT NULL, usage TEXT NOT NULL
+    );
+    CREATE INDEX jobs_alive ON jobs ("order") WHERE ended_at = 0;
+    CREATE INDEX jobs_order ON jobs ("order");
+    CREATE TABLE bodies (job_id TEXT PRIMARY KEY, body BLOB NOT NULL);
+    CREATE TABLE answers (job_id TEXT PRIMARY KEY, lines BLOB NOT NULL);
+    CREATE TABLE facts (seq INTEGER PRIMARY KEY, fact TEXT NOT NULL);
+    """,
+)
+_COLUMNS = Job.__struct_fields__
+_INSERT = f'INSERT INTO jobs VALUES ({", ".join("?" * len(_COLUMNS))})'
+_CHANGING = _COLUMNS[_COLUMNS.index('max_failures') + 1 :]
+_UPDATE = f'UPDATE jobs SET priority = ?, {", ".join(f"{name} = ?" for name in _CHANGING)} WHERE job_id = ?'
+_SELECT = f'SELECT {", ".join(_quoted for _quoted in (f"{chr(34)}{name}{chr(34)}" for name in _COLUMNS))} FROM jobs'
+
+
+class Store:
+    """The queue's database. Not for more than one thread."""
+
+    def __init__(self, path: Path, *, vfs: str | None = None) -> None:
+        """Open or create ``path``. Raises ``errors.NewerSchema`` or ``errors.StoreError``."""
+        self.path = path
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600)) if vfs is None else None
+            self._db = apsw.Connection(str(path), vfs=vfs)
+            for pragma in ('locking_mode = EXCLUSIVE', 'journal_mode = WAL', 'synchronous = FULL'):
+                self._db.execute(f'PRAGMA {pragma}').fetchall()
+            self._db.execute('PRAGMA journal_size_limit = 67108864').fetchall()
+            self._migrate()
+        except OSError as error:
+            raise errors.StoreError(f'{path} cannot be opened: {error.strerror}') from error
+        except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
+            raise errors.StoreError(f'{path} cannot be written: {error}') from error
+        except apsw.BusyError as error:
+            raise errors.StoreError(f'{path} is in use by another process') from error
+        except (apsw.NotADBError, apsw.CorruptError) as error:
+            raise errors.StoreError(
+                f'{path} is damaged ({error}); move it away to begin with an empty queue, or restore a copy of it'
+            ) from error
+        except apsw.FullError as error:
+            raise errors.StoreFull(f'there is no room on the disk for {path}') from error
+
+    def close(self) -> None:
+        """Close the file; the write-ahead log is folded in."""
+        self._db.close()
+
+    def commit(self, changes: Sequence[Persist]) -> None:
+        """Put all ``changes`` on disk, or none of them. Raises ``errors.StoreFull`` or ``errors.StoreError``."""
+        new = {change.fact.job_id for change in changes if isinstance(change.fact, facts.JobQueued)}
+        last = {change.job.job_id: change.job for change in changes if change.job is not None}
+        try:
+            with self._db:
+                self._db.executemany(_INSERT, (_row(job) for job_id, job in last.items() if job_id in new))
+                self._db.executemany(_UPDATE, (_update(job) for job_id, job in last.items() if job_id not in new))
+                self._db.executemany(
+                    'INSERT INTO bodies VALUES (?, ?)',
+                    ((change.job.job_id, change.body) for change in changes if change.job and change.body is not None),
+                )
+                self._db.executemany(
+                    'INSERT INTO answers VALUES (?, ?)',
+                    ((change.job.job_id, _pack(change.answer)) for change in changes if change.job and change.answer),
+                )
+                self._db.executemany(
+                    'INSERT INTO facts VALUES (?, ?)',
+                    ((change.fact.seq, facts.encode(change.fact).decode()) for change in changes),
+                )
+        except apsw.FullError as error:
+            raise errors.StoreFull(f'the disk that holds {self.path} is full') from error
+        except (apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError) as error:
+            raise errors.StoreError(f'{self.path} cannot be written: {error}') from error
+
+    def alive(self) -> Iterator[Job]:
+        """All jobs that are not final, in order of arrival."""
+        return (_job(row) for row in self._db.execute(f'{_SELECT} WHERE ended_at = 0 ORDER BY "order"'))
+
+    def last_seq(self) -> int:
+        """The newest fact's number, 0 when there is none."""
+        return self._number('SELECT max(seq) FROM facts')
+
+    def last_order(self) -> int:
+        """The newest job's place."""
+        return self._number('SELECT max("order") FROM jobs')
+
+    def has(self, job_id: str) -> bool:
+        """Whether there is or was such a job."""
+        return bool(self._db.execute('SELECT 1 FROM jobs WHERE job_id = ?', (job_id,)).fetchall())
+
+    def job(self, job_id: str) -> Job | None:
+        """The job as last stored."""
+        rows = self._db.execute(f'{_SELECT} WHERE job_id = ?', (job_id,)).fetchall()
+        return _job(rows[0]) if rows else None
+
+    def body(self, job_id: str) -> bytes:
+        """What the job asks of the engine."""
+        rows = self._db.execute('SELECT body FROM bodies WHERE job_id = ?', (job_id,)).fetchall()
+        return _blob(rows[0][0]) if rows else b''
+
+    def answer(self, job_id: str) -> list[bytes]:
+        """The lines of a job that ended."""
+        rows = self._db.execute('SELECT lines FROM answers WHERE job_id = ?', (job_id,)).fetchall()
+        return _unpack(_blob(rows[0][0])) if rows else []
+
+    def facts_after(self, seq: int, limit: int) -> list[facts.AnyFact]:
+        """At most ``limit`` facts after ``seq``, fewer when they would not fit into one message."""
+        found: list[facts.AnyFact] = []
+        size = 0
+        for (text,) in self._db.execute('SELECT fact FROM facts WHERE seq > ? ORDER BY seq LIMIT ?', (seq, limit)):
+            size += len(text)
+            if found and size > protocol.MAX_BATCH_BYTES:
+                break
+            found.append(facts.decode(text.encode()))
+        return found
+
+    def _migrate(self) -> None:
+        version = self._number('PRAGMA user_version')
+        if version > len(MIGRATIONS):
+            raise errors.NewerSchema(
+                f'{self.path} was written by a newer Corral (schema {version}, this one knows {len(MIGRATIONS)}); '
+                'start the newer version, or choose another --data-dir'
+            )
+        for number, statements in enumerate(MIGRATIONS[version:], version + 1):
+            with self._db:
+                self._db.execute(f'{statements}; PRAGMA user_version = {number}').fetchall()
+
+    def _number(self, query: str) -> int:
+        return int(self._db.execute(query).fetchall()[0][0] or 0)
+
+
+def _row(job: Job) -> tuple[apsw.SQLiteValue, ...]:
+    *fields, usage = msgspec.structs.astuple(job)
+    return (*fields, msgspec.json.encode(usage).decode())
+
+
+def _update(job: Job) -> tuple[apsw.SQLiteValue, ...]:
+    return (job.priority, *_row(job)[-len(_CHANGING) :], job.job_id)
+
+
+def _job(row: tuple[apsw.SQLiteValue, ...]) -> Job:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    usage = msgspec.json.decode(str(values['usage']), type=facts.Usage)
+    job = Job(**{**values, 'usage': usage, 'state': State(str(values['state']))})  # type: ignore[arg-type]
+    assert (job.ended_at > 0) == (job.state in FINAL), job
+    return job
+
+
+def _blob(value: apsw.SQLiteValue) -> bytes:
+    assert isinstance(value, bytes)
+    return value
+
+
+def _pack(lines: tuple[bytes, ...]) -> bytes:
+    return zlib.compress(b'\n'.join(lines), 1)  # NDJSON repeats itself: about a tenth is left
+
+
+def _unpack(blob: bytes) -> list[bytes]:
+    return zlib.decompress(blob).split(b'\n')
