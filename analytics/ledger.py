@@ -28,7 +28,7 @@ class Ledger:
 
     @classmethod
     async def open(cls, path: Path, fetch: Callable[[int], Awaitable[pump.Page]]) -> Self:
-        """Open the file and begin to record what it lacks. ``fetch(seq)`` asks the queue for the facts after ``seq``."""
+        """Open the file and begin to record; ``fetch(seq)`` gets the facts after ``seq`` from the queue."""
         ledger = cls(await recorder.Recorder.open(path), fetch)
         ledger._task = asyncio.create_task(ledger._pump.run(), name='analytics-pump')
         return ledger
