@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent  # the folder of run.py
 
 HELP = {
-    'host': 'Address to listen on. Only addresses of this machine itself (loopback) for now: there is no login yet.',
-    'port': 'Port to listen on; 0 takes any free one.',
+    'host': 'Address to listen on, 127.0.0.1 by default; only loopback ones for now, since there is no login yet.',
+    'port': 'Port to listen on, 8080 by default; 0 takes any free one.',
     'data_dir': 'Folder for the queue, the conversations, the statistics and the logs. Default: data beside run.py.',
     'config': 'A TOML file with settings. Default: corral.toml in the current folder or beside run.py, if any.',
     'engine': 'Who answers: ollama, demo (built in, canned), or auto: Ollama whenever it answers, else the demo.',

@@ -1,0 +1,49 @@
+"""All checks of Corral itself, one after the other: ``python3 run.py test``."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+NO_TESTS = 5  # pytest's exit code when nothing was selected
+KEEP = {'CORRAL_CHROMIUM', 'CORRAL_NO_SETUP'}
+
+
+def run(arguments: Sequence[str], root: Path) -> int:
+    """Run all checks, or pytest alone with ``arguments`` where there are any; returns the exit code."""
+    pytest = [sys.executable, '-m', 'pytest']
+    if arguments:
+        return _call([*pytest, *arguments], root)
+    script = Path(sys.executable).parent / 'lint-imports'
+    failed = [
+        name
+        for name, command in (
+            ('ruff check', [sys.executable, '-m', 'ruff', 'check']),
+            ('ruff format', [sys.executable, '-m', 'ruff', 'format', '--check']),
+            ('mypy', [sys.executable, '-m', 'mypy']),
+            ('lint-imports', [str(script)]),
+            ('pytest', [*pytest, '-m', 'not browser']),
+            # Playwright's loop and those of asynchronous tests do not get on in one process
+            ('pytest -m browser', [*pytest, '-m', 'browser']),
+        )
+        if not _passed(name, command, root)
+    ]
+    print(f'\nFailed: {", ".join(failed)}' if failed else '\nAll checks passed.', flush=True)
+    return 1 if failed else 0
+
+
+def _passed(name: str, command: list[str], root: Path) -> bool:
+    print(f'\n── {name}', flush=True)
+    code = _call(command, root)
+    return code == 0 or (code == NO_TESTS and name == 'pytest -m browser')
+
+
+def _call(command: list[str], root: Path) -> int:
+    """Run with an environment that says nothing about how Corral should run."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name != 'OLLAMA_HOST' and (not name.startswith('CORRAL_') or name in KEEP)
+    }
+    return subprocess.run(command, cwd=root, env=environment, check=False).returncode

@@ -1,0 +1,106 @@
+"""The data directory: made private, checked, and held by one Corral at a time."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+LOCK = 'corral.lock'
+LOCKED_BYTE = 4096  # Windows locks bytes against reading, so the locked one is behind the text
+
+
+class DataDirError(Exception):
+    """The data directory cannot be used. The message is one sentence for the user."""
+
+
+class Held:
+    """A data directory that is ours until ``release``."""
+
+    def __init__(self, path: Path, file: int) -> None:
+        self.path = path
+        self._file = file
+
+    def note(self, **fields: object) -> None:
+        """Write down who holds it, for others to read: ``note(pid=1, url='http://…')``."""
+        os.ftruncate(self._file, 0)
+        os.lseek(self._file, 0, os.SEEK_SET)
+        os.write(self._file, json.dumps(fields).encode())
+
+    def write_pids(self, pids: Mapping[str, int]) -> None:
+        """Keep ``run/processes.json``: the process ids by name, ``run`` being our own."""
+        file = self.path / 'run' / 'processes.json'
+        new = file.with_suffix('.new')
+        new.write_text(json.dumps({'run': os.getpid(), **pids}), encoding='utf-8')
+        os.replace(new, file)
+
+    def release(self) -> None:
+        """Let others have it."""
+        os.ftruncate(self._file, 0)
+        os.close(self._file)
+
+
+@contextlib.contextmanager
+def hold(path: Path) -> Iterator[Held]:
+    """Make the directory where it is missing (0700) and keep every other Corral out of it. Raises ``DataDirError``."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DataDirError(_unusable(path, error)) from None
+    try:
+        _lock(file)
+    except OSError:
+        text = _holder(file)
+        os.close(file)
+        raise DataDirError(f'{path} is in use by {text}. Stop it or choose another --data-dir.') from None
+    held = Held(path, file)
+    try:
+        _make_private(path)
+        held.note(pid=os.getpid())
+    except OSError as error:
+        held.release()
+        raise DataDirError(_unusable(path, error)) from None
+    try:
+        yield held
+    finally:
+        held.release()
+
+
+def _make_private(path: Path) -> None:
+    if os.name == 'posix':
+        path.chmod(0o700)
+    for folder in (path / 'logs', path / 'run'):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path) as probe:
+        probe.write(b'x' * 4096)
+
+
+def _unusable(path: Path, error: OSError) -> str:
+    why = (error.strerror or str(error)).lower()
+    return f'The data directory {path} cannot be written to: {why}. Change that or choose another --data-dir.'
+
+
+def _holder(file: int) -> str:
+    try:
+        fields = json.loads(os.pread(file, 4000, 0) if hasattr(os, 'pread') else os.read(file, 4000))
+        url = f', {fields["url"]}' if fields.get('url') else ''
+        return f'Corral (pid {fields["pid"]}{url})'
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 'another Corral'
+
+
+if os.name == 'posix':
+    import fcntl
+
+    def _lock(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+else:
+    import msvcrt
+
+    def _lock(file: int) -> None:
+        os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        os.lseek(file, 0, os.SEEK_SET)

@@ -1,0 +1,289 @@
+"""Keeps a set of child processes alive, and ends them in order. It knows nothing about what they do.
+
+A child gets its settings as one line of JSON on stdin, which then stays open: its end tells the child that we are
+gone. It tells us things as lines of JSON on stdout. What it writes to stderr goes to a file.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CANNOT_START = 78  # EX_CONFIG: a child that ends with it should not be started again
+TERM_GRACE_S = 0.5  # between SIGTERM and SIGKILL
+KEEP_ERRORS_BYTES = 5_000_000  # a file of stderr larger than this starts anew
+
+logger = logging.getLogger('corral.supervisor')
+
+
+@dataclass(kw_only=True)
+class ProcessSpec:
+    """One child process. ``settings_json`` may be replaced and counts from the next start on."""
+
+    name: str
+    argv: Sequence[str]
+    settings_json: str
+    stop_order: int = 0  # lower ones stop first; equal ones together
+    grace_s: float = 2.0  # how long it may take to stop by itself
+
+
+@dataclass(kw_only=True)
+class Backoff:
+    """Delay before a restart: it doubles with every quick death and starts anew after a run that lasted."""
+
+    first_s: float = 0.2
+    max_s: float = 10.0
+    settled_s: float = 30.0
+    _next_s: float = field(default=0.0, init=False)
+
+    def after(self, ran_s: float) -> float:
+        """The delay after a run of ``ran_s``."""
+        if ran_s >= self.settled_s or not self._next_s:
+            self._next_s = self.first_s
+        delay_s = self._next_s
+        self._next_s = min(self.max_s, delay_s * 2)
+        return delay_s
+
+
+class Supervisor:
+    """Runs the children of ``specs`` until a signal comes, ``stop`` is called, or one of them cannot start.
+
+    ``say`` gets a line for the user, ``on_report(name, fields)`` what a child reports, and ``on_pids`` the process ids
+    by name whenever they change. All are called on the event loop.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[ProcessSpec],
+        *,
+        folder: Path,
+        errors_dir: Path,
+        say: Callable[[str], None],
+        on_report: Callable[[str, Mapping[str, Any]], None] = lambda name, fields: None,
+        on_pids: Callable[[Mapping[str, int]], None] = lambda pids: None,
+        backoff: Callable[[], Backoff] = Backoff,
+    ) -> None:
+        self._children = [_Child(spec, folder, errors_dir / f'{spec.name}.err') for spec in specs]
+        self._say = say
+        self._on_report = on_report
+        self._on_pids = on_pids
+        self._backoff = backoff
+        self._failed = False
+
+    async def run(self) -> int:
+        """Start all, keep them alive until it is time to stop, stop them in order; returns the exit code."""
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        with _signals(self._loop, self._signalled):
+            keepers = {child: asyncio.create_task(self._keep(child)) for child in self._children}
+            try:
+                stopped = asyncio.create_task(self._stopping.wait())
+                done, _ = await asyncio.wait({stopped, *keepers.values()}, return_when=asyncio.FIRST_COMPLETED)
+                self._stopping.set()
+                await self._stop_in_order(keepers)
+                for task in done:
+                    task.result()  # a mistake of ours is not to be hidden
+            finally:
+                self._kill_all()
+        return 1 if self._failed else 0
+
+    def stop(self) -> None:
+        """Stop all in order. Safe to call more than once."""
+        self._stopping.set()
+
+    def _signalled(self, number: int) -> None:
+        logger.info('signal %s', number, extra={'action': 'signal'})
+        if not self._stopping.is_set():
+            self._say('Stopping. Press Ctrl-C again to stop at once.' if number == signal.SIGINT else 'Stopping.')
+        elif number == signal.SIGINT:
+            self._kill_all()
+        self.stop()
+
+    async def _keep(self, child: '_Child') -> None:
+        backoff = self._backoff()
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            code = await self._run_once(child)
+            if self._stopping.is_set():
+                return
+            name, file = child.spec.name, child.errors
+            if code == CANNOT_START:
+                self._failed = True
+                self._say(child.error or f'{name} cannot start. Details: {file}')
+                self.stop()
+                return
+            delay_s = backoff.after(time.monotonic() - started)
+            self._say(f'{name} {_ended(code)}; it is started again in {delay_s:g} s. Details: {file}')
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), delay_s)
+
+    async def _run_once(self, child: '_Child') -> int:
+        try:
+            await child.start()
+        except OSError as error:
+            self._say(f'{child.spec.name} does not start: {error.strerror or error}')
+            return -1
+        logger.info('%s is process %s', child.spec.name, child.pid, extra={'action': 'started'})
+        self._tell_pids()
+        try:
+            return await child.ended(lambda fields: self._on_report(child.spec.name, fields))
+        finally:
+            logger.info('%s ended', child.spec.name, extra={'action': 'ended'})
+            self._tell_pids()
+
+    def _tell_pids(self) -> None:
+        self._on_pids({child.spec.name: child.pid for child in self._children if child.pid})
+
+    async def _stop_in_order(self, keepers: 'Mapping[_Child, asyncio.Task[None]]') -> None:
+        for order in sorted({child.spec.stop_order for child in self._children}):
+            group = [child for child in self._children if child.spec.stop_order == order]
+            await asyncio.gather(*(child.stop(keepers[child]) for child in group))
+
+    def _kill_all(self) -> None:
+        for child in self._children:
+            child.kill()
+
+
+class _Child:
+    """One child process over its starts."""
+
+    def __init__(self, spec: ProcessSpec, folder: Path, errors: Path) -> None:
+        self.spec = spec
+        self.errors = errors
+        self.error = ''  # the last sentence that it reported as an error
+        self._folder = folder
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process id, or 0 when it does not run."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if running and self._process else 0
+
+    async def start(self) -> None:
+        self.error = ''
+        too_long = self.errors.exists() and self.errors.stat().st_size > KEEP_ERRORS_BYTES
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if too_long else os.O_APPEND)
+        with os.fdopen(os.open(self.errors, flags, 0o600), 'ab') as errors:
+            self._process = await asyncio.create_subprocess_exec(
+                *self.spec.argv,
+                cwd=self._folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                limit=1_000_000,
+                **_own_group(),
+            )
+        with contextlib.suppress(OSError):  # it died at once: waiting for it says so
+            assert self._process.stdin
+            self._process.stdin.write(self.spec.settings_json.encode() + b'\n')
+            await self._process.stdin.drain()
+
+    async def ended(self, on_report: Callable[[Mapping[str, Any]], None]) -> int:
+        """Wait for its end, passing on what it reports; returns the exit code."""
+        assert self._process
+        reader = asyncio.create_task(self._read_reports(on_report))
+        code = await self._process.wait()
+        done, _ = await asyncio.wait([reader], timeout=1)  # a grandchild may hold the pipe open for ever
+        reader.cancel()
+        for task in done:
+            task.result()
+        self._hang_up()
+        return code
+
+    async def stop(self, keeper: 'asyncio.Task[None]') -> None:
+        """Hang up, then SIGTERM, then SIGKILL; returns when it is gone."""
+        self._hang_up()
+        for grace_s, insist in ((self.spec.grace_s, self._terminate), (TERM_GRACE_S, self.kill)):
+            await asyncio.wait([keeper], timeout=grace_s)
+            if keeper.done():
+                return
+            insist()
+        await asyncio.wait([keeper], timeout=1)
+
+    def kill(self) -> None:
+        """End it and what it started, now."""
+        self._send(getattr(signal, 'SIGKILL', signal.SIGTERM), group=True)
+
+    def _terminate(self) -> None:
+        self._send(signal.SIGTERM)
+
+    def _send(self, number: signal.Signals, *, group: bool = False) -> None:
+        if not self.pid:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if group and hasattr(os, 'killpg'):
+                os.killpg(self.pid, number)
+            elif self._process:
+                self._process.send_signal(number)
+
+    def _hang_up(self) -> None:
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
+
+    async def _read_reports(self, on_report: Callable[[Mapping[str, Any]], None]) -> None:
+        assert self._process and self._process.stdout
+        while True:
+            try:
+                line = await self._process.stdout.readline()
+            except ValueError:  # longer than any report
+                continue
+            if not line:
+                return
+            try:
+                fields = json.loads(line)
+            except ValueError:
+                fields = None
+            if not isinstance(fields, dict):
+                logger.warning('%s printed %r', self.spec.name, line[:200], extra={'action': 'printed'})
+                continue
+            self.error = str(fields.get('error') or self.error)
+            on_report(fields)
+
+
+def with_fields(settings_json: str, **fields: object) -> str:
+    """The same settings with some fields replaced."""
+    return json.dumps({**json.loads(settings_json), **fields})
+
+
+def _own_group() -> dict[str, Any]:
+    """A group of its own, so that a Ctrl-C in the console reaches only us."""
+    if sys.platform == 'win32':
+        return {'creationflags': subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {'start_new_session': True}
+
+
+def _ended(code: int) -> str:
+    if code >= 0:
+        return f'ended with exit code {code}'
+    try:
+        return f'was ended by {signal.Signals(-code).name}'
+    except ValueError:
+        return f'was ended by signal {-code}'
+
+
+@contextlib.contextmanager
+def _signals(loop: asyncio.AbstractEventLoop, callback: Callable[[int], None]) -> Iterator[None]:
+    numbers = [getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK') if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        try:
+            loop.add_signal_handler(number, callback, number)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda got, _: loop.call_soon_threadsafe(callback, got))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+            signal.signal(number, handler)

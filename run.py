@@ -1,0 +1,98 @@
+"""Corral's one command: ``python3 run.py`` sets everything up on the first start and then runs it.
+
+This file is the composition root: it alone knows all rooms. It must be readable for old Pythons up to the version
+check, so it imports nothing but ``sys`` before that.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036  read by older ones too
+    sys.exit(f'Corral needs Python 3.11 or newer, and this is {sys.version.split()[0]}: start it with a newer one.')
+
+
+def main(arguments):
+    """Set up the environment where needed, enter it, and do what ``arguments`` say; returns the exit code."""
+    from app import environment
+
+    try:
+        environment.enter(with_tests=arguments[:1] == ['test'])
+        from app import cli
+    except environment.SetupError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(environment.damaged(error.name), file=sys.stderr)
+        return 1
+    return cli.run(arguments, compose, tables)
+
+
+def tables():
+    """The tables of ``corral.toml`` by name, one for each room: what a user may set about it."""
+    from app import settings
+    from broker.settings import BrokerSettings
+    from workers.settings import WorkerSettings
+
+    common = {'data_dir', 'endpoints', 'log_level'}
+    from_flags = {'engine', 'ollama_url'}
+    return {
+        'broker': settings.table(BrokerSettings, without=common),
+        'worker': settings.table(WorkerSettings, without=common | from_flags | {'worker', 'slots', 'drain_s'}),
+        'app': settings.table(settings.AppSettings, without=common | from_flags | {'host', 'port', 'version'}),
+    }
+
+
+def compose(settings):
+    """The processes of one start: the broker, the workers, the desk. They stop in the opposite order."""
+    import os
+    import socket
+
+    from app import options
+    from app.settings import AppSettings
+    from app.supervisor import ProcessSpec
+    from broker import addresses
+    from broker.settings import BrokerSettings
+    from workers.settings import WorkerSettings
+
+    endpoints = addresses.choose(settings.data_dir, settings.transport)
+    common = {'data_dir': settings.data_dir, 'log_level': settings.log_level}
+    engine = {'engine': settings.engine, 'ollama_url': settings.ollama_url}
+    broker = BrokerSettings(**settings.broker.model_dump(), **common, endpoints=endpoints)
+    workers = [
+        WorkerSettings(
+            **settings.worker.model_dump(),
+            **common,
+            **engine,
+            endpoints=endpoints.for_peers(),
+            worker=f'{socket.gethostname()}:{place}',
+            slots=slots,
+        )
+        for place, slots in enumerate(settings.slots_by_worker(os.cpu_count() or 1), start=1)
+    ]
+    desk = AppSettings(
+        **settings.app.model_dump(),
+        **common,
+        **engine,
+        endpoints=endpoints.for_peers(),
+        host=settings.host,
+        port=settings.port,
+        version=options.version(),
+    )
+
+    def process(name, room, its_settings, stop_order, grace_s):
+        return ProcessSpec(
+            name=name,
+            argv=(sys.executable, '-m', room),
+            settings_json=its_settings.model_dump_json(),
+            stop_order=stop_order,
+            grace_s=grace_s,
+        )
+
+    return [
+        process('broker', 'broker', broker, 3, 1.0),
+        *(process(f'worker-{place}', 'workers', each, 2, 5.4) for place, each in enumerate(workers, start=1)),
+        process('app', 'app', desk, 1, 1.5),
+    ]
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
