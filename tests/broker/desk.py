@@ -1,0 +1,136 @@
+"""A core with the names, ids and shorthand that tests of the queue need. No sockets, no clock."""
+
+from broker import facts, protocol
+from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
+from broker.core import BrokerCore, Rules
+from broker.memory_store import MemoryStore
+from broker.retry import RetryPolicy
+
+CLIENT = Peer('client', b'c')
+RULES = Rules(retry=RetryPolicy(base_s=2.0, max_s=60.0))
+
+
+def job_id(number: int) -> str:
+    """The id of test job ``number``."""
+    return f'{number:032x}'
+
+
+class Desk:
+    """Feeds a core and keeps what it did: facts in order, the store, the last actions."""
+
+    def __init__(self, rules: Rules = RULES) -> None:
+        self.rules = rules
+        self.store = MemoryStore()
+        self.now = 1_000.0
+        self.facts: list[facts.AnyFact] = []
+        self.last: list[Action] = []
+        self.core = self._new_core()
+
+    def _new_core(self) -> BrokerCore:
+        core = BrokerCore(self.rules, boot='b', last_seq=self.store.last_seq(), last_order=self.store.last_order())
+        core.restore(self.store.alive(), self.now)
+        return core
+
+    def restart(self) -> None:
+        """The broker dies and a new one opens the same store."""
+        self.core = self._new_core()
+        self.core.check()
+
+    def did(self, actions: list[Action]) -> list[Action]:
+        """Perform the durable part of ``actions``."""
+        self.store.commit([action for action in actions if isinstance(action, Persist)])
+        self.facts += [action.fact for action in actions if isinstance(action, Persist)]
+        self.last = actions
+        self.core.check()
+        return actions
+
+    def submit(self, number: int, **fields: object) -> protocol.Reply:
+        """Queue job ``number``; the reply."""
+        values = {'job_id': job_id(number), 'kind': 'chat', 'model': 'm', 'body': b'{}', **fields}
+        return self.ask(protocol.Submit(**values))  # type: ignore[arg-type]
+
+    def ask(self, request: protocol.AnyRequest) -> protocol.Reply:
+        """What the core answers a client at once."""
+        actions = self.did(self.core.receive(CLIENT, request, self.now))
+        return next(a.message for a in actions if isinstance(a, Send) and a.peer == CLIENT)  # type: ignore[return-value]
+
+    def join(
+        self,
+        name: str,
+        slots: int = 1,
+        *,
+        session: str = 's',
+        models: tuple[str, ...] = ('m',),
+        peer: bytes = b'',
+        runs: tuple[protocol.Run, ...] = (),
+    ) -> Peer:
+        """A worker signs in."""
+        at = Peer('worker', peer or f'{name}/{session}'.encode())
+        ready = protocol.Ready(
+            worker=name,
+            session=session,
+            host='h',
+            pid=1,
+            engine='demo',
+            engine_version='1',
+            slots=slots,
+            models=tuple(facts.ModelInfo(name=model, engine='demo') for model in models),
+            runs=runs,
+        )
+        self.tell(at, ready)
+        return at
+
+    def tell(self, peer: Peer, message: protocol.AnyFromWorker) -> list[Action]:
+        """A worker says something."""
+        return self.did(self.core.receive(peer, message, self.now))
+
+    def gone(self, peer: Peer, undelivered: protocol.ToWorker | None = None) -> list[Action]:
+        """A worker's connection is found broken."""
+        return self.did(self.core.peer_gone(peer, self.now, undelivered))
+
+    def wait(self, seconds: float) -> list[Action]:
+        """Time passes, and every deadline on the way is kept."""
+        end, actions = self.now + seconds, []
+        while (deadline := self.core.next_deadline()) <= end:
+            self.now = max(self.now, deadline)
+            actions += self.did(self.core.tick(self.now))
+        self.now = end
+        self.last = actions
+        return actions
+
+    def told(self, peer: Peer) -> list[protocol.ToWorker | protocol.Reply]:
+        """What the last step sent to ``peer``, beats left out."""
+        sent = [a.message for a in self.last if isinstance(a, Send | SendJob) and a.peer == peer]
+        return [message for message in sent if not isinstance(message, protocol.Beat)]
+
+    def assigned(self) -> list[tuple[bytes, str, int]]:
+        """Who got which job in the last step: (routing id, job id, epoch)."""
+        sent = (a for a in self.last if isinstance(a, SendJob))
+        return [(a.peer.routing_id, a.message.job_id, a.message.epoch) for a in sent]
+
+    def published(self, kind: type[protocol.Published]) -> list[protocol.Published]:
+        """What the last step published of this kind."""
+        return [a.message for a in self.last if isinstance(a, Publish) and isinstance(a.message, kind)]
+
+    def history(self, number: int) -> list[str]:
+        """The names of the facts about job ``number`` so far."""
+        return [type(f).__name__ for f in self.facts if isinstance(f, facts.JobFact) and f.job_id == job_id(number)]
+
+    def from_store(self) -> bool:
+        """Whether the last step sent somebody to the store."""
+        return any(isinstance(action, FromStore) for action in self.last)
+
+
+def tokens(number: int, epoch: int, index: int, *lines: bytes) -> protocol.Tokens:
+    """Lines of job ``number``."""
+    return protocol.Tokens(job_id=job_id(number), epoch=epoch, index=index, lines=lines)
+
+
+def finished(number: int, epoch: int, lines: int) -> protocol.Finished:
+    """Job ``number`` ended well."""
+    return protocol.Finished(job_id=job_id(number), epoch=epoch, lines=lines, usage=facts.Usage(output_tokens=lines))
+
+
+def failed(number: int, epoch: int, *, retryable: bool = True, code: str = 'unreachable') -> protocol.Failed:
+    """Job ``number`` failed."""
+    return protocol.Failed(job_id=job_id(number), epoch=epoch, code=code, detail='because', retryable=retryable)
