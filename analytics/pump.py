@@ -48,6 +48,7 @@ class Pump:
         self._recorded = recorded
         self._gather_s = gather_s
         self._waiting: list[facts.AnyFact] = []
+        self._missed = True  # the queue may have facts that were not pushed
         self._news = asyncio.Event()
         sink.store.on_rebuild = self.nudge
 
@@ -55,16 +56,18 @@ class Pump:
         """A fact happened. Never blocks, never raises."""
         if len(self._waiting) < MAX_WAITING:
             self._waiting.append(fact)
+        else:
+            self._missed = True
         self._news.set()
 
     def nudge(self) -> None:
         """Look whether the queue has facts that were not pushed."""
-        self._waiting.clear()
+        self._missed = True
         self._news.set()
 
     async def run(self) -> None:
         """Record for ever. Trouble with the file or the queue is tried again, with growing pauses."""
-        self._news.set()  # whatever happened while we were away
+        self._news.set()
         pause_s = self._gather_s
         while True:
             await self._news.wait()
@@ -83,14 +86,14 @@ class Pump:
         batch, self._waiting = self._waiting, []
         before = self._sink.last_seq()
         try:
-            done = bool(batch) and await self._sink.record(batch)
+            self._missed = not await self._sink.record(batch) or self._missed
         except errors.Gap:
-            done = False
-        if not done:
-            done = await self._catch_up()
+            self._missed = True
+        if self._missed:
+            self._missed = not await self._catch_up()
         if self._sink.last_seq() != before:
             self._recorded()
-        return done
+        return not self._missed
 
     async def _catch_up(self) -> bool:
         while True:

@@ -1,0 +1,210 @@
+"""Whatever happens to the file, the totals come back equal."""
+
+import os
+import stat
+import subprocess
+import sys
+
+import duckdb
+import pytest
+
+from analytics import errors, recorder, store
+from tests.analytics import made
+
+STORY = made.life(100)
+
+
+async def ends(sink):
+    return await sink.store.read('SELECT outcome, count(*), sum(seq) FROM jobs_ended GROUP BY 1 ORDER BY 1')
+
+
+@pytest.fixture
+async def filled(path):
+    """A closed file with the whole story; gives what its totals were."""
+    sink = await recorder.Recorder.open(path)
+    await sink.record(STORY)
+    before = await ends(sink)
+    await sink.close()
+    return before
+
+
+def flip(offset):
+    def damage(path):
+        data = bytearray(path.read_bytes())
+        data[offset] ^= 0xFF
+        path.write_bytes(data)
+
+    return damage
+
+
+def cut(size):
+    return lambda path: os.truncate(path, size)
+
+
+def other_schema(version):
+    def damage(path):
+        with duckdb.connect(path) as connection:
+            connection.execute(f'UPDATE meta SET schema_version = {version}')
+
+    return damage
+
+
+def without(statement):
+    def damage(path):
+        with duckdb.connect(path) as connection:
+            connection.execute(statement)
+
+    return damage
+
+
+def leave_a_log(path):
+    """Another process writes and is killed before it has tidied up."""
+    code = f"""
+import duckdb, os
+connection = duckdb.connect({str(path)!r})
+connection.execute('UPDATE meta SET last_seq = 301')
+os._exit(9)
+"""
+    subprocess.run([sys.executable, '-c', code], check=False)
+
+
+def held_by_another(path):
+    """Another process that has the file open until the block ends."""
+    code = f"import duckdb, sys; held = duckdb.connect({str(path)!r}); print('held', flush=True); sys.stdin.read()"
+    holder = subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder.stdout.readline()
+    return holder
+
+
+DAMAGES = {
+    'a flipped byte in the magic': flip(8),
+    'a flipped byte in the first header': flip(100),
+    'a flipped byte in the second header': flip(4100),
+    'nothing left': cut(0),
+    'a header only': cut(4096),
+    'half': cut(200_000),
+    'a newer schema': other_schema(99),
+    'an older schema': other_schema(0),
+    'no meta': without('DROP TABLE meta'),
+    'an empty meta': without('DELETE FROM meta'),
+    'not a database': lambda path: path.write_text('hello'),
+    'a folder': lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize('damage', DAMAGES.values(), ids=DAMAGES.keys())
+async def test_a_file_that_will_not_open_is_set_aside_and_filled_anew(path, filled, damage):
+    damage(path)
+    sink = await recorder.Recorder.open(path)
+    assert sink.last_seq() == 0
+    assert sink.store.rebuilds == 1
+    assert len(list(path.parent.glob('analytics.duckdb.broken-*'))) == 1
+    await sink.record(STORY)
+    assert await ends(sink) == filled
+    await sink.close()
+
+
+async def test_a_deleted_file_is_filled_anew_even_when_its_log_is_left(path, filled):
+    path.unlink()
+    path.with_name('analytics.duckdb.wal').write_bytes(b'left over')
+    sink = await recorder.Recorder.open(path)
+    assert sink.last_seq() == 0
+    await sink.record(STORY)
+    assert await ends(sink) == filled
+    await sink.close()
+
+
+async def test_a_damaged_log_after_a_kill_is_set_aside_with_its_file(path, filled):
+    leave_a_log(path)
+    log = path.with_name('analytics.duckdb.wal')
+    flip(log.stat().st_size // 2)(log)
+    sink = await recorder.Recorder.open(path)
+    assert sink.last_seq() == 0
+    assert len(list(path.parent.glob('analytics.duckdb.broken-*.wal'))) == 1
+    await sink.record(STORY)
+    assert await ends(sink) == filled
+    await sink.close()
+
+
+async def test_a_file_deleted_while_open_is_filled_anew(path, opened):
+    await opened.record(STORY)
+    before = await ends(opened)
+    path.unlink()
+    path.with_name('analytics.duckdb.wal').unlink(missing_ok=True)
+    assert not await opened.record([made.queued(301)])
+    assert opened.last_seq() == 0
+    with pytest.raises(errors.Gap):
+        await opened.record([made.queued(301)])
+    assert await opened.record(STORY)
+    assert await ends(opened) == before
+
+
+async def test_damage_found_by_a_query_sets_the_file_aside(path):
+    sink = await recorder.Recorder.open(path)
+    story = made.life(20_000)
+    await sink.record(story)
+    before = await ends(sink)
+    await sink.close()
+    data = bytearray(path.read_bytes())
+    sink = await recorder.Recorder.open(path)  # reads the headers and the catalogue, not yet the rows
+    for offset in range(20_000, len(data), 4096):
+        data[offset] ^= 0xFF
+    with path.open('r+b') as file:
+        file.write(data)
+    told = []
+    sink.store.on_rebuild = lambda: told.append(True)
+    with pytest.raises(errors.Rebuilding):
+        await ends(sink)
+    assert told == [True]
+    assert sink.last_seq() == 0
+    await sink.record(story)
+    assert await ends(sink) == before
+    await sink.close()
+
+
+async def test_a_file_that_another_process_holds_is_named_as_such_and_used_when_it_is_free(path, filled):
+    with held_by_another(path) as holder:
+        with pytest.raises(errors.Locked, match=f'PID {holder.pid}'):
+            await store.Store.open(path)
+        sink = await recorder.Recorder.open(path)
+        assert not await sink.record(STORY)
+        assert str(holder.pid) in sink.problem
+        with pytest.raises(errors.Unavailable):
+            await ends(sink)
+    assert await sink.record(STORY)
+    assert sink.problem == ''
+    assert sink.store.rebuilds == 0
+    assert await ends(sink) == filled
+    await sink.close()
+
+
+async def test_a_folder_that_cannot_be_used_is_a_problem_not_an_error(tmp_path):
+    sink = await recorder.Recorder.open(tmp_path / 'missing' / 'analytics.duckdb')
+    assert not await sink.record(STORY)
+    assert 'No analytics file can be made' in sink.problem
+    (tmp_path / 'missing').mkdir()
+    assert await sink.record(STORY)
+    await sink.close()
+
+
+async def test_only_the_newest_broken_files_are_kept(path):
+    for n in range(6):
+        path.with_name(f'analytics.duckdb.broken-20260101-00000{n}').write_text('old')
+    path.write_text('broken')
+    sink = await recorder.Recorder.open(path)
+    kept = sorted(file.name for file in path.parent.glob('*broken*'))
+    assert len(kept) == store.KEEP_BROKEN
+    assert kept[0].endswith('000004')
+    await sink.close()
+
+
+async def test_the_file_and_its_log_are_for_their_owner_alone(path, opened):
+    await opened.record(STORY)
+    for file in path.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
+
+
+async def test_the_tables_have_a_column_for_all_that_facts_say(opened):
+    for table, columns in recorder.rows(made.one_of_each()).items():
+        known = await opened.store.read(f"SELECT column_name FROM duckdb_columns() WHERE table_name = '{table}'")
+        assert {name for (name,) in known} == set(columns)
