@@ -7,7 +7,8 @@ check, so it imports nothing but ``sys`` before that.
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036  read by older ones too
-    sys.exit(f'Corral needs Python 3.11 or newer, and this is {sys.version.split()[0]}: start it with a newer one.')
+    this = '.'.join(map(str, sys.version_info[:2]))
+    sys.exit(f'Corral needs Python 3.11 or newer, and this is {this}: start it with a newer one.')
 
 
 def main(arguments):

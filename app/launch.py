@@ -37,11 +37,12 @@ def launch(settings: LaunchSettings, compose: Compose, root: Path) -> int:
         CannotLaunch: Nothing was started.
     """
     check_loopback(settings.host)
+    os.umask(0o077)  # whatever we and the children write is the user's alone
     try:
         with data_dir.hold(settings.data_dir) as held:
             check_port(settings.host, settings.port)
             child.configure_logging('run', settings.data_dir, settings.log_level)
-            return asyncio.run(_Launch(settings, compose(settings), held, root).run())
+            return asyncio.run(_Launch(settings, _composed(compose, settings), held, root).run())
     except data_dir.DataDirError as error:
         raise CannotLaunch(str(error)) from None
 
@@ -74,6 +75,13 @@ def check_port(host: str, port: int) -> None:
             ) from None
         why = (error.strerror or str(error)).lower()
         raise CannotLaunch(f'{place} cannot be used: {why}. Choose another with --port.') from None
+
+
+def _composed(compose: Compose, settings: LaunchSettings) -> Sequence[supervisor.ProcessSpec]:
+    try:
+        return compose(settings)
+    except OSError as error:
+        raise CannotLaunch(f'The folder for the sockets cannot be used: {error}') from None
 
 
 class _Launch:

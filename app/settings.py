@@ -126,6 +126,11 @@ def table(room: type[BaseModel], *, without: set[str]) -> type[BaseModel]:
     return create_model(room.__name__ + 'Table', __config__=ConfigDict(frozen=True, extra='forbid'), **fields)
 
 
+def names(tables: Mapping[str, type[BaseModel]]) -> list[tuple[str, ...]]:
+    """The names of all settings: ``('port',)``, ``('broker', 'lease_ttl_s')``, …"""
+    return _paths(_with_tables(tables))
+
+
 def spread_slots(workers: int | None, slots: int | None, cpus: int) -> tuple[int, ...]:
     """Slots of each worker process; three in all where nothing is said, by the machine.
 
@@ -171,9 +176,8 @@ def _from_environment(environ: Mapping[str, str], model: type[BaseModel]) -> tup
         top, _, inner = name.partition('__')
         path = (top, inner) if inner else (top,)
         if path not in _paths(model):
-            warnings.append(
-                f'{variable} is not a setting{_nearest(name, ["__".join(p) for p in _paths(model)], "env")}.'
-            )
+            known = ['CORRAL_' + '__'.join(each).upper() for each in _paths(model)]
+            warnings.append(f'{variable} is not a setting{_nearest(variable, known)}.')
         elif inner:
             found.setdefault(top, {})[inner] = value
         else:

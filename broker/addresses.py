@@ -15,7 +15,7 @@ NAMES = ('client', 'worker', 'facts')
 LONGEST_PATH = 100  # bytes; a unix socket's path may have 103 on macOS and 107 on Linux
 
 
-class UnsafeFolder(Exception):
+class UnsafeFolder(OSError):
     """The folder for the sockets belongs to somebody else, or others may enter it."""
 
 
