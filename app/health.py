@@ -1,0 +1,58 @@
+"""Is a chat possible now, and if not, why."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from app.board import Board
+
+
+@dataclass
+class Health:
+    """What ``GET /health`` says. ``started`` becomes True when everything was there once."""
+
+    board: Board
+    version: str
+    started: bool = False
+
+    def waiting_for(self) -> str:
+        """What is missing: 'broker', 'worker', 'model', or '' when a chat would work."""
+        if not self.board.broker_alive:
+            return 'broker'
+        if not self.board.workers():
+            return 'worker'
+        return '' if self.board.models() else 'model'
+
+    def check(self) -> tuple[int, dict[str, object]]:
+        """The HTTP status and the answer."""
+        missing = self.waiting_for()
+        if not missing:
+            return 200, {'status': 'ok', 'version': self.version}
+        status = 'degraded' if self.started else 'starting'
+        return 503, {
+            'status': status,
+            'version': self.version,
+            'waiting_for': missing,
+            'problem': self._problem(missing),
+        }
+
+    def _problem(self, missing: str) -> str:
+        if missing == 'broker':
+            return 'The broker does not answer.'
+        if missing == 'worker':
+            return 'No worker is connected.'
+        problems = sorted({worker.problem for worker in self.board.workers() if worker.problem})
+        return f'No worker can run a model: {", ".join(problems)}.' if problems else 'No worker has a model.'
+
+
+def router(health: Health) -> APIRouter:
+    """``GET /health``."""
+    routes = APIRouter()
+
+    @routes.get('/health', tags=['health'], summary='Is a chat possible now')
+    async def check() -> JSONResponse:
+        status, answer = health.check()
+        return JSONResponse(answer, status, headers={'Cache-Control': 'no-store'})
+
+    return routes

@@ -1,0 +1,187 @@
+"""How the desk comes up and goes down: one event loop with the server, the feed, and what the pages work with."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from nicegui import ui
+from starlette.types import Receive, Scope, Send
+
+from analytics import ledger
+from app import chat, frame, guard, health, theme
+from app.board import Board
+from app.feed import Feed
+from app.pages import analytics as analytics_page
+from app.pages import chat as chat_page
+from app.pages import queue as queue_page
+from app.parts import Parts
+from app.settings import AppSettings
+from broker import child
+from broker.client import BrokerClient
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: AppSettings) -> None:
+    """Serve until asked to stop. Raises ``OSError`` when the port cannot be bound."""
+    listening = _bind(settings.host, settings.port)
+    port = listening.getsockname()[1]
+    board = Board()
+    state = health.Health(board, settings.version)
+    api, guarded = create(settings, board, state, port=port)
+    config = uvicorn.Config(
+        guarded,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=2,
+        ws_per_message_deflate=False,
+        ws_max_size=1024 * 1024,
+        server_header=False,
+        lifespan='on',
+    )
+    server = _Server(config)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    api.state.ready = lambda: child.report(ready=True, port=port)
+    api.state.waiting = lambda what: child.report(waiting_for=what)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(server, listening, stop))
+
+
+def create(settings: AppSettings, board: Board, state: health.Health, *, port: int = 0) -> tuple[FastAPI, guard.Guard]:
+    """Our FastAPI app with NiceGUI mounted in it, and the guard around both, which is what the server gets."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        async with _working(settings, board) as parts:
+            api.state.parts = parts
+            reporting = asyncio.create_task(
+                _report(state, getattr(api.state, 'waiting', _ignore), getattr(api.state, 'ready', _ignore)),
+                name='report',
+            )
+            try:
+                yield
+            finally:
+                reporting.cancel()
+
+    api = FastAPI(title='Corral', version=settings.version, docs_url=None, redoc_url=None, lifespan=lifespan)
+    api.include_router(health.router(state))
+    api.mount('/static', _Static(directory=theme.STATIC))
+
+    @api.get('/', include_in_schema=False)
+    async def home() -> RedirectResponse:
+        return RedirectResponse('/chat')
+
+    theme.head()
+    ui.run_with(
+        api,
+        root=lambda: root(api.state.parts),
+        title='Corral',
+        favicon=theme.STATIC / 'icon.svg',
+        dark=None,
+        tailwind=False,
+        reconnect_timeout=20,
+        show_welcome_message=False,
+        binding_refresh_interval=None,
+    )
+    guarded = guard.Guard(api, hosts=settings.allowed_hosts, address=settings.host)
+    guarded.port = port
+    return api, guarded
+
+
+def root(parts: Parts) -> None:
+    """Everything one browser tab shows."""
+    frame.create(
+        parts,
+        {
+            '/chat': lambda: chat_page.create(parts),
+            '/chat/{conversation_id}': lambda conversation_id: chat_page.create(parts, conversation_id),
+            '/queue': lambda: queue_page.create(parts),
+            '/analytics': lambda: analytics_page.create(parts),
+        },
+    )
+
+
+@contextlib.asynccontextmanager
+async def _working(settings: AppSettings, board: Board) -> AsyncIterator[Parts]:
+    """The broker's client, the recorder, the chats and the feed, up and running."""
+    async with contextlib.AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(BrokerClient(settings.endpoints))
+        book = await ledger.Ledger.open(settings.data_dir / 'analytics.duckdb', broker.facts_after)
+        stack.push_async_callback(book.close)
+        chats = await chat.ChatService.open(settings, broker, board)
+        stack.push_async_callback(chats.close)
+        feed = asyncio.create_task(Feed(broker, board, book.push).run(), name='feed')
+        stack.push_async_callback(_end, feed)
+        yield Parts(settings=settings, board=board, broker=broker, chat=chats, analytics=book)
+
+
+async def _report(state: health.Health, waiting: Callable[[str], object], ready: Callable[[], object]) -> None:
+    """Tell the parent what we wait for, and, once, that a chat would work."""
+    told = ''
+    news = asyncio.Event()
+    stop = state.board.on_workers(news.set)
+    try:
+        while missing := state.waiting_for():
+            if missing != told:
+                told = missing
+                waiting(missing)
+            news.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), 1.0)
+    finally:
+        stop()
+    state.started = True
+    ready()
+
+
+async def _serve(server: uvicorn.Server, listening: socket.socket, stop: Callable[[], None]) -> None:
+    child.on_stop(stop)
+    await server.serve(sockets=[listening])
+
+
+async def _end(task: 'asyncio.Task[Any]') -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ':' in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    listening.listen(2048)
+    listening.set_inheritable(False)
+    return listening
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone: ``child.on_stop`` has them, and uvicorn would raise the caught one again."""
+        yield
+
+
+class _Static(StaticFiles):
+    """Files whose address changes with their content."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def cached(message: Any) -> None:
+            if message['type'] == 'http.response.start' and b'v=' in scope.get('query_string', b''):
+                message['headers'].append((b'cache-control', b'public, max-age=31536000, immutable'))
+            await send(message)
+
+        await super().__call__(scope, receive, cached)

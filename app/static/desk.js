@@ -1,0 +1,56 @@
+// The little that runs before and beside Vue: theme, language, copying. Cookies hold the preferences, nothing else does.
+(() => {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const cookie = (name) => document.cookie.match(new RegExp("(?:^|; )" + name + "=([^;]*)"))?.[1] ?? "";
+  const keep = (name, value) => {
+    document.cookie = `${name}=${value}; path=/; max-age=31536000; samesite=strict`;
+  };
+  let theme = cookie("corral_theme") || "system";
+  const paint = () => {
+    const now = theme === "system" ? (dark.matches ? "dark" : "light") : theme;
+    document.documentElement.dataset.theme = now;
+    document.querySelector('meta[name="theme-color"]')?.setAttribute("content", now === "dark" ? "#141413" : "#f6f6f4");
+    globalThis.Quasar?.Dark?.set(now === "dark");
+    dispatchEvent(new CustomEvent("corral-theme", { detail: now }));
+  };
+  dark.addEventListener("change", paint);
+  paint(); // before the first pixel
+
+  globalThis.corral = {
+    // 'light' or 'dark', as painted now; charts listen to the window event 'corral-theme'
+    get theme() {
+      return document.documentElement.dataset.theme;
+    },
+    setTheme(value) {
+      theme = value;
+      keep("corral_theme", value);
+      paint();
+    },
+    async setLanguage(code, tag) {
+      keep("corral_lang", code);
+      document.documentElement.lang = tag;
+      const name = tag.replace("-", "");
+      if (!Quasar.lang[name]) {
+        const src = document.querySelector('script[src*="/static/lang/"]').src.replace(/lang\/[^/]+$/, `lang/${tag}.umd.prod.js`);
+        await new Promise((resolve, reject) => {
+          document.head.append(Object.assign(document.createElement("script"), { src, onload: resolve, onerror: reject }));
+        });
+      }
+      Quasar.lang.set(Quasar.lang[name]);
+    },
+    // true when the text is on the clipboard; plain http on a LAN has no navigator.clipboard, hence the old way
+    async copy(text) {
+      try {
+        await navigator.clipboard.writeText(text);
+        return true;
+      } catch {
+        const box = Object.assign(document.createElement("textarea"), { value: text, style: "position:fixed;opacity:0" });
+        document.body.append(box);
+        box.select();
+        const done = document.execCommand("copy");
+        box.remove();
+        return done;
+      }
+    },
+  };
+})();

@@ -1,0 +1,124 @@
+"""Colours, type, icons and the small pieces every page is built from.
+
+The look lives in ``static/*.css`` (tokens, base, icons, frame; a page's own file beside them, loaded by ``head``); here
+are the Python ends of it. No Tailwind and no Quasar buttons: plain elements with our classes. Sizes and colours are the
+CSS variables of ``tokens.css`` (``var(--ink2)``, ``var(--s3)``, ``var(--p-high)`` …), so light and dark come by
+themselves; charts read them in the browser with ``getComputedStyle`` and listen to the window event ``corral-theme``.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
+
+from app.i18n import N_, T
+
+STATIC = Path(__file__).parent / 'static'
+COOKIE = 'corral_theme'
+THEMES = {'system': N_('Follow the system'), 'light': N_('Light'), 'dark': N_('Dark')}
+PRIORITIES = {1: N_('Low'), 5: N_('Normal'), 10: N_('High'), 15: N_('Realtime')}
+
+
+def head() -> None:
+    """Put the style and the early script in the head of every page."""
+    sheets = ['tokens', 'base', 'icons', 'frame']
+    sheets += sorted(path.stem for path in STATIC.glob('*.css') if path.stem not in sheets)
+    links = ''.join(f'<link rel="stylesheet" href="{url(f"{name}.css")}">' for name in sheets)
+    ui.add_head_html(
+        f'<meta name="theme-color" content="#f6f6f4"><script src="{url("desk.js")}"></script>{links}', shared=True
+    )
+
+
+def url(name: str) -> str:
+    """Where the browser gets a file of ``static``; it changes with the content, so it may be kept for ever."""
+    digest = hashlib.blake2b((STATIC / name).read_bytes(), digest_size=5).hexdigest()
+    return f'/static/{name}?v={digest}'
+
+
+def level(priority: int) -> str:
+    """The CSS class of a priority 0–15: p-low, p-normal, p-high or p-real."""
+    return 'p-low' if priority < 4 else 'p-normal' if priority < 8 else 'p-high' if priority < 13 else 'p-real'
+
+
+def priority_name(priority: int) -> str:
+    """The name of a priority's level, as a msgid."""
+    return PRIORITIES[{'p-low': 1, 'p-normal': 5, 'p-high': 10, 'p-real': 15}[level(priority)]]
+
+
+class text(TextElement):
+    """Plain text in any tag: ``T(theme.text(tag='h1'), 'Queue')``, ``theme.text(job.model, 'mono')``."""
+
+    def __init__(self, content: str = '', classes: str = '', *, tag: str = 'span') -> None:
+        super().__init__(tag=tag, text=content)
+        self.classes(classes)
+
+
+def box(classes: str = '', *, tag: str = 'div') -> ui.element:
+    """Any element as a container: ``with theme.box('card'):``."""
+    return ui.element(tag).classes(classes)
+
+
+def icon(name: str, classes: str = '') -> ui.element:
+    """A line icon of ``static/icons.css``, hidden from screen readers."""
+    return ui.element('i').classes(f'icon icon-{name} {classes}').props('aria-hidden=true')
+
+
+def button(
+    msgid: str, on_click: Callable[..., Any] | None = None, *, kind: str = '', icon_name: str = ''
+) -> ui.element:
+    """A button with a text. ``kind``: '' (plain), 'primary', 'ghost' or 'danger'."""
+    element = ui.element('button').classes(f'btn {kind}').props('type=button')
+    with element:
+        if icon_name:
+            icon(icon_name, 'small')
+        T(text(), msgid)
+    return element if on_click is None else element.on('click', on_click)
+
+
+def icon_button(
+    name: str, msgid: str, on_click: Callable[..., Any] | None = None, *, kind: str = 'ghost'
+) -> ui.element:
+    """A square button with an icon; its text is its tooltip and its name for screen readers."""
+    element = ui.element('button').classes(f'btn square {kind}').props('type=button')
+    with element:
+        icon(name)
+    T(T(element, msgid, prop='aria-label'), msgid, prop='data-tip')
+    return element if on_click is None else element.on('click', on_click)
+
+
+def empty(icon_name: str, title: str, explanation: str) -> ui.element:
+    """What an empty place shows (msgids): what will appear here, and how. Put a button inside with ``with``."""
+    with ui.element('div').classes('empty') as element:
+        icon(icon_name, 'large')
+        T(text(tag='h2'), title)
+        T(text(tag='p'), explanation)
+    return element
+
+
+def skeleton(height_px: int = 14, width: str = '100%') -> ui.element:
+    """A grey bar where something is about to appear."""
+    return ui.element('div').classes('skeleton').style(f'height:{height_px}px;width:{width}').props('aria-hidden=true')
+
+
+def toast(message: str, *, bad: bool = False) -> None:
+    """A short message at the bottom, already translated: ``theme.toast(speech().tr('Copied.'))``."""
+    ui.notify(
+        message, position='bottom', timeout=6000 if bad else 2600, classes='toast-bad' if bad else 'toast', html=False
+    )
+
+
+def page(title: str) -> tuple[ui.element, ui.element]:
+    """A page inside the frame: its top bar, with the title (a msgid) in it, and its scrolling body."""
+    with box('page'):
+        with box('page-bar', tag='header') as bar:
+            T(text(tag='h1'), title)
+        body = box('page-body')
+    return bar, body
+
+
+def current(cookie: str) -> str:
+    """The theme a cookie asks for."""
+    return cookie if cookie in THEMES else 'system'
