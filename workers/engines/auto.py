@@ -1,0 +1,42 @@
+"""Ollama as soon as it is there, the demo until then."""
+
+from contextlib import AbstractAsyncContextManager
+
+import msgspec
+
+from workers.engines.answer import Answer
+from workers.engines.base import EngineState
+from workers.engines.demo import MODEL, DemoEngine
+from workers.engines.ollama import OllamaEngine
+
+
+class AutoEngine:
+    """Both engines as one. The demo's model is always there, after the real ones."""
+
+    name = 'auto'
+
+    def __init__(self, ollama: OllamaEngine, demo: DemoEngine) -> None:
+        self._ollama = ollama
+        self._demo = demo
+
+    async def aclose(self) -> None:
+        """Close both."""
+        await self._ollama.aclose()
+        await self._demo.aclose()
+
+    def check_again_s(self) -> float:
+        """As often as Ollama is worth asking."""
+        return self._ollama.check_again_s()
+
+    async def describe(self) -> EngineState:
+        """Ollama's state with the demo's model added; the demo's own while Ollama is away or has no model."""
+        real, demo = await self._ollama.describe(), await self._demo.describe()
+        if real.models:
+            return msgspec.structs.replace(real, models=real.models + demo.models)
+        problem = 'no_models' if real.problem == 'no_models' else ''  # the demo answers: being away is no problem
+        return msgspec.structs.replace(demo, problem=problem)
+
+    def run(self, kind: str, model: str, body: bytes) -> AbstractAsyncContextManager[Answer]:
+        """By the name of the model."""
+        engine = self._demo if model == MODEL else self._ollama
+        return engine.run(kind, model, body)

@@ -1,0 +1,39 @@
+"""What a worker asks of an engine, in the words of both."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from broker import facts
+from workers.engines.answer import Answer
+
+
+class EngineState(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine can do now. ``problem`` is '', 'unreachable' or 'no_models'."""
+
+    engine: str  # 'ollama' or 'demo': who answers
+    version: str = ''
+    models: tuple[facts.ModelInfo, ...] = ()
+    problem: str = ''
+
+
+class Engine(Protocol):
+    """Something that answers. All engines behave alike; the conformance suite says how."""
+
+    name: str
+
+    async def describe(self) -> EngineState:
+        """What there is now. Never raises for a server that is away: that is a state."""
+
+    def check_again_s(self) -> float:
+        """In how many seconds ``describe`` is worth asking again."""
+
+    def run(self, kind: str, model: str, body: bytes) -> AbstractAsyncContextManager[Answer]:
+        """Start one answer: ``async with engine.run(…) as answer: async for line in answer: …``.
+
+        Leaving the context closes whatever is open upstream, at once. Iterating raises ``EngineFailure``.
+        """
+
+    async def aclose(self) -> None:
+        """Let go of all connections."""

@@ -1,0 +1,93 @@
+"""One run of one job, as the worker holds it until the broker has settled it."""
+
+import asyncio
+from collections.abc import Callable
+
+from broker import facts, protocol
+from workers.batcher import Batcher, portions
+from workers.engines.answer import Answer
+from workers.engines.failure import EngineFailure
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+Outcome = protocol.Finished | protocol.Failed | protocol.Stopped | protocol.HandBack
+Send = Callable[[protocol.FromWorker], bool]
+
+
+class Run:
+    """All lines of a run so far, how many of them left, and its outcome once there is one."""
+
+    def __init__(self, assign: protocol.Assign) -> None:
+        self.assign = assign
+        self.lines: list[bytes] = []
+        self.outcome: Outcome | None = None
+        self.batcher = Batcher()
+        self.answer: Answer | None = None  # while the engine is at it
+        self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.cut_as: type[protocol.Stopped] | type[protocol.HandBack] | None = None  # why it is being ended
+        self._size = 0
+        self._left = 0
+        self._outcome_left = False
+
+    @property
+    def shown(self) -> protocol.Run:
+        """What Ready and Heartbeat say of it."""
+        return protocol.Run(job_id=self.assign.job_id, epoch=self.assign.epoch, index=len(self.lines))
+
+    def add(self, line: bytes) -> None:
+        """The engine said something. Raises ``EngineFailure`` when it has said too much."""
+        self._size += len(line)
+        if self._size > MAX_ANSWER_BYTES:
+            raise EngineFailure('answer_too_large', f'the answer is larger than {MAX_ANSWER_BYTES} bytes')
+        self.lines.append(line)
+        self.batcher.add(len(line))
+
+    def rewind(self, index: int) -> None:
+        """The broker has the lines before ``index`` and no outcome."""
+        self._left = max(0, min(index, len(self.lines)))
+        self._outcome_left = False
+
+    def repeat_outcome(self) -> None:
+        """The outcome, where there is one, leaves once more."""
+        self._outcome_left = False
+
+    def flush(self, send: Send, now: float) -> bool:
+        """Send what has not left yet, the outcome last; False when the way is blocked."""
+        job_id, epoch = self.assign.job_id, self.assign.epoch
+        for index, lines in portions(self.lines, self._left):
+            if not send(protocol.Tokens(job_id=job_id, epoch=epoch, index=index, lines=lines)):
+                return False
+            self._left = index + len(lines)
+        self.batcher.sent(now)
+        if self.outcome is not None and not self._outcome_left:
+            self._outcome_left = send(self.outcome)
+            return self._outcome_left
+        return True
+
+    def finished(self) -> protocol.Finished:
+        """The outcome of an answer that is whole."""
+        return protocol.Finished(
+            job_id=self.assign.job_id, epoch=self.assign.epoch, lines=len(self.lines), usage=self._usage
+        )
+
+    def failed(self, failure: EngineFailure) -> protocol.Failed:
+        """The outcome of an answer that failed."""
+        return protocol.Failed(
+            job_id=self.assign.job_id,
+            epoch=self.assign.epoch,
+            code=failure.code,
+            detail=failure.detail,
+            retryable=failure.retryable,
+            usage=self._usage,
+        )
+
+    def ended(self, kind: type[protocol.Stopped] | type[protocol.HandBack]) -> Outcome:
+        """The outcome of an answer that somebody ended."""
+        if kind is protocol.HandBack:
+            return protocol.HandBack(job_id=self.assign.job_id, epoch=self.assign.epoch)
+        return protocol.Stopped(job_id=self.assign.job_id, epoch=self.assign.epoch, usage=self._usage)
+
+    @property
+    def _usage(self) -> facts.Usage:
+        return self.answer.usage if self.answer is not None else facts.Usage()

@@ -1,0 +1,310 @@
+"""A worker: it signs in at the broker, runs what it is given on its engine, and streams the lines back."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+
+from broker import protocol
+from workers.engines.base import Engine, EngineState
+from workers.engines.failure import EngineFailure
+from workers.link import Link
+from workers.runs import Outcome, Run
+from workers.settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+CLOSE_S = 1.0  # how long an engine may take to let go of a run; then the run is over without its consent
+_SETTLE_S = 1.0  # when leaving, how long the broker may take to settle what is left
+_FIRST_LOOK_S = 2.0
+_RETRY_S = 0.05  # when the broker does not keep up, how soon to try again
+_WORTH_A_LOOK = frozenset({'unreachable', 'connection_lost', 'model_not_found'})  # the engine may have changed
+
+
+class Worker:
+    """One worker process. ``run`` serves until ``stop`` and then drains.
+
+    Every run is held, with all its lines, until the broker says that its outcome is settled. So whatever gets lost
+    on the way or in a restart of the broker is sent again.
+    """
+
+    def __init__(
+        self, settings: WorkerSettings, engine: Engine, *, on_ready: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._on_ready = on_ready
+        self._state = EngineState(
+            engine='ollama' if settings.engine == 'auto' else settings.engine, problem='unreachable'
+        )
+        self._session = os.urandom(8).hex()
+        self._runs: dict[str, Run] = {}
+        self._link = Link(settings.endpoints, on_message=self._receive, on_up=self._greet)
+        self._heartbeat_s = 5.0
+        self._announced = False
+        self._draining = False
+        self._retry: asyncio.TimerHandle | None = None
+        self._must_greet = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._look = asyncio.Event()
+        self._change = asyncio.Event()  # a run ended or was settled
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Drain, then let ``run`` return. To be called in the event loop."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serve the broker; returns once drained, less than ``drain_s`` + 3 seconds after ``stop``."""
+        await self._look_once()
+        serving = asyncio.create_task(self._serve(), name='serve')
+        stopping = asyncio.create_task(self._stop.wait(), name='stop')
+        try:
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()  # only a programming error ends it
+            await self._drain()
+        finally:
+            left = (serving, stopping, *self._tasks)
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=CLOSE_S)
+            self._link.close()
+            await self._engine.aclose()
+
+    async def _serve(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._link.run())
+            group.create_task(self._beat())
+            group.create_task(self._watch_engine())
+
+    async def _look_once(self) -> None:
+        """What the engine can do, for the first Ready; one that does not say so soon is looked at again later."""
+        try:
+            async with asyncio.timeout(_FIRST_LOOK_S):
+                self._state = await self._engine.describe()
+        except TimeoutError:
+            self._look.set()
+
+    # what the broker says
+
+    def _receive(self, message: protocol.AnyToWorker) -> None:
+        match message:
+            case protocol.Welcome():
+                self._heartbeat_s = message.heartbeat_s
+            case protocol.Identify():
+                self._greet()
+            case protocol.Assign():
+                self._assigned(message)
+            case protocol.Stop():
+                self._told_to_stop(message)
+            case protocol.Resend():
+                if (run := self._held(message.job_id, message.epoch)) is not None:
+                    run.rewind(message.index)
+                    self._flush(run)
+            case protocol.Settled():
+                if (run := self._held(message.job_id, message.epoch)) is not None and run.outcome is not None:
+                    self._forget(run)
+
+    def _held(self, job_id: str, epoch: int) -> Run | None:
+        run = self._runs.get(job_id)
+        return run if run is not None and run.assign.epoch == epoch else None
+
+    def _assigned(self, assign: protocol.Assign) -> None:
+        known = self._runs.get(assign.job_id)
+        if known is not None and known.assign.epoch >= assign.epoch:
+            if known.assign.epoch == assign.epoch and known.outcome is not None:
+                known.repeat_outcome()
+                self._flush(known)
+            return
+        if known is not None:  # the broker gave up that run and starts the job anew
+            self._drop(known)
+        run = self._runs[assign.job_id] = Run(assign)
+        busy = sum(other.outcome is None for other in self._runs.values())
+        if self._draining or busy > self._settings.slots:
+            self._end(run, run.ended(protocol.HandBack))
+            return
+        logger.info('started on %s', assign.model, extra={'action': 'start', 'job_id': assign.job_id})
+        run.task = asyncio.create_task(self._answer(run), name=f'run-{assign.job_id}')
+        self._tasks.add(run.task)
+        run.task.add_done_callback(lambda task: self._closed(run, task))
+
+    def _told_to_stop(self, stop: protocol.Stop) -> None:
+        run = self._held(stop.job_id, stop.epoch)
+        if run is not None and stop.stale:
+            self._drop(run)
+        elif run is not None and run.outcome is not None:
+            run.repeat_outcome()
+            self._flush(run)
+        elif run is not None:
+            self._cut(run, protocol.Stopped)
+        elif not stop.stale:
+            self._link.send(protocol.Stopped(job_id=stop.job_id, epoch=stop.epoch))
+
+    # runs
+
+    async def _answer(self, run: Run) -> None:
+        """Run it, and turn whatever happens into an outcome."""
+        assign = run.assign
+        try:
+            async with self._engine.run(assign.kind, assign.model, assign.body) as run.answer:
+                async for line in run.answer:
+                    run.add(line)
+                    self._flush_when_due(run)
+            outcome: Outcome = run.finished()
+        except EngineFailure as failure:
+            outcome = run.failed(failure)
+            if failure.code in _WORTH_A_LOOK:
+                self._look.set()
+        except Exception as error:
+            logger.exception('the engine broke', extra={'action': 'run', 'job_id': assign.job_id})
+            text = f'{type(error).__name__}; see the log of worker {self._settings.worker}'
+            outcome = run.failed(EngineFailure('worker_error', text, retryable=True))
+        self._end(run, outcome)
+
+    def _cut(self, run: Run, why: type[protocol.Stopped] | type[protocol.HandBack]) -> None:
+        """Close upstream and end the run, within ``CLOSE_S`` whatever the engine does."""
+        if run.cut_as is None and run.task is not None:
+            run.cut_as = why
+            run.task.cancel()
+            asyncio.get_running_loop().call_later(CLOSE_S, lambda: self._end(run, run.ended(why)))
+
+    def _closed(self, run: Run, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if run.cut_as is not None:
+            self._end(run, run.ended(run.cut_as))
+
+    def _end(self, run: Run, outcome: Outcome) -> None:
+        if run.outcome is not None or self._runs.get(run.assign.job_id) is not run:
+            return
+        run.outcome = outcome
+        what = f'{outcome.code}: {outcome.detail}' if isinstance(outcome, protocol.Failed) else ''
+        logger.info('%s %s', type(outcome).__name__.lower(), what, extra={'action': 'end', 'job_id': run.assign.job_id})
+        self._flush(run)
+        self._change.set()
+
+    def _drop(self, run: Run) -> None:
+        """Close upstream and forget the run; nobody wants to hear of it again."""
+        self._forget(run)
+        if run.task is not None:
+            run.task.cancel()
+
+    def _forget(self, run: Run) -> None:
+        del self._runs[run.assign.job_id]
+        if run.timer is not None:
+            run.timer.cancel()
+        self._change.set()
+
+    # sending
+
+    def _greet(self) -> None:
+        """Say who we are and what we hold, then what the broker may not have heard."""
+        ready = protocol.Ready(
+            worker=self._settings.worker,
+            session=self._session,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            engine=self._state.engine,
+            engine_version=self._state.version,
+            slots=self._settings.slots,
+            models=self._state.models,
+            problem=self._state.problem,
+            runs=self._shown(),
+        )
+        self._must_greet = not self._link.send(ready)
+        if self._must_greet:
+            self._try_again()
+            return
+        if self._draining:
+            self._link.send(protocol.Bye(draining=True))
+        for run in list(self._runs.values()):
+            run.repeat_outcome()
+            self._flush(run)
+        if not self._announced:
+            self._announced = True
+            self._on_ready(self._state.engine)
+
+    def _flush_when_due(self, run: Run) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        due_at = run.batcher.due_at(now)
+        if due_at is None or due_at <= now:
+            self._flush(run)
+        elif run.timer is None:
+            run.timer = loop.call_at(due_at, self._flush, run)
+
+    def _flush(self, run: Run) -> None:
+        if run.timer is not None:
+            run.timer.cancel()
+            run.timer = None
+        if self._link.up and not run.flush(self._link.send, asyncio.get_running_loop().time()):
+            self._try_again()
+
+    def _try_again(self) -> None:
+        if self._link.up and self._retry is None:
+            self._retry = asyncio.get_running_loop().call_later(_RETRY_S, self._send_rest)
+
+    def _send_rest(self) -> None:
+        self._retry = None
+        if self._must_greet:
+            self._greet()
+        for run in list(self._runs.values()):
+            self._flush(run)
+
+    def _shown(self) -> tuple[protocol.Run, ...]:
+        return tuple(run.shown for run in self._runs.values())
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat_s)
+            if self._link.up:
+                self._link.send(protocol.Heartbeat(runs=self._shown()))
+                for run in list(self._runs.values()):
+                    run.repeat_outcome()
+                    self._flush(run)
+
+    async def _watch_engine(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._engine.check_again_s()):
+                    await self._look.wait()
+            except TimeoutError:
+                pass
+            self._look.clear()
+            state = await self._engine.describe()
+            if state != self._state:
+                self._state = state
+                logger.info(
+                    'engine %s, %s models%s', state.engine, len(state.models), state.problem and f', {state.problem}',
+                    extra={'action': 'engine'},
+                )  # fmt: skip
+                if self._link.up:
+                    self._greet()
+
+    # leaving
+
+    async def _drain(self) -> None:
+        """Take nothing new, let runs go on for a while, hand back the rest, say goodbye."""
+        logger.info('draining', extra={'action': 'drain'})
+        self._draining = True
+        self._link.send(protocol.Bye(draining=True))
+        await self._until(lambda: not self._running(), self._settings.drain_s)
+        for run in self._running():
+            self._cut(run, protocol.HandBack)
+        await self._until(lambda: not self._running(), CLOSE_S + 0.1)
+        if self._link.up:
+            await self._until(lambda: not self._runs, _SETTLE_S)
+        self._link.send(protocol.Bye())
+
+    def _running(self) -> list[Run]:
+        return [run for run in self._runs.values() if run.outcome is None]
+
+    async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not condition():
+                    self._change.clear()
+                    await self._change.wait()
+        except TimeoutError:
+            pass
