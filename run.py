@@ -18,13 +18,17 @@ def main(arguments):
     try:
         environment.enter(with_tests=arguments[:1] == ['test'])
         from app import cli
+
+        return cli.run(arguments, compose, tables)
     except environment.SetupError as error:
         print(error, file=sys.stderr)
-        return 1
     except ModuleNotFoundError as error:
+        if environment.is_ours(error.name):
+            raise
         print(environment.damaged(error.name), file=sys.stderr)
-        return 1
-    return cli.run(arguments, compose, tables)
+    except KeyboardInterrupt:
+        return 130
+    return 1
 
 
 def tables():

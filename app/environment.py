@@ -45,6 +45,11 @@ def enter(*, with_tests: bool, root: Path = ROOT) -> None:
     _become(str(_python(venv)))
 
 
+def is_ours(module: str | None, root: Path = ROOT) -> bool:
+    """Whether a missing module is part of Corral, not one of the packages."""
+    return not module or (root / module.partition('.')[0]).is_dir()
+
+
 def damaged(module: str | None, root: Path = ROOT) -> str:
     """Have the environment checked on the next start, since ``module`` is missing; the sentence for the user."""
     for stamp in (root / '.venv').glob('corral-*.stamp'):

@@ -1,0 +1,97 @@
+"""The product as a user starts it."""
+
+import os
+import signal
+import socket
+import sys
+
+import httpx
+import psutil
+import pytest
+
+from tests.conftest import READY, wait_for
+
+pytestmark = pytest.mark.whole
+
+
+def test_it_starts_restarts_what_dies_and_stops_without_a_trace(corral):
+    desk = corral('--engine', 'demo')
+    assert [line for line in desk.lines if line.startswith(READY)] == [f'{READY}{desk.url}']
+    assert httpx.get(f'{desk.url}/health').json()['status'] == 'ok'
+    assert set(desk.pids()) == {'run', 'broker', 'worker-1', 'worker-2', 'app'}
+    for name in ('worker-1', 'broker', 'app'):
+        desk.wait_restarted(name, desk.kill(name))
+        assert f'{name} was ended by SIGKILL; it is started again in 0.2 s' in desk.stderr
+    wait_for(lambda: _health(desk.url) == 200, 15, 'the desk is back on the same port')
+    pids = desk.pids().values()
+    assert desk.stop() == 0
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert len(desk.lines) == 1
+
+
+def test_a_ctrl_c_stops_it(corral):
+    desk = corral('--engine', 'demo')
+    pids = desk.pids().values()
+    desk.process.send_signal(signal.SIGINT)
+    assert desk.wait_ended(10) == 0
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_killed_itself_it_leaves_no_orphan(corral):
+    desk = corral('--engine', 'demo')
+    pids = desk.pids().values()
+    desk.process.kill()
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids if pid != desk.process.pid), 10, 'no orphan')
+
+
+def test_a_second_one_on_the_same_data_is_refused(corral):
+    first = corral('--engine', 'demo')
+    second = corral(ready=False)
+    assert second.wait_ended(15) == 1
+    assert second.stderr == (
+        f'{first.data_dir} is in use by Corral (pid {first.process.pid}, {first.url}). '
+        'Stop it or choose another --data-dir.\n'
+    )
+    assert httpx.get(f'{first.url}/health').status_code == 200
+
+
+def test_it_runs_over_tcp_with_keys_too(corral):
+    desk = corral('--engine', 'demo', env={'CORRAL_TRANSPORT': 'tcp'})
+    assert httpx.get(f'{desk.url}/health').json()['status'] == 'ok'
+    logs = ''.join(file.read_text() for file in (desk.data_dir / 'logs').iterdir())
+    assert 'secret' not in logs
+    assert desk.stop() == 0
+
+
+def test_a_taken_port_is_one_sentence_and_nothing_is_started(corral):
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        port = taken.getsockname()[1]
+        desk = corral('--port', str(port), ready=False)
+        assert desk.wait_ended(15) == 1
+    assert desk.stderr.count('\n') == 1
+    assert f'Port {port} on 127.0.0.1 is in use' in desk.stderr
+    assert not (desk.data_dir / 'logs' / 'run.log').exists()
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='needs a folder that even root cannot write to')
+def test_a_read_only_data_directory_is_one_sentence(corral, tmp_path):
+    desk = corral(ready=False, data_dir=tmp_path.__class__('/proc/corral'))
+    assert desk.wait_ended(15) == 1
+    assert desk.stderr.startswith('The data directory /proc/corral cannot be written to: ')
+    assert desk.stderr.count('\n') == 1
+
+
+def test_what_it_writes_is_for_its_user_alone(corral):
+    desk = corral('--engine', 'demo')
+    open_to_others = [
+        path for path in desk.data_dir.rglob('*') if path.lstat().st_mode & 0o077 and not path.is_symlink()
+    ]
+    assert open_to_others == []
+    assert os.stat(desk.data_dir).st_mode & 0o077 == 0
+
+
+def _health(url: str) -> int:
+    try:
+        return httpx.get(f'{url}/health').status_code
+    except httpx.TransportError:
+        return 0

@@ -1,0 +1,214 @@
+"""The supervisor with tiny children of its own."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.supervisor import Backoff, ProcessSpec, Supervisor
+from tests.conftest import ROOT, wait_for
+
+pytestmark = pytest.mark.whole
+
+# Acts by its settings, and writes what happens to a file that all share
+CHILD = """
+import json, os, signal, sys
+settings = json.loads(sys.stdin.readline())
+def note(what):
+    with open(settings['log'], 'a') as log:
+        log.write(settings['name'] + ' ' + what + '\\n')
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+if settings.get('stubborn'):
+    signal.signal(signal.SIGTERM, lambda *_: note('ignores SIGTERM'))
+print('not a report')
+print(json.dumps(settings.get('report', {'ready': True})), flush=True)
+note('started')
+if 'exit' in settings:
+    sys.exit(settings['exit'])
+sys.stdin.read()
+note('hung up')
+while settings.get('stubborn'):
+    signal.pause()
+"""
+
+
+class Stage:
+    """A supervisor over scripted children, and what was seen of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / 'log'
+        self.said: list[str] = []
+        self.reports: list[tuple[str, dict]] = []
+        self.pids: dict[str, int] = {}
+        self._news = asyncio.Condition()
+
+    def child(self, name: str, *, stop_order: int = 0, grace_s: float = 5, **settings: object) -> ProcessSpec:
+        text = json.dumps({'name': name, 'log': str(self.log), **settings})
+        argv = (sys.executable, '-I', '-S', '-c', CHILD)
+        return ProcessSpec(name=name, argv=argv, settings_json=text, stop_order=stop_order, grace_s=grace_s)
+
+    def supervisor(self, *specs: ProcessSpec) -> Supervisor:
+        return Supervisor(
+            specs,
+            folder=self.folder,
+            errors_dir=self.folder,
+            say=self.said.append,
+            on_report=lambda name, fields: self.reports.append((name, dict(fields))),
+            on_pids=self.pids.update,
+            backoff=lambda: Backoff(first_s=0.01),
+        )
+
+    async def until(self, *lines: str) -> None:
+        """Wait until the children have noted all these."""
+        await eventually(lambda: all(line in self.noted for line in lines))
+
+    @property
+    def noted(self) -> list[str]:
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+@pytest.fixture
+def stage(tmp_path) -> Stage:
+    return Stage(tmp_path)
+
+
+async def test_a_child_that_dies_is_started_again_later_and_later(stage):
+    supervisor = stage.supervisor(stage.child('frail', exit=3), stage.child('firm'))
+    running = asyncio.create_task(supervisor.run())
+    await eventually(lambda: len(stage.said) >= 3)
+    supervisor.stop()
+    assert await running == 0
+    errors = stage.folder / 'frail.err'
+    assert stage.said[:3] == [
+        f'frail ended with exit code 3; it is started again in {delay} s. Details: {errors}'
+        for delay in ('0.01', '0.02', '0.04')
+    ]
+    assert stage.noted.count('firm started') == 1
+
+
+async def test_a_killed_child_is_named_with_its_signal(stage):
+    supervisor = stage.supervisor(stage.child('one'))
+    running = asyncio.create_task(supervisor.run())
+    await stage.until('one started')
+    os.kill(stage.pids['one'], signal.SIGKILL)
+    await eventually(lambda: stage.noted.count('one started') == 2)
+    supervisor.stop()
+    await running
+    assert 'one was ended by SIGKILL' in stage.said[0]
+
+
+async def test_children_stop_in_order(stage):
+    supervisor = stage.supervisor(
+        stage.child('broker', stop_order=3),
+        stage.child('worker-1', stop_order=2),
+        stage.child('worker-2', stop_order=2),
+        stage.child('app', stop_order=1),
+    )
+    running = asyncio.create_task(supervisor.run())
+    await stage.until('broker started', 'worker-1 started', 'worker-2 started', 'app started')
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running == 0
+    ends = [line for line in stage.noted if line.endswith('hung up')]
+    assert (ends[0], set(ends[1:3]), ends[3]) == (
+        'app hung up',
+        {'worker-1 hung up', 'worker-2 hung up'},
+        'broker hung up',
+    )
+    assert stage.said == ['Stopping.']
+
+
+async def test_a_child_that_will_not_stop_is_told_so_and_then_killed(stage):
+    supervisor = stage.supervisor(stage.child('mule', stubborn=True, grace_s=0.3))
+    running = asyncio.create_task(supervisor.run())
+    await stage.until('mule started')
+    supervisor.stop()
+    async with asyncio.timeout(10):
+        assert await running == 0
+    assert stage.noted == ['mule started', 'mule hung up', 'mule ignores SIGTERM']
+    assert not psutil.pid_exists(stage.pids['mule'])
+
+
+async def test_a_second_ctrl_c_kills_at_once(stage):
+    supervisor = stage.supervisor(stage.child('mule', stubborn=True, grace_s=60))
+    running = asyncio.create_task(supervisor.run())
+    await stage.until('mule started')
+    os.kill(os.getpid(), signal.SIGINT)
+    await stage.until('mule hung up')
+    os.kill(os.getpid(), signal.SIGINT)
+    async with asyncio.timeout(10):
+        await running
+    assert stage.noted == ['mule started', 'mule hung up']
+
+
+async def test_a_child_that_cannot_start_says_why_and_all_stops(stage):
+    supervisor = stage.supervisor(
+        stage.child('newer', exit=78, report={'error': 'queue.db was written by a newer Corral.'}), stage.child('other')
+    )
+    async with asyncio.timeout(20):
+        assert await supervisor.run() == 1
+    assert stage.said == ['queue.db was written by a newer Corral.']
+    assert stage.noted.count('newer started') == 1
+
+
+async def test_a_program_that_is_missing_is_tried_again_and_said(stage):
+    ghost = ProcessSpec(name='ghost', argv=('/no/such/program',), settings_json='{}')
+    supervisor = stage.supervisor(ghost)
+    running = asyncio.create_task(supervisor.run())
+    await eventually(lambda: len(stage.said) >= 3)
+    supervisor.stop()
+    assert await running == 0
+    assert stage.said[0] == 'ghost does not start: No such file or directory'
+
+
+async def test_only_json_objects_count_as_reports(stage):
+    supervisor = stage.supervisor(stage.child('one', report={'ready': True, 'port': 7}))
+    running = asyncio.create_task(supervisor.run())
+    await stage.until('one started')
+    supervisor.stop()
+    await running
+    assert stage.reports == [('one', {'ready': True, 'port': 7})]
+
+
+def test_a_killed_parent_leaves_no_orphan(stage):
+    specs = [stage.child(name) for name in ('one', 'two')]
+    program = textwrap.dedent(f"""
+        import asyncio, json, sys
+        from pathlib import Path
+        from app.supervisor import ProcessSpec, Supervisor
+        specs = [ProcessSpec(name=name, argv=argv, settings_json=text) for name, argv, text in json.loads(sys.argv[1])]
+        show = lambda pids: Path('pids').write_text(json.dumps(dict(pids)))
+        folder = Path({str(stage.folder)!r})
+        asyncio.run(Supervisor(specs, folder=folder, errors_dir=folder, say=print, on_pids=show).run())
+    """)
+    told = json.dumps([(spec.name, spec.argv, spec.settings_json) for spec in specs])
+    with subprocess.Popen(
+        [sys.executable, '-c', program, told], cwd=stage.folder, env=os.environ | {'PYTHONPATH': str(ROOT)}
+    ) as parent:
+        wait_for(lambda: len(stage.noted) == 2, 20, 'both children started')
+        pids = json.loads((stage.folder / 'pids').read_text()).values()
+        parent.kill()
+    wait_for(lambda: not any(_runs(pid) for pid in pids), 5, 'no orphan')
+    assert sorted(stage.noted)[0] == 'one hung up'
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for something that other processes do; nothing wakes us for it."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
