@@ -25,6 +25,6 @@ class WorkerSettings(BaseModel):
     idle_timeout_s: float = Field(default=120.0, gt=0, description='Longest silence between two tokens, seconds.')
     total_timeout_s: float = Field(default=3600.0, gt=0, description='Longest a job may run, seconds.')
     drain_s: float = Field(default=5.0, ge=0, le=30, description='How long runs may go on after a stop, seconds.')
-    demo_chars_per_s: float = Field(default=400.0, gt=0, description='Speed of the demo; a Chinese character is two.')
+    demo_chars_per_s: float = Field(default=250.0, gt=0, description='Speed of the demo; a Chinese character is two.')
     demo_first_token_s: float = Field(default=0.0, ge=0, description='How long the demo thinks first, seconds.')
     log_level: str = Field(default='info', description='debug, info, warning or error.')

@@ -30,7 +30,7 @@ class DemoEngine:
     name = 'demo'
 
     def __init__(
-        self, *, chars_per_s: float = 400.0, first_token_s: float = 0.0, deadlines: Deadlines | None = None
+        self, *, chars_per_s: float = 250.0, first_token_s: float = 0.0, deadlines: Deadlines | None = None
     ) -> None:
         self._chars_per_s = chars_per_s
         self._first_token_s = first_token_s
