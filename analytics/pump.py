@@ -13,7 +13,7 @@ from analytics import errors, recorder
 from broker import facts
 
 MAX_WAITING = 10_000  # facts in memory; beyond it they are fetched again instead
-BATCH = 2_000  # rows in one transaction
+CATCH_UP = 10_000  # facts in one transaction while catching up
 GATHER_S = 0.25  # facts of this long share a transaction
 MAX_PAUSE_S = 30.0
 
@@ -97,14 +97,23 @@ class Pump:
 
     async def _catch_up(self) -> bool:
         while True:
-            page = await self._fetch(self._sink.last_seq())
-            if page.head < self._sink.last_seq():
+            missing, head = await self._fetch_missing()
+            if head < self._sink.last_seq():
                 await self._sink.start_over('its facts are newer than the queue: that queue was begun anew')
                 continue
-            if not page.facts:
-                return not self._sink.problem
-            if not await self._sink.record(page.facts):
+            if not await self._sink.record(missing):
                 return False
-            if self._sink.last_seq() >= page.head:
+            if not missing or self._sink.last_seq() >= head:
                 return True
             self._recorded()
+
+    async def _fetch_missing(self) -> tuple[list[facts.AnyFact], int]:
+        """The next facts that the file lacks, as many pages as make a good transaction."""
+        missing: list[facts.AnyFact] = []
+        seq = self._sink.last_seq()
+        while True:
+            page = await self._fetch(seq)
+            missing += page.facts
+            if not page.facts or page.facts[-1].seq >= page.head or len(missing) >= CATCH_UP:
+                return missing, page.head
+            seq = page.facts[-1].seq

@@ -91,39 +91,43 @@ class Recorder:
 
 def rows(batch: Sequence[facts.AnyFact]) -> dict[str, dict[str, list[object]]]:
     """Facts as columns by table."""
-    tables: dict[str, dict[str, list[object]]] = {}
+    kinds: dict[type[facts.Fact], list[facts.AnyFact]] = {}
     for fact in batch:
-        columns = tables.setdefault(TABLES[type(fact)], {})
-        for name, value in _row(fact).items():
-            columns.setdefault(name, []).append(value)
+        kinds.setdefault(type(fact), []).append(fact)
+    tables: dict[str, dict[str, list[object]]] = {}
+    for kind, some in kinds.items():
+        table = tables.setdefault(TABLES[kind], {})
+        for name, column in _columns(kind, some).items():
+            table.setdefault(name, []).extend(column)
     return tables
 
 
-def _row(fact: facts.AnyFact) -> dict[str, object]:
-    row: dict[str, object] = {}
-    for name in fact.__struct_fields__:
-        value = getattr(fact, name)
-        if name == 'at':  # a reserved word in DuckDB
-            row['happened_at'] = _sane(value)
-        elif name == 'models':
-            row['models'] = ', '.join(model.name for model in value)
-        elif isinstance(value, facts.Usage):
-            row |= {field: _sane(getattr(value, field)) for field in value.__struct_fields__}
+def _columns(kind: type[facts.Fact], some: list[facts.AnyFact]) -> dict[str, list[object]]:
+    """All facts of one kind, field by field, which is several times as fast as fact by fact."""
+    columns: dict[str, list[object]] = {}
+    for name in kind.__struct_fields__:
+        values = [getattr(fact, name) for fact in some]
+        if name == 'models':
+            columns[name] = [', '.join(model.name for model in models) for models in values]
+        elif name == 'usage':
+            for field in facts.Usage.__struct_fields__:
+                columns[field] = _sane([getattr(usage, field) for usage in values])
         else:
-            row[name] = _sane(value)
-    if isinstance(fact, facts.JobEnded):
-        row['outcome'] = OUTCOMES[type(fact)]
-        row.setdefault('code', '')
-        row.setdefault('detail', '')
-    return row
+            columns['happened_at' if name == 'at' else name] = _sane(values)  # "at" is a reserved word in DuckDB
+    if kind in OUTCOMES:
+        columns['outcome'] = [OUTCOMES[kind]] * len(some)
+        columns.setdefault('code', [''] * len(some))
+        columns.setdefault('detail', [''] * len(some))
+    return columns
 
 
-def _sane(value: object) -> object:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else 0.0
-    if isinstance(value, int) and not isinstance(value, bool):
-        return max(-MAX_INTEGER, min(value, MAX_INTEGER))
-    return value
+def _sane(values: list[object]) -> list[object]:
+    first = values[0]
+    if isinstance(first, float):
+        return [value if isinstance(value, (int, float)) and math.isfinite(value) else 0.0 for value in values]
+    if isinstance(first, int) and not isinstance(first, bool):
+        return [max(-MAX_INTEGER, min(value, MAX_INTEGER)) if isinstance(value, int) else 0 for value in values]
+    return values
 
 
 def _gapless(batch: Sequence[facts.AnyFact], last_seq: int) -> list[facts.AnyFact]:
