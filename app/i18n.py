@@ -2,7 +2,7 @@
 
 The msgid is the English text. Every area has its catalogue, ``locales/<lang>/<area>.po``; both languages list every
 msgid with a filled-in msgstr. Values go in as ``{name}``. ``tests/test_locales.py`` reads the source for msgids, so
-write them as literals in one of these calls (or as arguments of ``theme.button``, ``icon_button``, ``empty``, ``page``):
+write them as literals in one of these calls (or in ``theme.button``, ``icon_button``, ``empty``, ``page``):
 
 * ``T(element, 'Send')`` puts a text on an element and changes it when the language is switched;
   ``T(element, 'Close', prop='aria-label')`` does so for a prop; ``T(element, '{n} waiting', n=3)`` fills in values.
