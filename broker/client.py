@@ -127,6 +127,9 @@ class BrokerClient:
                 while not gap:
                     await socket.poll()
                     for item in _drain(now):
+                        if item is None:
+                            gap = True  # only now is the subscription in force
+                            continue
                         if isinstance(item, protocol.FactOut):
                             if item.fact.seq <= seq:
                                 continue
@@ -205,12 +208,13 @@ def _with_rid(request: protocol.Request, rid: int) -> protocol.Request:
     return type(request)(**{**fields, 'rid': rid})
 
 
-def _drain(socket: 'zmq.Socket[bytes]', limit: int = 500) -> list[protocol.AnyPublished]:
-    items: list[protocol.AnyPublished] = []
+def _drain(socket: 'zmq.Socket[bytes]', limit: int = 500) -> list[protocol.AnyPublished | None]:
+    """What has come; None stands for the broker's welcome."""
+    items: list[protocol.AnyPublished | None] = []
     for _ in range(limit):
         try:
-            _, data = socket.recv_multipart(zmq.NOBLOCK)
-            items.append(protocol.decode_published(data))
+            *_, data = socket.recv_multipart(zmq.NOBLOCK)
+            items.append(None if data == protocol.WELCOME else protocol.decode_published(data))
         except zmq.Again:
             break
         except (*protocol.Malformed, ValueError):

@@ -361,6 +361,7 @@ AnyPublished = FactOut | TokensOut | Standing | Pulse
 TOPIC_FACTS = b'f'
 TOPIC_STANDING = b's'
 TOPIC_PULSE = b'p'
+WELCOME = b'w'  # a lone frame that XPUB sends to each new subscription: from here on it hears everything
 TOKEN_SHARDS = 64
 STANDING_LIMIT = 500
 SNAPSHOT_PAGE = 2_000

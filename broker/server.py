@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 import zmq
+from zmq.auth.thread import ThreadAuthenticator
 
 from broker import errors, protocol, sockets
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
@@ -20,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 DRAIN_AT_ONCE = 500  # messages taken from a socket before the batch is committed
 SPARE_DISK_BYTES = 32 * 1024 * 1024  # below this new jobs are refused, so that running ones can still be stored
-WELCOME = b'w'  # XPUB says this to a new subscriber: from here on nothing is missed silently
 
 
 class Clock:
@@ -57,6 +57,7 @@ class Server:
         self._malformed = 0
         self._disk_checked_at = 0.0
         self._disk_full = False
+        self._authenticator: ThreadAuthenticator | None = None
         if not endpoints.client.startswith('ipc://'):
             self._authenticate(endpoints)
         self._client = self._serve(zmq.ROUTER, endpoints, endpoints.client)
@@ -85,6 +86,8 @@ class Server:
                 poller.poll(math.ceil(wait_s * 1000))
                 self._turn()
         finally:
+            if self._authenticator is not None:
+                self._authenticator.stop()
             self._context.destroy(linger=200)
             self._wake.close()
             self._woken.close()
@@ -211,17 +214,16 @@ class Server:
         if kind == zmq.ROUTER:
             made.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an unroutable message is an error, not silence
         else:
-            made.setsockopt(zmq.XPUB_WELCOME_MSG, WELCOME)
+            made.setsockopt(zmq.XPUB_WELCOME_MSG, protocol.WELCOME)
         sockets.serve(made, endpoints, address)
         return made
 
     def _authenticate(self, endpoints: Endpoints) -> None:
         """CURVE alone lets every key in; only ours may pass."""
-        from zmq.auth.thread import ThreadAuthenticator
 
         class OnlyOurs:
             def callback(self, domain: str, key: bytes) -> bool:
-                return key == zmq.utils.z85.decode(endpoints.peer_public.encode())
+                return key == endpoints.peer_public.encode()  # both Z85
 
         self._authenticator = ThreadAuthenticator(self._context)
         self._authenticator.start()

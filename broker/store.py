@@ -153,16 +153,16 @@ class Store:
         return int(self._db.execute(query).fetchall()[0][0] or 0)
 
 
-def _row(job: Job) -> tuple[apsw.SQLiteValue, ...]:
+def _row(job: Job) -> 'tuple[apsw.SQLiteValue, ...]':
     *fields, usage = msgspec.structs.astuple(job)
     return (*fields, msgspec.json.encode(usage).decode())
 
 
-def _update(job: Job) -> tuple[apsw.SQLiteValue, ...]:
+def _update(job: Job) -> 'tuple[apsw.SQLiteValue, ...]':
     return (job.priority, *_row(job)[-len(_CHANGING) :], job.job_id)
 
 
-def _job(row: tuple[apsw.SQLiteValue, ...]) -> Job:
+def _job(row: 'tuple[apsw.SQLiteValue, ...]') -> Job:
     values = dict(zip(_COLUMNS, row, strict=True))
     usage = msgspec.json.decode(str(values['usage']), type=facts.Usage)
     job = Job(**{**values, 'usage': usage, 'state': State(str(values['state']))})  # type: ignore[arg-type]
@@ -170,7 +170,7 @@ def _job(row: tuple[apsw.SQLiteValue, ...]) -> Job:
     return job
 
 
-def _blob(value: apsw.SQLiteValue) -> bytes:
+def _blob(value: 'apsw.SQLiteValue') -> bytes:
     assert isinstance(value, bytes)
     return value
 

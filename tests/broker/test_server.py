@@ -1,0 +1,292 @@
+"""The real broker on real sockets: a thread with the server, clients and a hand-driven worker."""
+
+import asyncio
+import threading
+
+import pytest
+import zmq
+import zmq.asyncio
+
+from broker import client, errors, facts, protocol, sockets
+from broker.core import Rules
+from broker.endpoints import Endpoints
+from broker.server import Server
+from broker.store import Store
+
+
+class Broker:
+    """A broker in a thread that can be stopped hard and started again on the same files."""
+
+    def __init__(self, folder, endpoints):
+        self.path, self.endpoints = folder / 'queue.db', endpoints
+        self.boots = 0
+
+    def start(self):
+        self.boots += 1
+        self.store = Store(self.path)
+        self.server = Server(self.store, self.endpoints, Rules(), boot=str(self.boots))
+        self.thread = threading.Thread(target=self.server.run)
+        self.thread.start()
+
+    def stop(self):
+        self.server.stop()
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+        self.store.close()
+
+
+def ipc(folder):
+    return Endpoints(**{side: f'ipc://{folder}/{side[0]}' for side in ('client', 'worker', 'facts')})
+
+
+def curve(folder):
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    peer_public, peer_secret = (key.decode() for key in zmq.curve_keypair())
+    with zmq.Context() as context:
+        ports = []
+        for _ in range(3):
+            probe = context.socket(zmq.REP)
+            ports.append((probe, probe.bind_to_random_port('tcp://127.0.0.1')))
+        for probe, _ in ports:
+            probe.close(0)
+    addresses = dict(zip(('client', 'worker', 'facts'), (f'tcp://127.0.0.1:{port}' for _, port in ports), strict=True))
+    return Endpoints(
+        **addresses, broker_public=public, broker_secret=secret, peer_public=peer_public, peer_secret=peer_secret
+    )
+
+
+@pytest.fixture(params=[ipc, curve], ids=['ipc', 'tcp with CURVE'])
+def broker(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('b')
+    made = Broker(folder, request.param(folder))
+    made.start()
+    yield made
+    made.stop()
+
+
+class HandWorker:
+    """A worker whose every word the test says itself."""
+
+    def __init__(self, endpoints):
+        self.context = zmq.asyncio.Context()
+        self.socket = self.context.socket(zmq.DEALER)
+        sockets.tune(self.socket)
+        sockets.connect(self.socket, endpoints, endpoints.worker)
+
+    async def say(self, message):
+        await self.socket.send(protocol.encode(message))
+
+    async def ready(self, runs=()):
+        models = (facts.ModelInfo(name='m', engine='demo'),)
+        await self.say(
+            protocol.Ready(
+                worker='w',
+                session='s',
+                host='h',
+                pid=1,
+                engine='demo',
+                engine_version='1',
+                slots=1,
+                models=models,
+                runs=runs,
+            )
+        )
+
+    async def hears(self, kind):
+        async with asyncio.timeout(10):
+            while True:
+                message = protocol.decode_to_worker(await self.socket.recv())
+                if isinstance(message, kind):
+                    return message
+
+    def close(self):
+        self.context.destroy(linger=0)
+
+
+@pytest.fixture
+def worker(broker):
+    made = HandWorker(broker.endpoints)
+    yield made
+    made.close()
+
+
+def a_job(**fields):
+    values = {'job_id': client.new_job_id(), 'kind': 'chat', 'model': 'm', 'body': '{"文":1}'.encode(), **fields}
+    return protocol.Submit(**values)
+
+
+async def until(feed, wanted):
+    """Everything the feed gave up to the first item that ``wanted`` likes."""
+    items = []
+    async with asyncio.timeout(10):
+        async for item in feed:
+            items.append(item)
+            if wanted(item):
+                return items
+    raise AssertionError('the feed ended')
+
+
+def is_fact(kind):
+    return lambda item: isinstance(item, protocol.FactOut) and isinstance(item.fact, kind)
+
+
+async def test_a_job_goes_through_the_whole_queue(broker, worker):
+    async with client.BrokerClient(broker.endpoints.for_peers()) as desk:
+        await worker.ready()
+        job = a_job()
+        assert not (await desk.submit(job)).duplicate
+        assert (await desk.submit(job)).duplicate
+        assign = await worker.hears(protocol.Assign)
+        assert (assign.job_id, assign.body) == (job.job_id, job.body)
+        await worker.say(protocol.Tokens(job_id=job.job_id, epoch=1, index=0, lines=(b'{"a":1}', b'{"b":2}')))
+        await worker.say(protocol.Finished(job_id=job.job_id, epoch=1, lines=2, usage=facts.Usage(output_tokens=2)))
+        await worker.hears(protocol.Settled)
+        answer = await desk.read_all(job.job_id)
+        assert (answer.lines, answer.ended) == ((b'{"a":1}', b'{"b":2}'), True)
+        assert (await desk.get(job.job_id)).job.state == 'completed'
+        assert (await desk.submit(job)).duplicate
+        with pytest.raises(errors.Refused) as refused:
+            await desk.cancel(job.job_id)
+        assert refused.value.code == 'final'
+        items = await until(desk.feed(0), is_fact(facts.JobCompleted))
+        seqs = [item.fact.seq for item in items if isinstance(item, protocol.FactOut)]
+        assert seqs == list(range(1, len(seqs) + 1))
+
+
+async def test_a_broker_that_restarts_loses_nothing_and_the_feed_has_no_gap(broker, worker):
+    async with client.BrokerClient(broker.endpoints.for_peers(), timeout_s=20) as desk:
+        await worker.ready()
+        seen = asyncio.create_task(until(desk.feed(0), is_fact(facts.JobCompleted)))
+        job = a_job()
+        await desk.submit(job)
+        await worker.hears(protocol.Assign)
+        await worker.say(protocol.Tokens(job_id=job.job_id, epoch=1, index=0, lines=(b'{"a":1}',)))
+        async with asyncio.timeout(10):
+            while (await desk.read(job.job_id)).total < 1:  # each round asks the broker anew
+                pass
+        broker.stop()
+        asking = asyncio.create_task(desk.get(job.job_id))
+        broker.start()
+        assert (await asking).job.state == 'running'
+        await worker.say(protocol.Tokens(job_id=job.job_id, epoch=1, index=1, lines=(b'{"b":2}',)))
+        await worker.hears(protocol.Identify)
+        await worker.ready(runs=(protocol.Run(job_id=job.job_id, epoch=1, index=2),))
+        assert (await worker.hears(protocol.Resend)).index == 0
+        await worker.say(protocol.Tokens(job_id=job.job_id, epoch=1, index=0, lines=(b'{"a":1}', b'{"b":2}')))
+        await worker.say(protocol.Finished(job_id=job.job_id, epoch=1, lines=2, usage=facts.Usage()))
+        await worker.hears(protocol.Settled)
+        found = [item.fact for item in await seen if isinstance(item, protocol.FactOut)]
+        assert [fact.seq for fact in found] == list(range(1, len(found) + 1))
+        assert sum(isinstance(fact, facts.JobStarted) for fact in found) == 1
+        assert (await desk.read_all(job.job_id)).lines == (b'{"a":1}', b'{"b":2}')
+
+
+async def test_tokens_reach_a_subscriber_as_they_come(broker, worker):
+    async with client.BrokerClient(broker.endpoints.for_peers()) as desk:
+        await worker.ready()
+        feed = desk.feed(0)
+        await until(feed, lambda item: isinstance(item, protocol.Pulse))
+        job = a_job()
+        await desk.submit(job)
+        await worker.hears(protocol.Assign)
+        await worker.say(protocol.Tokens(job_id=job.job_id, epoch=1, index=0, lines=(b'{"a":1}',)))
+        (*_, tokens) = await until(feed, lambda item: isinstance(item, protocol.TokensOut))
+        assert tokens == protocol.TokensOut(job_id=job.job_id, epoch=1, index=0, lines=(b'{"a":1}',))
+        await feed.aclose()
+
+
+GARBAGE = [
+    b'',
+    b'\x00',
+    b'\xc1' * 100,
+    b'{"t":"Submit"}',
+    b'\x81\xa1t\xa6Submit',
+    b'\xdf\xff\xff\xff\xff',
+    b'\x93' * 5_000,
+]
+
+
+async def test_garbage_on_any_socket_is_dropped_and_the_broker_lives(broker, worker):
+    endpoints = broker.endpoints.for_peers()
+    context = zmq.asyncio.Context()
+    for address in (endpoints.client, endpoints.worker):
+        socket = context.socket(zmq.DEALER)
+        sockets.tune(socket)
+        sockets.connect(socket, endpoints, address)
+        for data in GARBAGE:
+            await socket.send(data)
+            await socket.send_multipart([data, data, data])
+        if address == endpoints.client:
+            async with asyncio.timeout(10):
+                assert isinstance(protocol.decode_reply(await socket.recv()), protocol.Refused)
+    subscriber = context.socket(zmq.SUB)
+    sockets.connect(subscriber, endpoints, endpoints.facts)
+    for data in GARBAGE:
+        subscriber.setsockopt(zmq.SUBSCRIBE, data)
+    async with client.BrokerClient(endpoints) as desk:
+        await worker.ready()
+        await worker.hears(protocol.Welcome)
+        assert (await desk.submit(a_job())).job_id
+        await worker.hears(protocol.Assign)
+    context.destroy(linger=0)
+
+
+async def test_a_body_too_large_is_refused_before_it_is_sent(broker):
+    async with client.BrokerClient(broker.endpoints.for_peers()) as desk:
+        with pytest.raises(errors.Refused) as refused:
+            await desk.submit(a_job(body=b' ' * (protocol.MAX_BODY_BYTES + 1)))
+        assert refused.value.code == 'body_too_large'
+        assert (await desk.ping()).boot == '1'
+
+
+async def test_a_full_disk_refuses_new_jobs_and_says_so(broker, monkeypatch):
+    usage = type('usage', (), {'free': 1_000})
+    monkeypatch.setattr('broker.server.shutil.disk_usage', lambda path: usage)
+    async with client.BrokerClient(broker.endpoints.for_peers()) as desk:
+        with pytest.raises(errors.Refused) as refused:
+            await desk.submit(a_job())
+        assert refused.value.code == 'disk_full' and refused.value.retry_after_s > 0
+
+
+async def test_a_commit_that_fails_is_not_acknowledged_and_leaves_nothing(broker, monkeypatch):
+    def full(changes):
+        raise errors.StoreFull()
+
+    async with client.BrokerClient(broker.endpoints.for_peers()) as desk:
+        with monkeypatch.context() as patch:
+            patch.setattr(broker.store, 'commit', full)
+            job = a_job()
+            with pytest.raises(errors.Refused) as refused:
+                await desk.submit(job)
+            assert refused.value.code == 'disk_full'
+        assert not (await desk.submit(job)).duplicate
+        assert len((await desk.facts_after(0)).facts) == 1
+
+
+async def test_nobody_answering_is_said_after_the_time_limit(tmp_path):
+    async with client.BrokerClient(ipc(tmp_path), timeout_s=0.2) as desk:
+        with pytest.raises(errors.BrokerUnreachable):
+            await desk.ping()
+
+
+async def test_without_our_key_nobody_gets_in(tmp_path):
+    endpoints = curve(tmp_path)
+    broker = Broker(tmp_path, endpoints)
+    broker.start()
+    try:
+        public, secret = (key.decode() for key in zmq.curve_keypair())
+        stranger = endpoints.for_peers().model_copy(update={'peer_public': public, 'peer_secret': secret})
+        async with client.BrokerClient(stranger, timeout_s=1.0) as desk:
+            with pytest.raises(errors.BrokerUnreachable):
+                await desk.ping()
+        async with client.BrokerClient(endpoints.for_peers()) as desk:
+            assert (await desk.ping()).boot
+    finally:
+        broker.stop()
+
+
+def test_job_ids_are_unique_and_sort_by_time():
+    ids = [client.new_job_id() for _ in range(2_000)]
+    assert len(set(ids)) == len(ids)
+    assert all(len(each) == 32 and each[12] == '7' and each[16] in '89ab' for each in ids)
+    assert [each[:12] for each in ids] == sorted(each[:12] for each in ids)

@@ -1,0 +1,141 @@
+"""Both stores keep what they are given; the one on disk keeps it for good, or says why it cannot."""
+
+import stat
+
+import apsw
+import pytest
+
+from broker import errors, facts, protocol
+from broker.actions import Persist
+from broker.memory_store import MemoryStore
+from broker.store import MIGRATIONS, Store
+from tests.broker.desk import Desk, finished, job_id, tokens
+
+
+@pytest.fixture(params=['disk', 'memory'])
+def store(request, tmp_path):
+    made = Store(tmp_path / 'queue.db') if request.param == 'disk' else MemoryStore()
+    yield made
+    made.close()
+
+
+def some_history():
+    """The changes of four jobs: one done, one cancelled, one running, one waiting."""
+    desk = Desk()
+    changes = []
+    commit = desk.store.commit
+    desk.store.commit = lambda batch: (changes.extend(batch), commit(batch))
+    worker = desk.join('w')
+    for number in (1, 2, 3):
+        desk.submit(number, body=b'{"n": %d}' % number, user='Zoë', priority=number)
+    desk.tell(worker, tokens(1, 1, 0, '{"a":"你好"}'.encode(), b'{}'))
+    desk.tell(worker, finished(1, 1, 2))
+    desk.ask(protocol.Cancel(job_id=job_id(2)))
+    desk.submit(4)
+    return changes
+
+
+def test_what_was_committed_is_there(store):
+    changes = some_history()
+    for change in changes:
+        store.commit([change])
+    assert [job.job_id for job in store.alive()] == [job_id(3), job_id(4)]
+    assert next(store.alive()).worker == 'w'
+    assert store.job(job_id(1)).usage.output_tokens == 2
+    assert store.job(job_id(1)).user == 'Zoë'
+    assert store.answer(job_id(1)) == ['{"a":"你好"}'.encode(), b'{}']
+    assert store.answer(job_id(2)) == []
+    assert store.body(job_id(3)) == b'{"n": 3}'
+    assert store.last_seq() == changes[-1].fact.seq
+    assert store.last_order() == 4
+    assert store.facts_after(0, 1000) == [change.fact for change in changes]
+    assert store.facts_after(3, 2) == [change.fact for change in changes[3:5]]
+    assert store.has(job_id(1)) and not store.has(job_id(9))
+    assert store.job(job_id(9)) is None
+
+
+def test_one_batch_for_everything_leaves_the_same(store):
+    one_by_one = MemoryStore()
+    changes = some_history()
+    one_by_one.commit(changes)
+    store.commit(changes)
+    assert [store.job(job_id(n)) for n in (1, 2, 3, 4)] == [one_by_one.job(job_id(n)) for n in (1, 2, 3, 4)]
+    assert list(store.alive()) == list(one_by_one.alive())
+
+
+def test_an_empty_store_begins_at_zero(store):
+    assert (store.last_seq(), store.last_order(), list(store.alive())) == (0, 0, [])
+
+
+def test_a_store_opened_again_has_it_all(tmp_path):
+    changes = some_history()
+    first = Store(tmp_path / 'queue.db')
+    first.commit(changes)
+    alive = list(first.alive())
+    first.close()
+    second = Store(tmp_path / 'queue.db')
+    assert list(second.alive()) == alive
+    assert second.facts_after(0, 1000) == [change.fact for change in changes]
+    second.close()
+
+
+def test_a_batch_that_fails_leaves_nothing_behind(tmp_path):
+    store = Store(tmp_path / 'queue.db')
+    change = Persist(facts.JobDue(seq=1, at=1.0, job_id=job_id(1)))
+    with pytest.raises(apsw.ConstraintError):
+        store.commit([change, change])
+    assert store.last_seq() == 0
+    store.close()
+
+
+def test_only_the_owner_can_read_the_file(tmp_path):
+    store = Store(tmp_path / 'queue.db')
+    store.commit(some_history())
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes and set(modes.values()) == {0o600}, modes
+    store.close()
+
+
+def test_a_file_from_a_newer_version_is_refused(tmp_path):
+    path = tmp_path / 'queue.db'
+    Store(path).close()
+    db = apsw.Connection(str(path))
+    db.execute(f'PRAGMA user_version = {len(MIGRATIONS) + 1}')
+    db.close()
+    with pytest.raises(errors.NewerSchema, match='newer Corral'):
+        Store(path)
+
+
+def test_a_file_that_is_no_database_is_left_alone_and_named(tmp_path):
+    path = tmp_path / 'queue.db'
+    path.write_bytes(b'these are my notes, not a database' * 100)
+    with pytest.raises(errors.StoreError, match=r'queue\.db is damaged'):
+        Store(path)
+    assert path.read_bytes().startswith(b'these are my notes')
+
+
+def test_a_second_broker_on_the_same_file_is_refused(tmp_path):
+    first = Store(tmp_path / 'queue.db')
+    first.commit(some_history())
+    with pytest.raises(errors.StoreError, match='in use'):
+        Store(tmp_path / 'queue.db')
+    first.close()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(errors.StoreError, match='cannot be opened'):
+        Store(tmp_path / 'nowhere' / 'queue.db')
+
+
+def test_facts_come_in_pages_that_fit_a_message(tmp_path, monkeypatch):
+    monkeypatch.setattr(protocol, 'MAX_BATCH_BYTES', 1000)
+    store = Store(tmp_path / 'queue.db')
+    store.commit([Persist(facts.JobDue(seq=seq, at=1.0, job_id=job_id(seq))) for seq in range(1, 101)])
+    page = store.facts_after(0, 1000)
+    assert 0 < len(page) < 100
+    assert [fact.seq for fact in page] == list(range(1, len(page) + 1))
+    store.close()
+
+
+def test_the_sqlite_in_use_has_no_wal_reset_bug():
+    assert tuple(map(int, apsw.sqlite_lib_version().split('.'))) >= (3, 51, 3)
