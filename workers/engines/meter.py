@@ -20,7 +20,7 @@ class _Chunk(msgspec.Struct):
     prompt_eval_duration: float | None = None
     eval_count: float | None = None
     eval_duration: float | None = None
-    embeddings: msgspec.Raw | None = None
+    embeddings: msgspec.Raw = msgspec.Raw()
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
@@ -51,7 +51,7 @@ class Meter:
             self._first_s = after_s
         self._lines += 1
         self._last_s = after_s
-        self.done = chunk.done is True or (self._kind == 'embed' and chunk.embeddings is not None)
+        self.done = chunk.done is True or (self._kind == 'embed' and len(bytes(chunk.embeddings)) > 0)
         if self.done:
             self._last = chunk
 
