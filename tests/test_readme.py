@@ -15,7 +15,7 @@ def _rows():
         yield pytest.param(name, model.model_fields[path[-1]].description, id='.'.join(path))
 
 
-@pytest.mark.parametrize(('name', 'description'), _rows())
+@pytest.mark.parametrize(('name', 'description'), list(_rows()))
 def test_a_setting_is_in_the_readme(name, description):
     rows = [line for line in (ROOT / 'README.md').read_text(encoding='utf-8').splitlines() if line.startswith('|')]
     assert description, f'{name} has no description'
