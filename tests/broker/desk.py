@@ -50,7 +50,10 @@ class Desk:
         return self.ask(protocol.Submit(**values))  # type: ignore[arg-type]
 
     def ask(self, request: protocol.AnyRequest) -> protocol.Reply:
-        """What the core answers a client at once."""
+        """What a client hears at once; as in the shell, the store knows the jobs that ended long ago."""
+        if isinstance(request, protocol.Submit) and not self.core.knows(request.job_id):
+            if self.store.has(request.job_id):
+                return protocol.Accepted(job_id=request.job_id, duplicate=True)
         actions = self.did(self.core.receive(CLIENT, request, self.now))
         return next(a.message for a in actions if isinstance(a, Send) and a.peer == CLIENT)  # type: ignore[return-value]
 
