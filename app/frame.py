@@ -215,7 +215,7 @@ def _figures(parts: Parts) -> None:
     board = parts.board
     with theme.box(tag='span').props('role=status'):
         dot = theme.box('dot', tag='span')
-        queue = theme.text()
+        queue = theme.text(classes='words')
     workers = theme.text(classes='wide')
     running, waiting, speed = theme.text(), theme.text(), theme.text(classes='wide')
 

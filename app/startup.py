@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 def run(settings: AppSettings) -> None:
     """Serve until asked to stop. Raises ``OSError`` when the port cannot be bound."""
+    logging.getLogger('uvicorn.error').setLevel(logging.WARNING)  # it logs client ids, which open a page's socket
     listening = _bind(settings.host, settings.port)
     port = listening.getsockname()[1]
     board = Board()
@@ -155,12 +157,12 @@ async def _end(task: 'asyncio.Task[Any]') -> None:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ':' in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((host, port))
+    family, kind, protocol, _, address = socket.getaddrinfo(host.strip('[]'), port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, protocol)
+    if os.name == 'posix':
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(address)
     listening.listen(2048)
-    listening.set_inheritable(False)
     return listening
 
 

@@ -17,28 +17,27 @@ export default {
     <div v-if="!ready" class="jobs-wait" aria-hidden="true"><i v-for="n in 4" class="skeleton" style="height:38px"></i></div>
     <section v-if="running.length" :aria-label="labels.running">
       <div class="section-head"><h2>{{ labels.running }}</h2><span class="faint">{{ number(running.length) }}</span></div>
-      <table class="table jobs-running"><thead><tr><th>{{ labels.job }}</th><th>{{ labels.priority }}</th><th>{{ labels.user }}</th>
-        <th>{{ labels.worker }}</th><th class="num">{{ labels.elapsed }}</th><th class="num">{{ labels.speed }}</th><th><span class="sr">{{ labels.actions }}</span></th></tr></thead>
+      <table class="table jobs-running"><thead><tr><th class="job-name">{{ labels.job }}</th><th class="c-model">{{ labels.model }}</th><th class="c-prio">{{ labels.priority }}</th><th class="c-user">{{ labels.user }}</th>
+        <th class="c-worker">{{ labels.worker }}</th><th class="c-speed num">{{ labels.speed }}</th><th class="c-time num">{{ labels.elapsed }}</th><th class="c-act"><span class="sr">{{ labels.actions }}</span></th></tr></thead>
       <tbody><tr v-for="id in running" :key="id" :data-job="id">
-        <td class="job-name"><i class="dot run live"></i><div><component :is="rows[id].conversation ? 'a' : 'span'" :href="link(id)" class="clip title">{{ title(id) }}</component>
-          <span class="faint clip">{{ rows[id].model }}<template v-if="note(id)"> · {{ note(id) }}</template></span></div></td>
+        <td class="job-name"><i class="dot" :class="'run live'"></i><component :is="rows[id].conversation ? 'a' : 'span'" :href="link(id)" class="title">{{ title(id) }}</component><span v-if="note(id)" class="faint note">{{ note(id) }}</span></td>
+        <td class="c-model quiet">{{ rows[id].model }}</td>
         <td class="c-prio"><span class="chip" :class="level(id)">{{ name(id) }}</span></td>
-        <td class="c-user quiet clip">{{ rows[id].user || '—' }}</td>
-        <td class="c-worker quiet clip">{{ rows[id].worker }}</td>
-        <td class="c-time num">{{ duration(clock - rows[id].started) }}</td>
+        <td class="c-user quiet">{{ rows[id].user || '—' }}</td>
+        <td class="c-worker quiet">{{ rows[id].worker }}</td>
         <td class="c-speed num">{{ speed(id) }}</td>
+        <td class="c-time num">{{ ticking(clock - rows[id].started) }}</td>
         <td class="c-act"><button type="button" class="btn ghost" :disabled="busy(id)" :aria-label="labels.stop + ': ' + title(id)" @click="stop(id)">
           {{ busy(id) ? labels.stopping : labels.stop }}</button></td>
       </tr></tbody></table>
     </section>
     <section v-if="waiting.length" :aria-label="labels.waiting">
       <div class="section-head"><h2>{{ labels.waiting }}</h2><span class="faint">{{ number(total) }}</span></div>
-      <table class="table jobs-waiting"><thead><tr><th class="c-place">#</th><th>{{ labels.job }}</th><th>{{ labels.priority }}</th><th>{{ labels.user }}</th>
-        <th class="num">{{ labels.waited }}</th><th>{{ labels.ahead }}</th><th><span class="sr">{{ labels.actions }}</span></th></tr></thead>
-      <tbody><tr v-for="(id, at) in waiting" :key="id" :data-job="id">
-        <td class="c-place faint">{{ number(at + 1) }}</td>
-        <td class="job-name"><i class="dot held"></i><div><component :is="rows[id].conversation ? 'a' : 'span'" :href="link(id)" class="clip title">{{ title(id) }}</component>
-          <span class="faint clip">{{ rows[id].model }}<template v-if="note(id)"> · {{ note(id) }}</template></span></div></td>
+      <table class="table jobs-waiting"><thead><tr><th class="job-name">{{ labels.job }}</th><th class="c-model">{{ labels.model }}</th><th class="c-prio">{{ labels.priority }}</th><th class="c-user">{{ labels.user }}</th>
+        <th class="c-ahead">{{ labels.ahead }}</th><th class="c-time num">{{ labels.waited }}</th><th class="c-act"><span class="sr">{{ labels.actions }}</span></th></tr></thead>
+      <tbody><tr v-for="id in waiting" :key="id" :data-job="id">
+        <td class="job-name"><i class="dot" :class="'held'"></i><component :is="rows[id].conversation ? 'a' : 'span'" :href="link(id)" class="title">{{ title(id) }}</component><span v-if="note(id)" class="faint note">{{ note(id) }}</span></td>
+        <td class="c-model quiet">{{ rows[id].model }}</td>
         <td class="c-prio"><button type="button" class="chip" :class="level(id)" :aria-label="labels.change + ': ' + name(id)" aria-haspopup="menu">{{ name(id) }}<i class="icon icon-down"></i>
           <q-menu anchor="bottom left" self="top left" :offset="[0, 4]" @before-show="exact = rows[id].priority">
             <div role="menu" class="jobs-menu">
@@ -49,9 +48,9 @@ export default {
                 <button class="btn" type="submit" v-close-popup="valid ? 1 : 0">{{ labels.set }}</button></form>
             </div>
           </q-menu></button></td>
-        <td class="c-user quiet clip">{{ rows[id].user || '—' }}</td>
-        <td class="c-time num">{{ duration(clock - rows[id].queued) }}</td>
+        <td class="c-user quiet">{{ rows[id].user || '—' }}</td>
         <td class="c-ahead">{{ place(id) }}</td>
+        <td class="c-time num">{{ ticking(clock - rows[id].queued) }}</td>
         <td class="c-act"><button type="button" class="btn ghost" :disabled="busy(id)" :aria-label="labels.cancel + ': ' + title(id)" @click="stop(id)">
           {{ busy(id) ? labels.stopping : labels.cancel }}</button></td>
       </tr></tbody></table>
@@ -60,13 +59,13 @@ export default {
     <slot v-if="ready && !running.length && !waiting.length"></slot>
     <section v-if="finished.length" :aria-label="labels.finished">
       <div class="section-head"><h2>{{ labels.finished }}</h2></div>
-      <table class="table jobs-finished"><thead><tr><th>{{ labels.job }}</th><th>{{ labels.outcome }}</th><th>{{ labels.user }}</th>
-        <th class="num">{{ labels.waited }}</th><th class="num">{{ labels.ran }}</th><th class="num">{{ labels.speed }}</th><th class="num">{{ labels.ended }}</th></tr></thead>
+      <table class="table jobs-finished"><thead><tr><th class="job-name">{{ labels.job }}</th><th class="c-model">{{ labels.model }}</th><th class="c-prio">{{ labels.outcome }}</th><th class="c-user">{{ labels.user }}</th>
+        <th class="c-time num">{{ labels.waited }}</th><th class="c-ran num">{{ labels.ran }}</th><th class="c-speed num">{{ labels.speed }}</th><th class="c-ended num">{{ labels.ended }}</th></tr></thead>
       <tbody><tr v-for="id in finished" :key="id" :data-job="id">
-        <td class="job-name"><i class="dot" :class="dots[rows[id].state]"></i><div><component :is="rows[id].conversation ? 'a' : 'span'" :href="link(id)" class="clip title">{{ title(id) }}</component>
-          <span class="faint clip">{{ rows[id].model }}</span></div></td>
+        <td class="job-name"><i class="dot" :class="dots[rows[id].state]"></i><component :is="rows[id].conversation ? 'a' : 'span'" :href="link(id)" class="title">{{ title(id) }}</component></td>
+        <td class="c-model quiet">{{ rows[id].model }}</td>
         <td class="c-prio"><span class="chip soft" :class="rows[id].state" :title="rows[id].detail">{{ labels[rows[id].state] }}</span></td>
-        <td class="c-user quiet clip">{{ rows[id].user || '—' }}</td>
+        <td class="c-user quiet">{{ rows[id].user || '—' }}</td>
         <td class="c-time num">{{ duration(rows[id].waited) }}</td>
         <td class="c-ran num">{{ rows[id].started ? duration(rows[id].ran) : '—' }}</td>
         <td class="c-speed num">{{ speed(id) }}</td>
@@ -153,7 +152,7 @@ export default {
     },
     note(id) {
       const row = this.rows[id];
-      if (row.state === "delayed") return this.labels.retry_in.replace("{time}", this.duration(Math.max(0, row.due - this.clock)));
+      if (row.state === "delayed") return this.labels.retry_in.replace("{time}", this.ticking(Math.ceil(row.due - this.clock)));
       if (row.requeue === "worker_lost") return this.labels.worker_lost;
       if (row.requeue === "handed_back") return this.labels.handed_back;
       if (row.requeue === "retry") return this.labels.again.replace("{n}", this.number(row.starts + (row.state === "running" ? 0 : 1)));
@@ -176,6 +175,9 @@ export default {
     },
     time(at) {
       return new Intl.DateTimeFormat(this.lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false }).format(at * 1000);
+    },
+    ticking(value) {
+      return this.duration(Math.max(0, Math.floor(value)));
     },
     duration(value) {
       const whole = Math.max(0, Math.floor(value));

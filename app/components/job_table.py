@@ -48,6 +48,7 @@ def _labels(table: JobTable) -> None:
         waiting='Waiting',
         finished='Ended lately',
         job='Job',
+        model='Model',
         priority='Priority',
         user='User',
         worker='Worker',
