@@ -185,6 +185,8 @@ class BrokerClient:
                 return
             except zmq.Again:
                 await asyncio.sleep(0.05)
+            except zmq.ZMQError as error:  # the client was closed meanwhile
+                raise errors.BrokerUnreachable() from error
 
     async def _read_replies(self) -> None:
         while True:

@@ -51,9 +51,9 @@ class Desk:
 
     def ask(self, request: protocol.AnyRequest) -> protocol.Reply:
         """What a client hears at once; as in the shell, the store knows the jobs that ended long ago."""
-        if isinstance(request, protocol.Submit) and not self.core.knows(request.job_id):
-            if self.store.has(request.job_id):
-                return protocol.Accepted(job_id=request.job_id, duplicate=True)
+        ended = isinstance(request, protocol.Submit) and not self.core.knows(request.job_id)
+        if ended and self.store.has(request.job_id):
+            return protocol.Accepted(job_id=request.job_id, duplicate=True)
         actions = self.did(self.core.receive(CLIENT, request, self.now))
         return next(a.message for a in actions if isinstance(a, Send) and a.peer == CLIENT)  # type: ignore[return-value]
 
