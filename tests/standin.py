@@ -110,6 +110,7 @@ class StandIn:
         self.in_flight = 0
         self.most_in_flight = 0
         self.port = port
+        self.connections_made = 0
         self.slow_tags_s = 0.0
         self._loaded: dict[str, datetime] = {}
         self._connections: set[asyncio.Task[None]] = set()
@@ -165,6 +166,7 @@ class StandIn:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        self.connections_made += 1
         connection = _Connection(reader, writer)
         try:
             while (request := await connection.read_request()) is not None:

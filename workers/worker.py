@@ -47,6 +47,7 @@ class Worker:
         self._retry: asyncio.TimerHandle | None = None
         self._must_greet = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._new_rhythm = asyncio.Event()
         self._look = asyncio.Event()
         self._change = asyncio.Event()  # a run ended or was settled
         self._stop = asyncio.Event()
@@ -92,7 +93,9 @@ class Worker:
     def _receive(self, message: protocol.AnyToWorker) -> None:
         match message:
             case protocol.Welcome():
-                self._heartbeat_s = message.heartbeat_s
+                if message.heartbeat_s != self._heartbeat_s:
+                    self._heartbeat_s = message.heartbeat_s
+                    self._new_rhythm.set()
             case protocol.Identify():
                 self._greet()
             case protocol.Assign():
@@ -168,7 +171,7 @@ class Worker:
         if run.cut_as is None and run.task is not None:
             run.cut_as = why
             run.task.cancel()
-            asyncio.get_running_loop().call_later(CLOSE_S, lambda: self._end(run, run.ended(why)))
+            asyncio.get_running_loop().call_later(CLOSE_S, self._end, run, run.ended(why))
 
     def _closed(self, run: Run, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -178,6 +181,8 @@ class Worker:
     def _end(self, run: Run, outcome: Outcome) -> None:
         if run.outcome is not None or self._runs.get(run.assign.job_id) is not run:
             return
+        if run.cut_as is not None:  # however the engine took it: we ended it
+            outcome = run.ended(run.cut_as)
         run.outcome = outcome
         what = f'{outcome.code}: {outcome.detail}' if isinstance(outcome, protocol.Failed) else ''
         logger.info('%s %s', type(outcome).__name__.lower(), what, extra={'action': 'end', 'job_id': run.assign.job_id})
@@ -257,7 +262,8 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(self._heartbeat_s)
+            if await _happens(self._new_rhythm, self._heartbeat_s):
+                continue
             if self._link.up:
                 self._link.send(protocol.Heartbeat(runs=self._shown()))
                 for run in list(self._runs.values()):
@@ -266,12 +272,7 @@ class Worker:
 
     async def _watch_engine(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(self._engine.check_again_s()):
-                    await self._look.wait()
-            except TimeoutError:
-                pass
-            self._look.clear()
+            await _happens(self._look, self._engine.check_again_s())
             state = await self._engine.describe()
             if state != self._state:
                 self._state = state
@@ -308,3 +309,14 @@ class Worker:
                     await self._change.wait()
         except TimeoutError:
             pass
+
+
+async def _happens(event: asyncio.Event, timeout_s: float) -> bool:
+    """Wait for it that long at most, and clear it."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    event.clear()
+    return True
