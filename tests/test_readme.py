@@ -1,9 +1,13 @@
 """The README tells of every setting, in the words of the settings themselves."""
 
+from typing import get_args
+
 import pytest
 
 import run
 from app import settings
+from broker import facts
+from broker.job import FINAL, TRANSITIONS, State
 from tests.conftest import ROOT
 
 
@@ -25,3 +29,29 @@ def test_a_setting_is_in_the_readme(name, description):
 @pytest.mark.parametrize('table', sorted(run.tables()))
 def test_a_table_of_settings_is_in_the_readme(table):
     assert f'`[{table}]`' in (ROOT / 'README.md').read_text(encoding='utf-8')
+
+
+def _part(name):
+    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+    return text.partition(f'<!-- {name}')[2].partition('-->\n')[2].partition(f'<!-- /{name} -->')[0].strip()
+
+
+def states_diagram():
+    """The transition table as a Mermaid diagram."""
+    arrows = [f'    {before} --> {after}: {move}' for (before, move), after in TRANSITIONS.items()]
+    ends = [f'    {state} --> [*]' for state in State if state in FINAL]
+    return '\n'.join(['```mermaid', 'stateDiagram-v2', '    [*] --> waiting: submit', *arrows, *ends, '```'])
+
+
+def facts_table():
+    """Every fact with the first line of its docstring."""
+    rows = [f'| `{kind.__name__}` | {kind.__doc__.splitlines()[0]} |' for kind in get_args(facts.AnyFact)]
+    return '\n'.join(['| Fact | What happened |', '|---|---|', *rows])
+
+
+def test_the_state_diagram_is_the_transition_table():
+    assert _part('states') == states_diagram()
+
+
+def test_the_table_of_facts_is_complete():
+    assert _part('facts') == facts_table()
