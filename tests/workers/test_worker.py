@@ -139,6 +139,13 @@ async def test_an_engine_that_does_not_let_go_holds_the_slot_for_a_second_at_mos
         let_go.set()
 
 
+async def until(condition):
+    """Wait for something that happens inside the worker and is told to nobody."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
 async def until_held(broker, count):
     """Ask until the worker shows so many runs."""
     broker.tell(protocol.Identify())
@@ -239,13 +246,13 @@ async def test_a_long_answer_is_sent_again_in_messages_of_bounded_size(broker):
 
 
 async def test_after_a_restart_of_the_broker_the_answer_goes_on_where_it_asks(broker):
-    async with working(broker):
+    async with working(broker) as worker:
         broker.tell(assign({'demo': {'chars_per_s': 1000, 'text': words(150)}}))
         await broker.until(lambda: len(broker.lines()) >= 20)
         before = broker.lines()
         await broker.stop()
         broker.heard.clear()
-        await asyncio.sleep(0.05)  # lines are produced while nobody is there
+        await until(lambda: len(worker._runs[JOB].lines) > len(before) + 3)  # while nobody is there
         broker.start()
         ready = await broker.hear(protocol.Ready)
         (shown,) = ready.runs
@@ -276,12 +283,12 @@ async def test_an_outcome_that_was_lost_with_the_broker_is_sent_to_the_next_one(
 
 
 async def test_a_job_finished_without_any_broker_is_told_to_the_next_one(broker):
-    async with working(broker):
+    async with working(broker) as worker:
         broker.tell(assign({'demo': {'chars_per_s': 200, 'text': words(10)}}))
         await broker.hear(protocol.Tokens)
         await broker.stop()
         broker.heard.clear()
-        await asyncio.sleep(0.4)  # it ends meanwhile
+        await until(lambda: worker._runs[JOB].outcome is not None)
         broker.start()
         finished = await broker.hear(protocol.Finished)
         assert finished.lines == 11

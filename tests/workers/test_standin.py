@@ -1,0 +1,103 @@
+"""The stand-in says what Ollama 0.33 says."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.standin import Script
+
+
+@pytest.fixture
+async def http(ollama):
+    async with httpx.AsyncClient(base_url=ollama.url, trust_env=False) as client:
+        yield client
+
+
+async def test_it_greets_and_tells_its_version(http):
+    assert (await http.get('/')).text == 'Ollama is running'
+    assert (await http.head('/')).status_code == 200
+    assert (await http.get('/api/version')).json() == {'version': '0.33.0'}
+    assert (await http.get('/api/nothing')).text == '404 page not found'
+    assert (await http.get('/api/chat')).status_code == 405
+
+
+async def test_models_are_listed_shown_and_loaded(http):
+    (first, *_) = (await http.get('/api/tags')).json()['models']
+    assert first['name'] == first['model'] == 'qwen3:latest' and first['details']['quantization_level'] == 'Q4_K_M'
+    shown = (await http.post('/api/show', json={'name': 'QWEN3'})).json()
+    assert shown['model_info'] and 'completion' in shown['capabilities']
+    assert (await http.get('/api/ps')).json() == {'models': []}
+    loaded = await http.post('/api/chat', json={'model': 'qwen3'})
+    assert loaded.headers['content-type'].startswith('application/json')
+    assert loaded.json()['done_reason'] == 'load'
+    assert [model['name'] for model in (await http.get('/api/ps')).json()['models']] == ['qwen3:latest']
+    assert (await http.post('/api/generate', json={'model': 'qwen3', 'keep_alive': 0})).json()[
+        'done_reason'
+    ] == 'unload'
+    assert (await http.get('/api/ps')).json() == {'models': []}
+
+
+@pytest.mark.parametrize(
+    ('path', 'sent', 'status', 'error'),
+    [
+        ('/api/chat', b'', 400, 'missing request body'),
+        ('/api/chat', b'{}', 400, 'model is required'),
+        ('/api/show', b'{}', 400, 'model is required'),
+        ('/api/generate', b'{}', 404, "model '' not found"),
+        ('/api/embed', b'{}', 404, "model '' not found"),
+        ('/api/chat', b'{"model":"x"}', 404, "model 'x' not found"),
+        ('/api/show', b'{"model":"x"}', 404, "model 'x' not found"),
+        ('/api/embed', b'{"model":"x"}', 404, 'model "x" not found, try pulling it first'),
+        ('/api/embed', b'{"model":"qwen3","input":[1]}', 400, 'invalid input type'),
+        ('/api/chat', b'{"model":"nomic-embed-text"}', 400, '"nomic-embed-text" does not support chat'),
+        ('/api/chat', b'{"model":"qwen3","options":{"seed":"x"}}', 500, 'option "seed" must be of type integer'),
+        (
+            '/api/chat',
+            b'{"model":"error-503"}',
+            503,
+            'server busy, please try again.  maximum pending requests exceeded',
+        ),
+    ],
+)
+async def test_errors_have_their_status_and_words(http, path, sent, status, error):
+    reply = await http.post(path, content=sent)
+    assert (reply.status_code, reply.json()) == (status, {'error': error})
+
+
+async def test_it_streams_unless_told_not_to(http, ollama):
+    ollama.models['m:latest'] = Script(text='one two')
+    asked = {'model': 'm', 'messages': [{'role': 'user', 'content': 'x'}]}
+    streamed = await http.post('/api/chat', json=asked)
+    assert streamed.headers['content-type'] == 'application/x-ndjson'
+    chunks = [json.loads(line) for line in streamed.text.splitlines()]
+    assert [chunk['message']['content'] for chunk in chunks] == ['one', ' two', '']
+    assert [chunk['done'] for chunk in chunks] == [False, False, True]
+    whole = await http.post('/api/chat', json=asked | {'stream': False})
+    assert whole.headers['content-type'].startswith('application/json')
+    assert whole.json()['message']['content'] == 'one two' and whole.json()['eval_count'] == 2
+
+
+async def test_what_happened_can_be_asked(http, ollama):
+    await http.post('/control/models', json={'m:latest': {'text': 'hi'}})
+    await http.post('/api/generate', json={'model': 'm', 'prompt': 'x'})
+    state = (await http.get('/control/state')).json()
+    assert (state['in_flight'], state['closes_seen'], len(state['served'])) == (0, 0, 1)
+    assert json.loads(state['served'][0]['lines'][0])['response'] == 'hi'
+
+
+async def test_as_a_process_it_prints_its_address_and_ends_with_its_stdin():
+    pipe = asyncio.subprocess.PIPE
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, '-m', 'tests.standin', cwd=Path(__file__).parents[2], stdin=pipe, stdout=pipe
+    )
+    async with asyncio.timeout(20):
+        url = json.loads(await child.stdout.readline())['url']
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            assert next(m['name'] for m in (await client.get('/api/tags')).json()['models']) == 'qwen3:latest'
+        child.stdin.close()
+        assert await child.wait() == 0
+        await child.stdout.read()
