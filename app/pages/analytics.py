@@ -48,7 +48,7 @@ def create(parts: Parts) -> None:
         theme.box('grow')
         _ranges(shown.refresh_soon)
     watch(parts.analytics.watch, shown.refresh_soon)
-    ui.timer(DRIFT_S, shown.refresh_soon)
+    ui.timer(DRIFT_S, shown.refresh_soon, immediate=False)
     speech().on_switch(body, shown.say)
 
 
