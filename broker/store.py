@@ -48,24 +48,19 @@ class Store:
         """Open or create ``path``. Raises ``errors.NewerSchema`` or ``errors.StoreError``."""
         self.path = path
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600)) if vfs is None else None
+            if vfs is None:
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._db = apsw.Connection(str(path), vfs=vfs)
+        except (OSError, apsw.Error) as error:
+            raise errors.StoreError(f'{path} cannot be opened: {getattr(error, "strerror", error)}') from error
+        try:
             for pragma in ('locking_mode = EXCLUSIVE', 'journal_mode = WAL', 'synchronous = FULL'):
                 self._db.execute(f'PRAGMA {pragma}').fetchall()
             self._db.execute('PRAGMA journal_size_limit = 67108864').fetchall()
             self._migrate()
-        except OSError as error:
-            raise errors.StoreError(f'{path} cannot be opened: {error.strerror}') from error
-        except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
-            raise errors.StoreError(f'{path} cannot be written: {error}') from error
-        except apsw.BusyError as error:
-            raise errors.StoreError(f'{path} is in use by another process') from error
-        except (apsw.NotADBError, apsw.CorruptError) as error:
-            raise errors.StoreError(
-                f'{path} is damaged ({error}); move it away to begin with an empty queue, or restore a copy of it'
-            ) from error
-        except apsw.FullError as error:
-            raise errors.StoreFull(f'there is no room on the disk for {path}') from error
+        except (errors.StoreError, apsw.Error) as error:
+            self._db.close(True)
+            raise _plain(error, path) from error
 
     def close(self) -> None:
         """Close the file; the write-ahead log is folded in."""
@@ -91,10 +86,8 @@ class Store:
                     'INSERT INTO facts VALUES (?, ?)',
                     ((change.fact.seq, facts.encode(change.fact).decode()) for change in changes),
                 )
-        except apsw.FullError as error:
-            raise errors.StoreFull(f'the disk that holds {self.path} is full') from error
-        except (apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError) as error:
-            raise errors.StoreError(f'{self.path} cannot be written: {error}') from error
+        except (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError) as error:
+            raise _plain(error, self.path) from error
 
     def alive(self) -> Iterator[Job]:
         """All jobs that are not final, in order of arrival."""
@@ -151,6 +144,23 @@ class Store:
 
     def _number(self, query: str) -> int:
         return int(self._db.execute(query).fetchall()[0][0] or 0)
+
+
+def _plain(error: Exception, path: Path) -> errors.StoreError:
+    """The error as one sentence that says what to do."""
+    match error:
+        case errors.StoreError():
+            return error
+        case apsw.FullError():
+            return errors.StoreFull(f'the disk that holds {path} is full')
+        case apsw.BusyError():
+            return errors.StoreError(f'{path} is in use by another process')
+        case apsw.NotADBError() | apsw.CorruptError():
+            return errors.StoreError(
+                f'{path} is damaged ({error}); move it away to begin with an empty queue, or restore a copy of it'
+            )
+        case _:
+            return errors.StoreError(f'{path} cannot be read or written: {error}')
 
 
 def _row(job: Job) -> 'tuple[apsw.SQLiteValue, ...]':
