@@ -20,10 +20,13 @@ JOB = '0' * 31 + '1'
 class FakeBroker:
     """A ROUTER that can be restarted at the same address: ``await broker.stop()``, ``broker.start()``."""
 
-    def __init__(self, *, heartbeat_s: float = 60.0, settles: bool = True) -> None:
+    def __init__(self, *, heartbeat_s: float = 60.0, settles: bool = True, tcp: bool = False) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix='corral-'))  # short: an ipc path may have 107 bytes
         address = f'ipc://{self._folder}/w'
-        self.endpoints = Endpoints(client='ipc:///nowhere', worker=address, facts='ipc:///nowhere')
+        keys = _keys() if tcp else {}
+        self.endpoints = Endpoints(
+            client=address, worker='tcp://127.0.0.1:*' if tcp else address, facts=address, **keys
+        )
         self.heartbeat_s = heartbeat_s
         self.settles = settles
         self.heard: list[protocol.AnyFromWorker] = []
@@ -42,7 +45,9 @@ class FakeBroker:
         self._socket = self._context.socket(zmq.ROUTER)
         sockets.tune(self._socket)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._socket.bind(self.endpoints.worker)
+        sockets.serve(self._socket, self.endpoints, self.endpoints.worker)
+        bound = self._socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b'\0').decode()
+        self.endpoints = self.endpoints.model_copy(update={'worker': bound})
         self._peer = b''
         self._reading = asyncio.create_task(self._read())
 
@@ -99,3 +104,11 @@ class FakeBroker:
             message, protocol.Finished | protocol.Failed | protocol.Stopped | protocol.HandBack
         ):
             self.tell(protocol.Settled(job_id=message.job_id, epoch=message.epoch))
+
+
+def _keys() -> dict[str, str]:
+    keys: dict[str, str] = {}
+    for name in ('broker', 'peer'):
+        public, secret = zmq.curve_keypair()
+        keys |= {f'{name}_public': public.decode(), f'{name}_secret': secret.decode()}
+    return keys

@@ -69,6 +69,16 @@ async def test_it_signs_in_with_what_it_can_do(broker):
     assert announced == ['demo'] and broker.of(protocol.Ready) == [ready]
 
 
+async def test_over_tcp_it_signs_in_encrypted_and_comes_back_after_a_restart():
+    async with FakeBroker(tcp=True) as broker, working(broker):
+        broker.tell(assign())
+        await broker.hear(protocol.Finished)
+        await broker.stop()
+        broker.heard.clear()
+        broker.start()
+        await broker.hear(protocol.Ready)
+
+
 async def test_a_job_comes_back_line_by_line_and_ends_with_its_usage(broker):
     async with working(broker):
         broker.tell(assign())

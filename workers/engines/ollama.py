@@ -105,8 +105,7 @@ class OllamaEngine:
                 sent = True
                 if response.status_code != 200:
                     raise await _refusal(response)
-                framed = response.headers.get('content-type', '').startswith('application/x-ndjson')
-                async for line in _split(response) if framed else _whole(response):
+                async for line in _whole(response) if kind == 'embed' else _split(response):
                     yield line
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise EngineFailure('unreachable', f'Ollama cannot be reached: {error}', retryable=True) from None
