@@ -4,7 +4,7 @@ import msgspec
 
 from app.answer import Answer
 from broker import facts
-from broker.job import FINAL, Job, State
+from broker.job import FINAL, HELD_BY_WORKER, Job, State
 
 
 class JobView:
@@ -38,13 +38,14 @@ class JobView:
         self.ahead: int | None = None
         self.reason = ''  # 'ahead', or 'no_worker' when no live worker can run the model
         self.requeue_reason = ''  # of the last time it went back: 'retry', 'worker_lost' or 'handed_back'
-        self.waited_s = 0.0  # set when it started or ended
+        self.waited_s = max(0.0, job.started_at - job.queued_at) if job.started_at else 0.0  # set once it started
         self.ran_s = 0.0  # set when it ended
         self.ended: facts.JobEnded | None = None
         self.complete = False
         self.answer = Answer(job.epoch)
         self.version = 0  # rises with every change that was told
-        self._asked_at = 0.0
+        self.asked_at = 0.0  # the board's own notes
+        self.lines_at_tick = 0
 
     @property
     def text(self) -> str:
@@ -78,6 +79,50 @@ class JobView:
         """Whether it waits, due now or later."""
         return self.state in (State.WAITING, State.DELAYED)
 
+    @property
+    def held(self) -> bool:
+        """Whether a worker has it."""
+        return self.state in HELD_BY_WORKER
+
+    def learn(self, fact: facts.JobFact) -> None:
+        """Take in a fact about this job."""
+        match fact:
+            case facts.JobStarted():
+                self._start(fact)
+            case facts.JobRequeued():
+                self.state = State.DELAYED if fact.reason == 'retry' else State.WAITING
+                self.requeue_reason, self.due_at, self.worker = fact.reason, fact.due_at, ''
+                self.failures, self.losses, self.code, self.detail = fact.failures, fact.losses, fact.code, fact.detail
+            case facts.JobDue():
+                self.state, self.due_at = State.WAITING, 0.0
+            case facts.JobPriorityChanged():
+                self.priority = fact.priority
+            case facts.JobCancelRequested():
+                self.state = State.CANCELLING
+            case facts.JobEnded():
+                self._end(fact)
+
+    def begin(self, epoch: int) -> None:
+        """A run with this epoch: a new one has a new, empty answer."""
+        if epoch != self.epoch:
+            self.epoch, self.answer = epoch, Answer(epoch)
+
+    def _start(self, fact: facts.JobStarted) -> None:
+        self.state = State.RUNNING
+        self.worker, self.starts, self.waited_s, self.started_at = fact.worker, fact.starts, fact.waited_s, fact.at
+        self.ahead, self.reason, self.due_at, self.code, self.detail = None, '', 0.0, '', ''
+        self.begin(fact.epoch)
+
+    def _end(self, fact: facts.JobEnded) -> None:
+        self.state = _END_STATES[type(fact)]
+        self.ended, self.ended_at = fact, fact.at
+        self.started_at, self.waited_s, self.ran_s = fact.started_at, fact.waited_s, fact.ran_s
+        self.starts, self.failures, self.losses = fact.starts, fact.failures, fact.losses
+        self.worker, self.engine, self.usage = fact.worker, fact.engine, fact.usage
+        self.ahead, self.reason = None, ''
+        self.code, self.detail = (fact.code, fact.detail) if isinstance(fact, facts.JobDied) else ('', '')
+        self.begin(fact.epoch)
+
 
 class ModelView(msgspec.Struct, frozen=True, kw_only=True):
     """A model that can be picked, with how many slots could run it."""
@@ -107,3 +152,35 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
     slots: int
     tokens_per_s: float
+
+
+def queued(fact: facts.JobQueued) -> JobView:
+    """The view of a job that was just accepted."""
+    return JobView(_job(fact, fact.at))
+
+
+def ended(fact: facts.JobEnded) -> JobView:
+    """The view of a job of which only the end is known."""
+    view = JobView(_job(fact, fact.queued_at))
+    view.learn(fact)
+    return view
+
+
+_END_STATES: dict[type[facts.JobEnded], State] = {
+    facts.JobCompleted: State.COMPLETED,
+    facts.JobCancelled: State.CANCELLED,
+    facts.JobDied: State.DEAD,
+}
+
+
+def _job(fact: facts.JobQueued | facts.JobEnded, queued_at: float) -> Job:
+    return Job(
+        job_id=fact.job_id,
+        order=fact.seq,
+        kind=fact.kind,
+        model=fact.model,
+        priority=fact.priority,
+        queued_at=queued_at,
+        user=fact.user,
+        conversation_id=fact.conversation_id,
+    )

@@ -45,15 +45,15 @@ def create(parts: Parts) -> None:
 def state_of(parts: Parts) -> State:
     """What ``JobTable`` shows: ids in order, and a row for each."""
     board = parts.board
-    running, waiting, finished = board.running(), board.waiting(), board.finished()[:SHOWN_FINISHED]
-    shown = [*running, *waiting[:SHOWN_WAITING], *finished]
+    running, waiting, finished = board.running(), board.waiting(SHOWN_WAITING), board.finished()[:SHOWN_FINISHED]
+    shown = [*running, *waiting, *finished]
     return {
         'ready': board.seq > 0 or board.broker_alive,
         'now': time.time(),
         'limit': protocol.STANDING_LIMIT,
-        'total': len(waiting),
+        'total': board.counts().waiting,
         'running': [job.job_id for job in running],
-        'waiting': [job.job_id for job in waiting[:SHOWN_WAITING]],
+        'waiting': [job.job_id for job in waiting],
         'finished': [job.job_id for job in finished],
         'rows': {job.job_id: _row(parts, job) for job in shown},
     }

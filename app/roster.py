@@ -1,0 +1,86 @@
+"""The workers that are there, and what they can run: a part of the board."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from app.views import EngineView, ModelView
+from broker import facts, protocol
+
+
+class Roster:
+    """Workers by name."""
+
+    def __init__(self) -> None:
+        self._workers: dict[str, protocol.WorkerInfo] = {}
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def restore(self, workers: Iterable[protocol.WorkerInfo]) -> None:
+        """These and no others."""
+        self._workers = {worker.worker: worker for worker in workers}
+
+    def learn(self, fact: facts.WorkerFact) -> None:
+        """Take in a fact about a worker."""
+        match fact:
+            case facts.WorkerJoined():
+                self._workers[fact.worker] = protocol.WorkerInfo(
+                    worker=fact.worker,
+                    host=fact.host,
+                    pid=fact.pid,
+                    engine=fact.engine,
+                    engine_version=fact.engine_version,
+                    slots=fact.slots,
+                    busy=0,
+                    models=fact.models,
+                    problem=fact.problem,
+                    joined_at=fact.at,
+                )
+            case facts.WorkerChanged() if fact.worker in self._workers:
+                self._workers[fact.worker] = msgspec.structs.replace(
+                    self._workers[fact.worker],
+                    engine=fact.engine,
+                    engine_version=fact.engine_version,
+                    slots=fact.slots,
+                    models=fact.models,
+                    problem=fact.problem,
+                )
+            case facts.WorkerLeft():
+                self._workers.pop(fact.worker, None)
+
+    def all(self, busy: dict[str, int]) -> list[protocol.WorkerInfo]:
+        """All of them by name, with ``busy`` filled in."""
+        return [msgspec.structs.replace(self._workers[name], busy=busy.get(name, 0)) for name in sorted(self._workers)]
+
+    def slots(self) -> int:
+        """How many jobs they could run at once."""
+        return sum(worker.slots for worker in self._workers.values())
+
+    def engine_of(self, name: str) -> str:
+        """The engine of a worker, '' when it is not there."""
+        return self._workers[name].engine if name in self._workers else ''
+
+    def serves(self, model: str) -> bool:
+        """Whether somebody has this model; ``qwen3`` means ``qwen3:latest``."""
+        names = (model, f'{model}:latest')
+        return any(found.name in names for worker in self._workers.values() for found in worker.models)
+
+    def models(self) -> list[ModelView]:
+        """The models to pick from, by name. The demo engine's are hidden while a real one can answer."""
+        able = [worker for worker in self._workers.values() if not worker.problem and worker.models]
+        if any(worker.engine != 'demo' for worker in able):
+            able = [worker for worker in able if worker.engine != 'demo']
+        found: dict[str, ModelView] = {}
+        for worker in able:
+            for model in worker.models:
+                slots = worker.slots + (found[model.name].slots if model.name in found else 0)
+                found[model.name] = ModelView(**msgspec.structs.asdict(model), slots=slots)
+        return [found[name] for name in sorted(found)]
+
+    def engine(self) -> EngineView:
+        """What answers now: a real engine that works, else the demo, else a real one with its problem."""
+        ranked = sorted(self._workers.values(), key=lambda worker: (bool(worker.problem), worker.engine == 'demo'))
+        if not ranked:
+            return EngineView()
+        return EngineView(kind=ranked[0].engine, version=ranked[0].engine_version, problem=ranked[0].problem)
