@@ -84,16 +84,20 @@ class Pump:
 
     async def _record_waiting(self) -> bool:
         batch, self._waiting = self._waiting, []
+        missed, self._missed = self._missed, False  # pushing may set it again at any await below
         before = self._sink.last_seq()
+        done = False
         try:
-            self._missed = not await self._sink.record(batch) or self._missed
-        except errors.Gap:
-            self._missed = True
-        if self._missed:
-            self._missed = not await self._catch_up()
+            try:
+                missed = not await self._sink.record(batch) or missed
+            except errors.Gap:
+                missed = True
+            done = not missed or await self._catch_up()
+        finally:
+            self._missed = self._missed or not done
         if self._sink.last_seq() != before:
             self._recorded()
-        return not self._missed
+        return done
 
     async def _catch_up(self) -> bool:
         while True:

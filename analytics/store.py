@@ -120,6 +120,9 @@ class Store:
         except duckdb.Error as error:
             self._roll_back()
             self._judge(error)
+        except Exception:
+            self._roll_back()
+            raise
         self.last_seq = last_seq
         self._protect()
 

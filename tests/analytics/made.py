@@ -25,13 +25,15 @@ class Queue:
         self.limit = limit
         self.asked: list[int] = []
         self.silent = False
-        self.asked_thrice = asyncio.Event()
+        self.was_asked = asyncio.Event()
+        self.was_asked_thrice = asyncio.Event()
 
     async def facts_after(self, seq: int) -> Page:
         """As ``BrokerClient.facts_after`` does."""
         self.asked.append(seq)
+        self.was_asked.set()
         if len(self.asked) >= 3:
-            self.asked_thrice.set()
+            self.was_asked_thrice.set()
         if self.silent:
             raise TimeoutError('no answer')
         return Page(self.facts[seq : seq + self.limit], len(self.facts))

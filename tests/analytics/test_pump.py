@@ -107,15 +107,18 @@ async def test_a_silent_queue_is_asked_again(opened, monkeypatch):
     monkeypatch.setattr(pump, 'MAX_PAUSE_S', 0.01)
     async with pumping(opened, queue) as running:
         async with asyncio.timeout(10):
-            await queue.asked_thrice.wait()
+            await queue.was_asked_thrice.wait()
         queue.silent = False
         await running.until(lambda: opened.last_seq() == 3)
 
 
 async def test_too_many_facts_in_memory_are_dropped_and_fetched(opened, monkeypatch):
     monkeypatch.setattr(pump, 'MAX_WAITING', 5)
-    queue = made.Queue(made.life(10))
+    queue = made.Queue()
     async with pumping(opened, queue) as running:
+        async with asyncio.timeout(10):
+            await queue.was_asked.wait()
+        queue.facts = made.life(10)
         for fact in queue.facts:
             running.push(fact)
         await running.until(lambda: opened.last_seq() == 30)

@@ -187,6 +187,19 @@ async def test_a_folder_that_cannot_be_used_is_a_problem_not_an_error(tmp_path):
     await sink.close()
 
 
+@pytest.mark.parametrize('bad', [{'seq': ['no number']}, {'no such column': [1]}])
+async def test_a_batch_is_recorded_whole_or_not_at_all(opened, bad):
+    await opened.record(STORY[:3])
+    good = {'seq': [4], 'happened_at': [1.0], 'job_id': ['a']}
+    with pytest.raises((errors.Unavailable, KeyError)):
+        await opened.store.insert({'dues': good, 'queued': bad}, 5)
+    assert opened.last_seq() == 3
+    assert await opened.record(STORY)
+    assert await opened.store.read('SELECT count(*) FROM dues') == [(0,)]
+    assert opened.last_seq() == 300
+    assert opened.store.rebuilds == 0
+
+
 async def test_only_the_newest_broken_files_are_kept(path):
     for n in range(6):
         path.with_name(f'analytics.duckdb.broken-20260101-00000{n}').write_text('old')
