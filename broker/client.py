@@ -181,7 +181,8 @@ class BrokerClient:
     async def _send(self, data: bytes) -> None:
         while True:
             try:
-                self._now.send(data, zmq.NOBLOCK)
+                # through the asyncio socket: a plain send could take up the wake-up that the reader waits for
+                await self._socket.send(data, zmq.NOBLOCK)
                 return
             except zmq.Again:
                 await asyncio.sleep(0.05)
