@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 CANNOT_START = 78  # EX_CONFIG: a child that ends with it should not be started again
+TRIES = 6  # a child that dies this often without ever having been ready will not be the next time either
 TERM_GRACE_S = 0.5  # between SIGTERM and SIGKILL
 KEEP_ERRORS_BYTES = 5_000_000  # a file of stderr larger than this starts anew
 
@@ -110,15 +111,17 @@ class Supervisor:
 
     async def _keep(self, child: '_Child') -> None:
         backoff = self._backoff()
+        deaths = 0
         while not self._stopping.is_set():
             started = time.monotonic()
             code = await self._run_once(child)
             if self._stopping.is_set():
                 return
             name, file = child.spec.name, child.errors
-            if code == CANNOT_START:
+            deaths += 1
+            if code == CANNOT_START or (deaths >= TRIES and not child.was_ready):
                 self._failed = True
-                self._say(child.error or f'{name} cannot start. Details: {file}')
+                self._say(child.error or f'{name} cannot start; it {_ended(code)}. Details: {file}')
                 self.stop()
                 return
             delay_s = backoff.after(time.monotonic() - started)
@@ -131,7 +134,7 @@ class Supervisor:
             await child.start()
         except OSError as error:
             self._say(f'{child.spec.name} does not start: {error.strerror or error}')
-            return -1
+            return 127  # as a shell says it
         logger.info('%s is process %s', child.spec.name, child.pid, extra={'action': 'started'})
         self._tell_pids()
         try:
@@ -160,6 +163,7 @@ class _Child:
         self.spec = spec
         self.errors = errors
         self.error = ''  # the last sentence that it reported as an error
+        self.was_ready = False  # ever, in any of its starts
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
 
@@ -247,6 +251,7 @@ class _Child:
                 logger.warning('%s printed %r', self.spec.name, line[:200], extra={'action': 'printed'})
                 continue
             self.error = str(fields.get('error') or self.error)
+            self.was_ready = self.was_ready or bool(fields.get('ready'))
             on_report(fields)
 
 

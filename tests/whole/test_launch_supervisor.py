@@ -159,14 +159,21 @@ async def test_a_child_that_cannot_start_says_why_and_all_stops(stage):
     assert stage.noted.count('newer started') == 1
 
 
-async def test_a_program_that_is_missing_is_tried_again_and_said(stage):
+async def test_a_child_that_never_gets_ready_is_given_up(stage):
+    supervisor = stage.supervisor(stage.child('broken', exit=1, report={}), stage.child('other'))
+    async with asyncio.timeout(20):
+        assert await supervisor.run() == 1
+    assert stage.noted.count('broken started') == 6
+    errors = stage.folder / 'broken.err'
+    assert stage.said[-1] == f'broken cannot start; it ended with exit code 1. Details: {errors}'
+
+
+async def test_a_program_that_is_missing_is_said(stage):
     ghost = ProcessSpec(name='ghost', argv=('/no/such/program',), settings_json='{}')
-    supervisor = stage.supervisor(ghost)
-    running = asyncio.create_task(supervisor.run())
-    await eventually(lambda: len(stage.said) >= 3)
-    supervisor.stop()
-    assert await running == 0
+    async with asyncio.timeout(20):
+        assert await stage.supervisor(ghost).run() == 1
     assert stage.said[0] == 'ghost does not start: No such file or directory'
+    assert 'exit code 127' in stage.said[-1]
 
 
 async def test_only_json_objects_count_as_reports(stage):
