@@ -93,9 +93,9 @@ def compose(settings):
         )
 
     return [
-        process('broker', 'broker', broker, 3, 1.0),
-        *(process(f'worker-{place}', 'workers', each, 2, 5.4) for place, each in enumerate(workers, start=1)),
-        process('app', 'app', desk, 1, 1.5),
+        process('broker', 'broker', broker, 3, 0.8),
+        *(process(f'worker-{place}', 'workers', each, 2, 5.2) for place, each in enumerate(workers, start=1)),
+        process('app', 'app', desk, 1, 2.0),
     ]
 
 
