@@ -109,9 +109,10 @@ class Speech:
         if code not in LANGUAGES or code == self.code:
             return
         self.code = code
+        for element, callback in list(self._followers):
+            if not element.is_deleted:  # asked each time: a callback may rebuild a part of the page
+                callback()
         self._followers = [pair for pair in self._followers if not pair[0].is_deleted]
-        for _, callback in list(self._followers):
-            callback()
         ui.run_javascript(f'corral.setLanguage({code!r}, {TAGS[code]!r})')
 
 

@@ -62,9 +62,11 @@ def test_lines_that_were_taken_already_change_nothing(board: Board, news: News):
 def test_a_gap_is_asked_for_once_and_what_came_early_is_used_when_it_is_filled(board: Board, news: News):
     feed(board, news.queued('a'), news.started('a'), tokens('a', 0, 'x'), tokens('a', 3, 'd'), tokens('a', 4, 'e'))
     assert board.job('a').text == 'x'
-    assert board.take_needs() == [Need(job_id='a', epoch=1, index=1)] and not board.take_needs()
+    assert board.take_needs() == [Need(job_id='a', epoch=1, index=1)]
+    feed(board, tokens('a', 5, 'f'))
+    assert not board.take_needs()
     board.fill(lines('a', 1, 'b', 'c', 'd'))
-    assert board.job('a').text == 'xbcde' and not board.take_needs()
+    assert board.job('a').text == 'xbcdef' and not board.take_needs()
 
 
 def test_a_fill_that_leaves_a_gap_asks_again(board: Board, news: News):
@@ -89,6 +91,7 @@ def test_a_new_epoch_begins_an_empty_answer_and_an_old_one_is_ignored(board: Boa
     view = board.job('a')
     assert (view.state, view.requeue_reason, view.losses, view.text) == (State.WAITING, 'worker_lost', 1, 'old')
     feed(board, news.started('a', epoch=2), tokens('a', 1, 'stale', epoch=1), tokens('a', 0, 'new', epoch=2))
+    feed(board, tokens('a', 0, 'stale', 'stale', epoch=1))
     assert (view.text, view.epoch, view.starts) == ('new', 2, 2)
 
 
@@ -144,6 +147,8 @@ def test_an_end_with_more_lines_than_came_waits_for_the_rest(board: Board, news:
     assert view.final and not view.complete and not told
     assert board.take_needs() == [Need(job_id='a', epoch=1, index=1)]
     board.fill(lines('a', 1, 'y', 'z', ended=True))
+    board.flush(n.T0)
+    board.cannot_fill('a')  # another answer to the same question changes nothing
     board.flush(n.T0)
     assert told == ['xyz'] and view.complete
 
@@ -258,7 +263,8 @@ def test_counts_and_speed_add_up(board: Board, news: News):
 
 def test_lines_read_in_one_burst_do_not_count_as_speed(board: Board, news: News):
     feed(board, news.queued('a'), news.started('a'))
-    board.fill(lines('a', 0, *'abcdefgh'), now=n.T0)
+    feed(board, tokens('a', 0, 'a'), now=n.T0)
+    board.fill(lines('a', 0, *'abcdefgh'), now=n.T0 + 0.05)
     feed(board, tokens('a', 8, 'i'), now=n.T0 + 0.1)
     feed(board, tokens('a', 9, 'j'), now=n.T0 + 1.1)
     assert board.job('a').tokens_per_s == pytest.approx(1)
