@@ -1,9 +1,9 @@
 """The product as a user starts it."""
 
-import os
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import httpx
 import psutil
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.whole
 
 
 def test_it_starts_restarts_what_dies_and_stops_without_a_trace(corral):
-    desk = corral('--engine', 'demo')
+    desk = corral('--engine', 'demo', '--workers', '2')
     assert [line for line in desk.lines if line.startswith(READY)] == [f'{READY}{desk.url}']
     assert httpx.get(f'{desk.url}/health').json()['status'] == 'ok'
     assert set(desk.pids()) == {'run', 'broker', 'worker-1', 'worker-2', 'app'}
@@ -29,14 +29,6 @@ def test_it_starts_restarts_what_dies_and_stops_without_a_trace(corral):
     assert len(desk.lines) == 1
 
 
-def test_a_ctrl_c_stops_it(corral):
-    desk = corral('--engine', 'demo')
-    pids = desk.pids().values()
-    desk.process.send_signal(signal.SIGINT)
-    assert desk.wait_ended(10) == 0
-    assert not any(psutil.pid_exists(pid) for pid in pids)
-
-
 def test_killed_itself_it_leaves_no_orphan(corral):
     desk = corral('--engine', 'demo')
     pids = desk.pids().values()
@@ -44,7 +36,7 @@ def test_killed_itself_it_leaves_no_orphan(corral):
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids if pid != desk.process.pid), 10, 'no orphan')
 
 
-def test_a_second_one_on_the_same_data_is_refused(corral):
+def test_a_second_one_on_the_same_data_is_refused_and_a_ctrl_c_stops_the_first(corral):
     first = corral('--engine', 'demo')
     second = corral(ready=False)
     assert second.wait_ended(15) == 1
@@ -53,6 +45,11 @@ def test_a_second_one_on_the_same_data_is_refused(corral):
         'Stop it or choose another --data-dir.\n'
     )
     assert httpx.get(f'{first.url}/health').status_code == 200
+    assert _open_to_others(first.data_dir) == []
+    pids = first.pids().values()
+    first.process.send_signal(signal.SIGINT)
+    assert first.wait_ended(10) == 0
+    assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
 def test_it_runs_over_tcp_with_keys_too(corral):
@@ -74,20 +71,16 @@ def test_a_taken_port_is_one_sentence_and_nothing_is_started(corral):
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='needs a folder that even root cannot write to')
-def test_a_read_only_data_directory_is_one_sentence(corral, tmp_path):
-    desk = corral(ready=False, data_dir=tmp_path.__class__('/proc/corral'))
+def test_a_read_only_data_directory_is_one_sentence(corral):
+    desk = corral(ready=False, data_dir=Path('/proc/corral'))
     assert desk.wait_ended(15) == 1
     assert desk.stderr.startswith('The data directory /proc/corral cannot be written to: ')
     assert desk.stderr.count('\n') == 1
 
 
-def test_what_it_writes_is_for_its_user_alone(corral):
-    desk = corral('--engine', 'demo')
-    open_to_others = [
-        path for path in desk.data_dir.rglob('*') if path.lstat().st_mode & 0o077 and not path.is_symlink()
-    ]
-    assert open_to_others == []
-    assert os.stat(desk.data_dir).st_mode & 0o077 == 0
+def _open_to_others(data_dir: Path) -> list[Path]:
+    """What other users could read or change."""
+    return [path for path in (data_dir, *data_dir.rglob('*')) if path.lstat().st_mode & 0o077]
 
 
 def _health(url: str) -> int:
