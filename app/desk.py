@@ -1,0 +1,229 @@
+"""The desk's own database: conversations and their messages, in ``desk.db``.
+
+SQLite through apsw, on one thread of its own, so that no page waits for the disk.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import apsw
+import msgspec
+
+Result = TypeVar('Result')
+
+# One entry per schema version, never edited once released.
+MIGRATIONS = (
+    """
+    CREATE TABLE conversations (
+        id TEXT PRIMARY KEY, title TEXT NOT NULL, created_at REAL NOT NULL, updated_at REAL NOT NULL,
+        model TEXT NOT NULL, priority INTEGER NOT NULL, deleted_at REAL NOT NULL DEFAULT 0
+    );
+    CREATE TABLE messages (
+        id TEXT PRIMARY KEY, conversation_id TEXT NOT NULL, ordinal INTEGER NOT NULL, role TEXT NOT NULL,
+        content TEXT NOT NULL, thinking TEXT NOT NULL, job_id TEXT NOT NULL, state TEXT NOT NULL,
+        model TEXT NOT NULL, priority INTEGER NOT NULL, stats TEXT NOT NULL, code TEXT NOT NULL,
+        detail TEXT NOT NULL, created_at REAL NOT NULL
+    );
+    CREATE UNIQUE INDEX messages_order ON messages (conversation_id, ordinal);
+    CREATE INDEX messages_open ON messages (state) WHERE state IN ('pending', 'unsent');
+    """,
+)
+
+
+class DeskError(Exception):
+    """``desk.db`` cannot be used; the text says why and what to do."""
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer took, in seconds and tokens; zero where unknown."""
+
+    waited_s: float = 0.0
+    first_token_s: float = 0.0
+    tokens_per_s: float = 0.0
+    ran_s: float = 0.0
+    prompt_s: float = 0.0
+    load_s: float = 0.0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    starts: int = 0
+    losses: int = 0
+    truncated: bool = False
+    worker: str = ''
+    done_reason: str = ''
+
+
+class Conversation(msgspec.Struct, kw_only=True):
+    """A conversation's header; ``model`` and ``priority`` are those used last."""
+
+    id: str
+    title: str
+    created_at: float
+    updated_at: float
+    model: str
+    priority: int
+
+
+class Message(msgspec.Struct, kw_only=True):
+    """One message. ``state`` is '' for a user's; else pending, completed, cancelled, dead or unsent."""
+
+    id: str
+    conversation_id: str
+    role: str
+    content: str = ''
+    thinking: str = ''
+    job_id: str = ''
+    state: str = ''
+    model: str = ''
+    priority: int = 5
+    stats: Stats = Stats()
+    code: str = ''
+    detail: str = ''
+    created_at: float = 0.0
+
+
+_MESSAGE = (
+    'id, conversation_id, role, content, thinking, job_id, state, model, priority, stats, code, detail, created_at'
+)
+_HEADER = 'id, title, created_at, updated_at, model, priority'
+
+
+class Desk:
+    """The database. Open it with ``await Desk.open(path)``; raises ``DeskError`` when it cannot be used."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix='desk-db')
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open or create ``path``; what was deleted before is gone for good from here on."""
+        desk = cls(path)
+        try:
+            await desk._do(desk._open)
+        except DeskError:
+            desk._thread.shutdown()
+            raise
+        return desk
+
+    async def close(self) -> None:
+        """Close the file and end the thread."""
+        await self._do(self._db.close)
+        self._thread.shutdown()
+
+    async def conversations(self) -> list[Conversation]:
+        """All that are not deleted, newest first."""
+        query = f'SELECT {_HEADER} FROM conversations WHERE deleted_at = 0 ORDER BY updated_at DESC'
+        return await self._do(lambda: [_conversation(row) for row in self._db.execute(query)])
+
+    async def messages(self, conversation_id: str) -> list[Message]:
+        """The messages of a conversation in order."""
+        query = f'SELECT {_MESSAGE} FROM messages WHERE conversation_id = ? ORDER BY ordinal'
+        return await self._do(lambda: [_message(row) for row in self._db.execute(query, (conversation_id,))])
+
+    async def open_messages(self) -> list[Message]:
+        """Answers that are not known to have ended, oldest first."""
+        query = f"""SELECT {_MESSAGE} FROM messages WHERE state IN ('pending', 'unsent') AND conversation_id IN
+                    (SELECT id FROM conversations WHERE deleted_at = 0) ORDER BY created_at"""
+        return await self._do(lambda: [_message(row) for row in self._db.execute(query)])
+
+    async def put(self, conversation: Conversation, *messages: Message) -> None:
+        """Store a header and new messages, all or nothing."""
+
+        def write() -> None:
+            with self._db:
+                self._db.execute(
+                    f'INSERT INTO conversations ({_HEADER}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET '
+                    'title = excluded.title, updated_at = excluded.updated_at, model = excluded.model, '
+                    'priority = excluded.priority',
+                    msgspec.structs.astuple(conversation),
+                )
+                for message in messages:
+                    values = _values(message)
+                    self._db.execute(
+                        f'INSERT INTO messages ({_MESSAGE}, ordinal) VALUES ({", ".join("?" * len(values))}, (SELECT '
+                        'coalesce(max(ordinal), 0) + 1 FROM messages WHERE conversation_id = ?))',
+                        (*values, message.conversation_id),
+                    )
+
+        await self._do(write)
+
+    async def change(self, message: Message, *, only_job: str = '') -> bool:
+        """Store a changed message; with ``only_job`` only while it still belongs to that job. Whether it did."""
+
+        def write() -> bool:
+            _, _, *fields = _values(message)
+            names = _MESSAGE.split(', ')[2:]
+            with self._db:
+                self._db.execute(
+                    f'UPDATE messages SET {", ".join(f"{name} = ?" for name in names)} '
+                    "WHERE id = ? AND (? = '' OR job_id = ?)",
+                    (*fields, message.id, only_job, only_job),
+                )
+                done = self._db.changes() > 0
+            return done
+
+        return await self._do(write)
+
+    async def set_deleted(self, conversation_id: str, at: float) -> None:
+        """Mark a conversation as deleted at this time; 0 takes that back."""
+
+        def write() -> None:
+            self._db.execute('UPDATE conversations SET deleted_at = ? WHERE id = ?', (at, conversation_id))
+
+        await self._do(write)
+
+    async def _do(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _open(self) -> None:
+        try:
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._db = apsw.Connection(str(self._path))
+        except (OSError, apsw.Error) as error:
+            raise DeskError(f'{self._path} cannot be opened: {getattr(error, "strerror", error)}') from error
+        try:
+            for pragma in ('journal_mode = WAL', 'synchronous = FULL', 'secure_delete = ON'):
+                self._db.execute(f'PRAGMA {pragma}').fetchall()
+            self._migrate()
+            self._purge()
+        except (DeskError, apsw.Error) as error:
+            self._db.close(True)
+            if isinstance(error, DeskError):
+                raise
+            raise DeskError(f'{self._path} cannot be used: {error}. Restore a copy of it, or move it away.') from error
+
+    def _migrate(self) -> None:
+        version: Any = self._db.execute('PRAGMA user_version').fetchall()[0][0]
+        if version > len(MIGRATIONS):
+            raise DeskError(
+                f'{self._path} was written by a newer Corral (schema {version}, this one knows {len(MIGRATIONS)}); '
+                'start the newer version, or choose another --data-dir'
+            )
+        for number, statements in enumerate(MIGRATIONS[version:], version + 1):
+            with self._db:
+                self._db.execute(f'{statements}; PRAGMA user_version = {number}').fetchall()
+
+    def _purge(self) -> None:
+        with self._db:
+            self._db.execute(
+                'DELETE FROM messages WHERE conversation_id IN (SELECT id FROM conversations WHERE deleted_at > 0)'
+            )
+            self._db.execute('DELETE FROM conversations WHERE deleted_at > 0')
+
+
+def _values(message: Message) -> tuple[Any, ...]:
+    fields = {name: getattr(message, name) for name in _MESSAGE.split(', ')}
+    return tuple({**fields, 'stats': msgspec.json.encode(message.stats).decode()}.values())
+
+
+def _message(row: tuple[Any, ...]) -> Message:
+    fields = dict(zip(_MESSAGE.split(', '), row, strict=True))
+    return Message(**{**fields, 'stats': msgspec.json.decode(fields['stats'], type=Stats)})
+
+
+def _conversation(row: tuple[Any, ...]) -> Conversation:
+    return Conversation(**dict(zip(_HEADER.split(', '), row, strict=True)))
