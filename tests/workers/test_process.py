@@ -41,6 +41,7 @@ async def test_it_reports_ready_and_leaves_in_order(tmp_path, how):
     async with FakeBroker() as broker, process(broker, tmp_path) as child:
         async with asyncio.timeout(20):
             assert json.loads(await child.stdout.readline()) == {'ready': True, 'engine': 'demo'}
+        await broker.hear(protocol.Ready)
         broker.tell(protocol.Assign(job_id=JOB, epoch=1, kind='chat', model='demo', body=body('chat', 'demo', HANG)))
         await broker.hear(protocol.Tokens)
         child.send_signal(signal.SIGINT)  # Ctrl-C is the parent's to handle

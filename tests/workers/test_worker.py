@@ -202,14 +202,15 @@ async def test_an_assign_of_a_run_that_has_ended_brings_its_outcome_again(broker
     assert broker.lines()[-1] and len(set(broker.of(protocol.Finished))) == 1
 
 
-async def test_a_newer_epoch_replaces_the_run_and_an_older_one_is_ignored(broker):
-    async with working(broker, slots=1):
-        broker.tell(assign(HANG, epoch=2))
+async def test_a_newer_epoch_replaces_the_run_and_an_older_one_is_ignored(broker, ollama):
+    async with working(broker, slots=1, engine='ollama', ollama_url=ollama.url):
+        broker.tell(assign({}, model='hang', epoch=2))
         await broker.until(lambda: len(broker.lines(2)) == 3)
-        broker.tell(assign(epoch=1), assign(epoch=3))
+        broker.tell(assign({}, model='qwen3', epoch=1), assign({}, model='qwen3', epoch=3))
         finished = await broker.hear(protocol.Finished)
+        await ollama.until(lambda s: s.closes_seen == 1)  # the old one is closed upstream
     assert finished.epoch == 3 and len(broker.lines(3)) == finished.lines
-    assert not broker.lines(1)
+    assert not broker.lines(1) and len(ollama.served) == 2
 
 
 async def test_a_job_beyond_the_slots_is_handed_back(broker):
