@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
@@ -77,7 +78,7 @@ class Guard:
             return 403, 'This request comes from another site and was refused.'
         length = headers.get(b'content-length', [b'0'])[0]
         if not length.isdigit() or int(length) > self._max_bytes:
-            return 413, f'A request may have {self._max_bytes // 1024 // 1024} MB at most.'
+            return 413, _too_large(self._max_bytes)
         return None
 
     def _known(self, host: str, scope: Scope) -> bool:
@@ -134,7 +135,7 @@ def _headers(scope: Scope) -> dict[bytes, list[bytes]]:
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
-    """A body sent in chunks says no length beforehand; past the limit it ends as if the client had gone."""
+    """A body sent in chunks does not say its size beforehand, so it is counted as it comes."""
     seen = 0
 
     async def limited() -> Message:
@@ -143,10 +144,14 @@ def _limited(receive: Receive, limit: int) -> Receive:
         if message['type'] == 'http.request':
             seen += len(message.get('body', b''))
             if seen > limit:
-                return {'type': 'http.disconnect'}
+                raise HTTPException(413, _too_large(limit))
         return message
 
     return limited
+
+
+def _too_large(limit: int) -> str:
+    return f'A request may have {limit // 1024 // 1024 or 1} MB at most.'
 
 
 def _with_headers(send: Send) -> Send:
