@@ -20,6 +20,11 @@ from broker import child
 
 PATIENCE_S = 20.0  # after this, say what is missing
 DESK = 'app'  # name of the process that serves the pages
+MISSING = {  # by what the desk reports
+    'broker': 'the broker',
+    'worker': 'a worker',
+    'model': 'a model; is Ollama running at {url} and has it one? (--engine demo needs neither)',
+}
 
 logger = logging.getLogger('corral.launch')
 
@@ -115,7 +120,8 @@ class _Launch:
         if name != DESK:
             return
         if fields.get('waiting_for'):
-            self._waiting_for = str(fields['waiting_for'])
+            what = str(fields['waiting_for'])
+            self._waiting_for = MISSING.get(what, what).format(url=self._settings.ollama_url)
             logger.info('waiting for %s', self._waiting_for, extra={'action': 'waiting'})
         if fields.get('ready') and not self._ready:
             self._ready = True
@@ -140,7 +146,7 @@ class _Launch:
     def _say_what_is_missing(self) -> None:
         if not self._ready:
             logs = self._settings.data_dir / 'logs'
-            say(f'Not ready yet: still waiting for {self._waiting_for}. The logs are in {logs}')
+            say(f'Not ready yet: waiting for {self._waiting_for}. Logs: {logs}')
 
 
 def has_browser() -> bool:
