@@ -77,6 +77,7 @@ class Ledger:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+            await self._pump.flush()
         await self._sink.close()
 
     def _tell(self) -> None:

@@ -5,6 +5,7 @@ from the queue, so every fact is recorded once and in order.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -16,6 +17,7 @@ MAX_WAITING = 10_000  # facts in memory; beyond it they are fetched again instea
 CATCH_UP = 10_000  # facts in one transaction while catching up
 GATHER_S = 0.25  # facts of this long share a transaction
 MAX_PAUSE_S = 30.0
+FLUSH_S = 1.0
 
 log = logging.getLogger('corral.analytics')
 
@@ -64,6 +66,13 @@ class Pump:
         """Look whether the queue has facts that were not pushed."""
         self._missed = True
         self._news.set()
+
+    async def flush(self) -> None:
+        """Record what is still missing, as far as that goes within ``FLUSH_S``. For the end, after ``run``."""
+        with contextlib.suppress(Exception):  # it is fetched after the next start
+            async with asyncio.timeout(FLUSH_S):
+                self._missed = True
+                await self._record_waiting()
 
     async def run(self) -> None:
         """Record for ever. Trouble with the file or the queue is tried again, with growing pauses."""

@@ -66,7 +66,7 @@ class Recorder:
             await self.store.reopen()
             new = _gapless(batch, self.last_seq())
             if new:
-                await self.store.insert(rows(new), new[-1].seq)
+                await self.store.insert(rows(new), after=new[0].seq - 1, last_seq=new[-1].seq)
         except errors.Gap:
             raise
         except errors.AnalyticsError as error:

@@ -75,13 +75,14 @@ class Store:
         """Open the file again after ``Unavailable``; does nothing when it is open. Raises as ``open`` does."""
         await self._run(self._ensure_open)
 
-    async def insert(self, tables: Mapping[str, Columns], last_seq: int) -> None:
-        """Append columns to tables and remember ``last_seq``, all in one transaction.
+    async def insert(self, tables: Mapping[str, Columns], *, after: int, last_seq: int) -> None:
+        """Append the facts ``after + 1`` … ``last_seq`` and remember ``last_seq``, all in one transaction.
 
+        Raises ``errors.Gap`` when ``after`` is not the newest recorded fact any more.
         Raises ``errors.Rebuilding`` when the file turned out broken: nothing was written, ``last_seq`` is 0 again.
         Raises ``errors.Unavailable`` when nothing could be written but the file may be fine (a full disk, say).
         """
-        await self._run(lambda: self._insert(tables, last_seq))
+        await self._run(lambda: self._insert(tables, after, last_seq))
 
     async def read(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises ``errors.Rebuilding`` or ``errors.Unavailable`` as ``insert`` does."""
@@ -105,11 +106,13 @@ class Store:
 
     # --- on the thread -----------------------------------------------------------------------------------------------
 
-    def _insert(self, tables: Mapping[str, Columns], last_seq: int) -> None:
+    def _insert(self, tables: Mapping[str, Columns], after: int, last_seq: int) -> None:
         self._ensure_open()
         if not self._file_is_ours():
             self._rebuild('it was deleted or replaced')
             raise errors.Rebuilding()
+        if after != self.last_seq:
+            raise errors.Gap(self.last_seq + 1, after + 1)
         connection = self._alive()
         try:
             connection.execute('BEGIN')

@@ -25,6 +25,7 @@ class Queue:
         self.limit = limit
         self.asked: list[int] = []
         self.silent = False
+        self.hangs = False
         self.was_asked = asyncio.Event()
         self.was_asked_thrice = asyncio.Event()
 
@@ -34,6 +35,8 @@ class Queue:
         self.was_asked.set()
         if len(self.asked) >= 3:
             self.was_asked_thrice.set()
+        if self.hangs:
+            await asyncio.Event().wait()
         if self.silent:
             raise TimeoutError('no answer')
         return Page(self.facts[seq : seq + self.limit], len(self.facts))

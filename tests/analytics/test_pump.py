@@ -150,8 +150,33 @@ async def test_the_ledger_records_answers_and_tells_its_watchers(path):
     await book.close()
 
 
-async def test_the_ledger_closes_whatever_it_is_doing_and_goes_on_the_next_time(path):
+async def test_what_was_pushed_just_before_the_end_is_recorded(path):
+    queue = made.Queue()
+    book = await ledger.Ledger.open(path, queue.facts_after)
+    queue.facts = made.life(3)
+    for fact in queue.facts:
+        book.push(fact)
+    await book.close()
+    assert book.last_seq() == 9
+
+
+async def test_what_the_queue_knows_at_the_end_is_recorded_but_a_silent_queue_is_not_waited_for(path, monkeypatch):
+    queue = made.Queue()
+    book = await ledger.Ledger.open(path, queue.facts_after)
+    queue.facts = made.life(3)
+    await book.close()
+    assert book.last_seq() == 9
+
+    monkeypatch.setattr(pump, 'FLUSH_S', 0.01)
+    queue.hangs = True
+    book = await ledger.Ledger.open(path, queue.facts_after)
+    async with asyncio.timeout(10):
+        await book.close()
+
+
+async def test_the_ledger_closes_whatever_it_is_doing_and_goes_on_the_next_time(path, monkeypatch):
     queue = made.Queue(made.life(2000), limit=500)
+    monkeypatch.setattr(pump, 'FLUSH_S', 0.001)
     for _ in range(3):
         book = await ledger.Ledger.open(path, queue.facts_after)
         await asyncio.sleep(0)

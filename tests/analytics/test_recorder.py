@@ -1,5 +1,6 @@
 """Every fact becomes exactly one row."""
 
+import asyncio
 import subprocess
 import sys
 import typing
@@ -45,6 +46,23 @@ async def test_facts_out_of_order_inside_what_is_known_are_ignored_and_a_repeat_
     story = made.life(2)
     await opened.record([story[0], story[0], story[1], story[0], story[2]])
     assert (await totals(opened))[:2] == (3, 3)
+
+
+async def test_the_same_facts_from_two_sides_at_once_are_recorded_once(opened):
+    story = made.life(100)
+    await asyncio.gather(*(opened.record(story) for _ in range(5)), return_exceptions=True)
+    assert (await totals(opened))[:2] == (300, 300)
+
+
+async def test_a_cancelled_recording_is_done_or_not_but_never_twice(opened):
+    story = made.life(1000)
+    for end in range(100, 3001, 100):
+        task = asyncio.create_task(opened.record(story[:end]))
+        await opened.store.read('SELECT 1')
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await opened.record(story)
+    assert (await totals(opened))[:2] == (3000, 3000)
 
 
 async def test_a_gap_is_refused_and_nothing_of_the_batch_is_recorded(opened):

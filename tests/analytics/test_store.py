@@ -192,7 +192,7 @@ async def test_a_batch_is_recorded_whole_or_not_at_all(opened, bad):
     await opened.record(STORY[:3])
     good = {'seq': [4], 'happened_at': [1.0], 'job_id': ['a']}
     with pytest.raises((errors.Unavailable, KeyError)):
-        await opened.store.insert({'dues': good, 'queued': bad}, 5)
+        await opened.store.insert({'dues': good, 'queued': bad}, after=3, last_seq=5)
     assert opened.last_seq() == 3
     assert await opened.record(STORY)
     assert await opened.store.read('SELECT count(*) FROM dues') == [(0,)]
