@@ -1,20 +1,26 @@
 """``python -m app``: the desk's process, started by ``run.py`` with its settings on stdin."""
 
 import os
+import sys
 
 from app.settings import AppSettings
 from broker import child
 
 
-def main() -> None:
-    """Run until stdin ends or SIGTERM comes."""
+def main() -> int:
+    """Run until stdin ends or SIGTERM comes. 78 means: starting again would not help."""
     settings = child.read_settings(AppSettings)
     child.configure_logging('app', settings.data_dir, settings.log_level)
     os.environ['NICEGUI_STORAGE_PATH'] = str(settings.data_dir / 'nicegui')  # read on import; nothing is kept there
-    from app import startup
+    from app import desk, startup
 
+    problem = desk.problem_with(settings.data_dir / 'desk.db')
+    if problem:
+        child.report(error=problem)
+        return child.CANNOT_START
     startup.run(settings)
+    return 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -215,6 +215,19 @@ class Desk:
             self._db.execute('DELETE FROM conversations WHERE deleted_at > 0')
 
 
+def problem_with(path: Path) -> str:
+    """Why ``path`` cannot be used, '' when it can."""
+    try:
+        asyncio.run(_try(path))
+    except DeskError as error:
+        return str(error)
+    return ''
+
+
+async def _try(path: Path) -> None:
+    await (await Desk.open(path)).close()
+
+
 def _values(message: Message) -> tuple[Any, ...]:
     fields = {name: getattr(message, name) for name in _MESSAGE.split(', ')}
     return tuple({**fields, 'stats': msgspec.json.encode(message.stats).decode()}.values())

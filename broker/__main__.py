@@ -23,7 +23,7 @@ def main() -> int:
     except errors.StoreError as error:
         logging.getLogger(__name__).error('%s', error, extra={'action': 'open'})
         child.report(error=str(error))
-        return os.EX_CONFIG if hasattr(os, 'EX_CONFIG') else 78
+        return child.CANNOT_START
     server = Server(store, settings.endpoints, rules_from(settings), boot=new_job_id())
     child.on_stop(server.stop)
     child.report(ready=True)

@@ -15,6 +15,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+CANNOT_START = 78  # exit code (EX_CONFIG of sysexits.h): starting again would not help
+
 Settings = TypeVar('Settings', bound=BaseModel)
 
 
