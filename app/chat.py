@@ -131,7 +131,7 @@ class ChatService:
     # what people do
 
     async def send(self, conversation_id: str | None, text: str, model: str, priority: int) -> Conversation:
-        """Say ``text``; without a conversation one begins. Raises ``ChatError``; what the queue says is in the answer."""
+        """Say ``text``; without a conversation one begins. Raises ``ChatError``; the answer keeps a no of the queue."""
         size = len(text.encode())
         if not text.strip():
             raise ChatError('empty')

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-CANNOT_START = 78  # EX_CONFIG: a child that ends with it should not be started again
+from broker.child import CANNOT_START
+
 TRIES = 6  # a child that dies this often without ever having been ready will not be the next time either
 TERM_GRACE_S = 0.5  # between SIGTERM and SIGKILL
 KEEP_ERRORS_BYTES = 5_000_000  # a file of stderr larger than this starts anew
