@@ -121,7 +121,7 @@ class _Launch:
             return
         if fields.get('waiting_for'):
             what = str(fields['waiting_for'])
-            self._waiting_for = MISSING.get(what, what).format(url=self._settings.ollama_url)
+            self._waiting_for = MISSING[what].format(url=self._settings.ollama_url) if what in MISSING else what
             logger.info('waiting for %s', self._waiting_for, extra={'action': 'waiting'})
         if fields.get('ready') and not self._ready:
             self._ready = True
