@@ -53,6 +53,7 @@ class Store:
         self.rebuilds = 0  # how often a file was set aside since the start
         self.on_rebuild: Callable[[], None] = lambda: None  # called on the event loop when a query finds it broken
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._closed = False
         self._inode = 0
         self._types: dict[str, dict[str, str]] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix='analytics')
@@ -99,9 +100,12 @@ class Store:
     async def close(self) -> None:
         """Write everything into the one file and let go of it."""
         await self._run(self._close)
+        self._closed = True
         self._thread.shutdown(wait=False)
 
     async def _run(self, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise errors.Unavailable('The analytics file is closed.')
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     # --- on the thread -----------------------------------------------------------------------------------------------
@@ -130,12 +134,16 @@ class Store:
         self._protect()
 
     def _read(self, sql: str, parameters: Mapping[str, object] | None) -> list[tuple[Any, ...]]:
+        rebuilds = self.rebuilds
+        self._ensure_open()
+        if self.rebuilds != rebuilds:
+            raise errors.Rebuilding()
         connection = self._alive()
         try:
             rows: list[tuple[Any, ...]] = connection.execute(sql, parameters).fetchall()
         except duckdb.Error as error:
-            if isinstance(error, _HARMLESS):
-                raise
+            if isinstance(error, (duckdb.ProgrammingError, duckdb.DataError)):
+                raise  # a mistake in the query
             self._judge(error)
         return rows
 

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from analytics import queries, store
+from analytics import errors, queries, store
 from broker import facts
 from tests.analytics import made
 
@@ -107,9 +107,11 @@ async def test_an_empty_file_answers_with_zeros_and_unknowns(opened):
     assert await queries.by_model(opened.store, since=T0, until=T0 + 900) == []
 
 
-async def test_a_store_that_is_not_open_says_so(path):
-    with pytest.raises(store.errors.Unavailable):
-        await queries.summary(store.Store(path), since=T0, until=T0 + 1)
+async def test_a_closed_store_says_so(path):
+    closed = await store.Store.open(path)
+    await closed.close()
+    with pytest.raises(errors.Unavailable, match='closed'):
+        await queries.summary(closed, since=T0, until=T0 + 1)
 
 
 def test_every_named_query_is_used():

@@ -8,7 +8,7 @@ import time
 
 import duckdb
 
-from analytics import queries, recorder
+from analytics import ledger, queries, recorder
 from tests.analytics import made
 
 BATCH = 1000
@@ -32,6 +32,18 @@ async def main(count: int) -> None:
             await question(sink.store, **span)
             print(f'{question.__name__}: {(time.perf_counter() - begun) * 1000:.1f} ms over {len(story) // 3:,} jobs')
         await sink.close()
+        await _rebuild(pathlib.Path(folder) / 'rebuilt.duckdb', story)
+
+
+async def _rebuild(path: pathlib.Path, story: list[made.facts.AnyFact]) -> None:
+    queue, done = made.Queue(story), asyncio.Event()
+    begun = time.perf_counter()
+    book = await ledger.Ledger.open(path, queue.facts_after)
+    book.watch(lambda: done.set() if book.last_seq() == len(story) else None)
+    await done.wait()
+    rate = len(story) / (time.perf_counter() - begun)
+    print(f'rebuild from pages of {queue.limit}: {rate:,.0f} facts/s, so {3_000_000 / rate:.0f} s for a million jobs')
+    await book.close()
 
 
 def _by_rows(path: pathlib.Path, story: list[made.facts.AnyFact]) -> float:
