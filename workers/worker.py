@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 CLOSE_S = 1.0  # how long an engine may take to let go of a run; then the run is over without its consent
 _SETTLE_S = 1.0  # when leaving, how long the broker may take to settle what is left
 _FIRST_LOOK_S = 2.0
+_MIN_HEARTBEAT_S = 0.05
 _RETRY_S = 0.05  # when the broker does not keep up, how soon to try again
 _WORTH_A_LOOK = frozenset({'unreachable', 'connection_lost', 'model_not_found'})  # the engine may have changed
 
@@ -93,8 +94,9 @@ class Worker:
     def _receive(self, message: protocol.AnyToWorker) -> None:
         match message:
             case protocol.Welcome():
-                if message.heartbeat_s != self._heartbeat_s:
-                    self._heartbeat_s = message.heartbeat_s
+                rhythm_s = max(_MIN_HEARTBEAT_S, message.heartbeat_s)
+                if rhythm_s != self._heartbeat_s:
+                    self._heartbeat_s = rhythm_s
                     self._new_rhythm.set()
             case protocol.Identify():
                 self._greet()

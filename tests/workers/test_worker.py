@@ -140,13 +140,15 @@ async def test_an_engine_that_does_not_let_go_holds_the_slot_for_a_second_at_mos
                 await let_go.wait()
         yield b'{}'
 
+    monkeypatch.setattr('workers.engines.demo.DemoEngine._lines', stubborn)
     async with working(broker):
-        monkeypatch.setattr('workers.engines.demo.DemoEngine._lines', stubborn)
         broker.tell(assign())
         await until_held(broker, 1)
         broker.tell(stop())
-        await broker.hear(protocol.Stopped, timeout_s=1.5)
-        let_go.set()
+        try:
+            await broker.hear(protocol.Stopped, timeout_s=1.5)
+        finally:
+            let_go.set()
 
 
 async def until(condition):
