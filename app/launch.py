@@ -135,6 +135,7 @@ class _Launch:
         logger.info('ready at %s', url, extra={'action': 'ready'})
         _print(f'Corral is ready: {url}', sys.stdout)
         if not self._settings.no_browser and has_browser():
+            logger.info('opening the browser', extra={'action': 'open_browser'})
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
     def _keep_port(self, port: int) -> None:

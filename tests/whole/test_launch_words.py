@@ -61,6 +61,10 @@ def start(tmp_path, browser, until, *flags):
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def log(tmp_path):
+    return (tmp_path / 'data' / 'logs' / 'run.log').read_text()
+
+
 def test_it_says_once_that_it_is_ready_and_before_that_what_is_missing(tmp_path, browser):
     opened = tmp_path / 'opened'
     with start(tmp_path, browser, opened) as process:
@@ -69,6 +73,7 @@ def test_it_says_once_that_it_is_ready_and_before_that_what_is_missing(tmp_path,
     missing = f'Not ready yet: waiting for a worker. Logs: {tmp_path}/data/logs'
     assert err.splitlines() == ['Starting broker, 0 workers and desk …', missing, 'Stopping.']
     assert opened.read_text() == 'http://127.0.0.1:4321\n'
+    assert 'action=open_browser' in log(tmp_path)
     held_by = json.loads((tmp_path / 'data' / 'logs' / 'app.err').read_text())
     assert (held_by['pid'], held_by['url']) == (process.pid, 'http://127.0.0.1:4321')
 
@@ -79,7 +84,7 @@ def test_no_browser_is_opened_when_none_is_wanted(tmp_path, browser):
         assert process.stdout.readline().startswith('Corral is ready')
         until.touch()
         process.communicate(timeout=20)
-    assert not (tmp_path / 'opened').exists()
+    assert 'action=open_browser' not in log(tmp_path)
 
 
 def test_a_closed_terminal_stops_it_in_order(tmp_path, browser):
