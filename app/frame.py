@@ -13,7 +13,7 @@ from app.parts import Parts
 from app.visit import visit, watch
 
 PLACES = {'/chat': ('chat', N_('Chat')), '/queue': ('queue', N_('Queue')), '/analytics': ('chart', N_('Analytics'))}
-CONNECT_COMMAND = 'ollama run qwen3:4b'
+CONNECT_COMMAND = 'ollama pull qwen3'
 
 log = logging.getLogger(__name__)
 
@@ -280,7 +280,7 @@ def _language() -> None:
         other = _other_language()
         name.set_text(i18n.LANGUAGES[other])
         button.props['lang'] = i18n.TAGS[other]
-        button.props['aria-label'] = f'{said.tr("Language")}: {i18n.LANGUAGES[other]}'
+        button.props['aria-label'] = said.tr('Language: {name}', name=i18n.LANGUAGES[other])
         button.update()
 
     button.on('click', lambda: said.switch(_other_language()))
@@ -305,7 +305,7 @@ def _theme() -> None:
         title = speech().tr(theme.THEMES[state.theme])
         icon.classes(replace=f'icon icon-{icons[state.theme]}')
         name.set_text(title)
-        button.props['aria-label'] = f'{speech().tr("Theme")}: {title}'
+        button.props['aria-label'] = speech().tr('Theme: {name}', name=title)
         button.update()
 
     def turn() -> None:

@@ -157,3 +157,5 @@ async def test_another_database_replaces_all_that_was_known(broker, board, follo
     broker.say(protocol.Pulse(boot='b2', seq=2))
     await until(board, lambda: board.job('new'))
     assert board.job('old') is None and board.seq == 2
+    broker.say(News(2).queued('later'))
+    await until(board, lambda: board.job('later'))
