@@ -244,14 +244,14 @@ class Board:
                 job.engine = self._roster.engine_of(fact.worker)
         elif isinstance(fact, facts.JobQueued):
             job = self._jobs[fact.job_id] = views.queued(fact)
-            if len(self._places) >= protocol.STANDING_LIMIT:
-                job.ahead = protocol.STANDING_LIMIT
         elif isinstance(fact, facts.JobEnded) and fact.job_id not in self._finished:
             job = views.ended(fact)  # it ended while the snapshot was on its way
         else:
             return
         self.queue_version += 1
         self._dirty.add(fact.job_id)
+        if job.state is State.WAITING and job.ahead is None:
+            self._place(job)
         if job.held:
             self._held[fact.job_id] = job
         else:
@@ -314,6 +314,14 @@ class Board:
                 job.ahead, job.reason = stands
                 self._dirty.add(job_id)
         self._places = places
+
+    def _place(self, job: JobView) -> None:
+        """The standing may come before the fact that makes a job wait."""
+        place = self._places.get(job.job_id)
+        if place is not None:
+            job.ahead, job.reason = place.ahead, place.reason
+        elif len(self._places) >= protocol.STANDING_LIMIT:
+            job.ahead = protocol.STANDING_LIMIT
 
     def _guess_places(self) -> None:
         """The standing until the broker tells it, which it does when it changes."""

@@ -245,6 +245,13 @@ def test_the_brokers_standing_gives_the_places_and_the_order(board: Board, news:
     assert board.job('b').ahead is None
 
 
+def test_a_standing_may_come_before_the_fact_that_it_is_about(board: Board, news: News):
+    feed(board, standing(('a', 0), ('b', 1)), news.queued('a'), news.queued('b'))
+    assert [(job.job_id, job.ahead) for job in board.waiting()] == [('a', 0), ('b', 1)]
+    feed(board, news.started('a'), standing(('b', 0), ('a', 1)), news.requeued('a', 'handed_back'))
+    assert board.job('a').ahead == 1
+
+
 def test_behind_the_end_of_a_long_standing_it_is_at_least_so_many(board: Board, news: News):
     places = [(f'{number:04}', number) for number in range(protocol.STANDING_LIMIT)]
     feed(board, *(news.queued(job_id) for job_id, _ in places), standing(*places, waiting=501), news.queued('last'))

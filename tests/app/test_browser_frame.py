@@ -1,0 +1,159 @@
+"""The frame and the queue page of the running product, in a browser."""
+
+import contextlib
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from broker import client, protocol
+from broker.endpoints import Endpoints
+
+pytestmark = [pytest.mark.browser, pytest.mark.whole]
+
+
+@pytest.fixture
+async def chromium(chromium_path: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as play:
+        browser = await play.chromium.launch(
+            executable_path=chromium_path, args=['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu']
+        )
+        yield browser
+        await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def visiting(chromium: Browser, **options: object) -> AsyncIterator[Page]:
+    """A page that must end without an error in its console."""
+    context = await chromium.new_context(**{'locale': 'en-US', 'viewport': {'width': 1440, 'height': 900}, **options})
+    page = await context.new_page()
+    wrong: list[str] = []
+    page.on('pageerror', lambda error: wrong.append(str(error)))
+    page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' else None)
+    yield page
+    await context.close()
+    assert not [text for text in wrong if 'status of 404' not in text]
+
+
+def broker_of(desk) -> client.BrokerClient:
+    folder = desk.data_dir / 'run'
+    return client.BrokerClient(Endpoints(**{name: f'ipc://{folder / name}' for name in ('client', 'worker', 'facts')}))
+
+
+async def submit(broker: client.BrokerClient, count: int, **fields: object) -> list[str]:
+    ids = []
+    for _ in range(count):
+        job = {'kind': 'chat', 'model': 'nobody', 'body': b'{"messages": []}', 'job_id': client.new_job_id(), **fields}
+        ids.append((await broker.submit(protocol.Submit(**job))).job_id)
+    return ids
+
+
+async def test_the_queue_page_is_live_and_obeys(corral, chromium):
+    desk = corral('--engine', 'demo')
+    async with broker_of(desk) as broker, visiting(chromium) as page:
+        await page.goto(f'{desk.url}/queue')
+        await expect(page.get_by_role('heading', name='Nothing waits and nothing runs')).to_be_visible()
+
+        first, second, _ = await submit(broker, 3, user='anna')
+        rows = page.locator('.jobs-waiting tbody tr')
+        await expect(rows).to_have_count(3)
+        await expect(rows.first).to_have_attribute('data-job', first)
+        await expect(rows.first).to_contain_text('no worker can run this model now')
+        await expect(page.locator('.status')).to_contain_text('3 waiting')
+        await expect(page.locator('.rail .count')).to_have_text('3')
+        waited = await rows.first.locator('.c-time').inner_text()
+        await expect(rows.first.locator('.c-time')).not_to_have_text(waited)  # the browser ticks
+
+        await rows.nth(1).get_by_role('button', name='Change the priority').click()
+        await page.get_by_role('menuitemradio', name='Realtime').click()
+        await expect(rows.first).to_have_attribute('data-job', second)
+        assert (await broker.get(second)).job.priority == 15
+        await rows.first.get_by_role('button', name='Change the priority').click()
+        await page.get_by_label('Exactly').fill('2')
+        await page.get_by_role('button', name='Set', exact=True).click()
+        await expect(rows.nth(2)).to_have_attribute('data-job', second)
+        assert (await broker.get(second)).job.priority == 2
+
+        await rows.nth(2).get_by_role('button', name='Cancel').click()
+        await expect(rows).to_have_count(2)
+        ended = page.locator(f'.jobs-finished tr[data-job="{second}"]')
+        await expect(ended).to_contain_text('Cancelled')
+
+        body = b'{"messages": [{"role": "user", "content": "Tell me about queues"}]}'
+        (running,) = await submit(broker, 1, model='demo', body=body)
+        await expect(page.locator(f'.jobs-running tr[data-job="{running}"]')).to_contain_text('tokens/s')
+        await page.locator(f'.jobs-running tr[data-job="{running}"]').get_by_role('button', name='Stop').click()
+        await expect(page.locator(f'.jobs-finished tr[data-job="{running}"]')).to_contain_text('Cancelled')
+
+
+async def test_language_and_theme_switch_in_place_and_are_remembered(corral, chromium):
+    desk = corral('--engine', 'demo')
+    async with visiting(chromium, color_scheme='light') as page:
+        await page.goto(f'{desk.url}/queue')
+        await expect(page).to_have_title('Queue · Corral')
+        await page.evaluate('window.here = true')
+        await page.get_by_role('button', name='Language: 中文').click()
+        await expect(page.get_by_role('heading', name='队列')).to_be_visible()
+        await expect(page).to_have_title('队列 · Corral')
+        await expect(page.locator('html')).to_have_attribute('lang', 'zh-CN')
+        assert await page.evaluate('Quasar.lang.props.isoName') == 'zh-CN'
+        theme = page.get_by_role('button', name='外观')
+        await expect(page.locator('html')).to_have_attribute('data-theme', 'light')
+        await theme.click()
+        await theme.click()
+        await expect(page.locator('html')).to_have_attribute('data-theme', 'dark')
+        assert await page.evaluate('window.here'), 'the page was not loaded again'
+
+        await page.add_init_script(
+            'document.addEventListener("DOMContentLoaded", () => window.first = document.documentElement.dataset.theme)'
+        )
+        await page.reload()
+        await expect(page.get_by_role('heading', name='队列')).to_be_visible()
+        assert await page.evaluate('window.first') == 'dark', 'dark before the first pixel'
+        background = await page.evaluate('getComputedStyle(document.body).backgroundColor')
+        assert background == 'rgb(20, 20, 19)'
+    async with visiting(chromium, locale='zh-CN', color_scheme='dark') as page:
+        await page.goto(f'{desk.url}/queue')
+        await expect(page.get_by_role('heading', name='队列')).to_be_visible()
+        await expect(page.locator('html')).to_have_attribute('data-theme', 'dark')
+
+
+async def test_the_page_says_when_the_broker_is_gone_and_when_it_is_back(corral, chromium):
+    desk = corral('--engine', 'demo')
+    async with visiting(chromium) as page:
+        await page.goto(f'{desk.url}/queue')
+        await expect(page.locator('.banner')).to_contain_text('This is the built-in demo')
+        os.kill(desk.pid('broker'), signal.SIGSTOP)
+        try:
+            await expect(page.locator('.banner')).to_contain_text('The queue does not answer', timeout=6000)
+            health = await page.request.get(f'{desk.url}/health')
+            assert (health.status, (await health.json())['waiting_for']) == (503, 'broker')
+        finally:
+            os.kill(desk.pid('broker'), signal.SIGCONT)
+        await expect(page.locator('.banner')).to_contain_text('This is the built-in demo', timeout=6000)
+        await expect(page.locator('.status')).to_contain_text('Queue running')
+
+
+async def test_every_place_fits_a_phone_and_can_be_reached_by_keyboard(corral, chromium):
+    desk = corral('--engine', 'demo')
+    async with visiting(chromium, viewport={'width': 390, 'height': 800}) as page:
+        for place, name in (('/chat', 'Chat'), ('/queue', 'Queue'), ('/analytics', 'Analytics')):
+            await page.goto(desk.url + place)
+            current = page.locator('.rail a[aria-current=page]')
+            await expect(current).to_have_accessible_name(name)
+            box = await page.locator('.rail').bounding_box()
+            assert box and box['y'] > 700, 'the rail is at the bottom'
+            assert await page.evaluate('document.documentElement.scrollWidth') <= 390
+        await page.keyboard.press('Tab')
+        await expect(page.locator('.skip')).to_be_focused()
+        await page.keyboard.press('Tab')
+        await page.keyboard.press('Tab')
+        await page.keyboard.press('Enter')
+        await expect(page).to_have_url(re.compile('/queue$'))
+        await page.goto(f'{desk.url}/no/such/page')
+        await expect(page.get_by_role('heading', name='There is no such page')).to_be_visible()
+        await page.get_by_role('link', name='Go to the chat').click()
+        await expect(page).to_have_url(re.compile('/chat'))
