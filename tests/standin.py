@@ -13,11 +13,12 @@ import contextlib
 import hashlib
 import json
 import math
+import os
 import re
 import signal
 import socket
 import struct
-import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -623,9 +624,15 @@ async def _main() -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     async with StandIn(port=chosen.port, faults=chosen.faults) as ollama:
         print(json.dumps({'url': ollama.url}), flush=True)
-        ended = loop.run_in_executor(None, sys.stdin.buffer.read)
-        ended.add_done_callback(lambda _: stop.set())
+        threading.Thread(target=_watch_parent, args=(loop, stop), daemon=True).start()
         await stop.wait()
+
+
+def _watch_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    while os.read(0, 4096):
+        pass
+    with contextlib.suppress(RuntimeError):  # it has stopped already
+        loop.call_soon_threadsafe(stop.set)
 
 
 if __name__ == '__main__':

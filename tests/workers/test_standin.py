@@ -89,7 +89,8 @@ async def test_what_happened_can_be_asked(http, ollama):
     assert json.loads(state['served'][0]['lines'][0])['response'] == 'hi'
 
 
-async def test_as_a_process_it_prints_its_address_and_ends_with_its_stdin():
+@pytest.mark.parametrize('how', ['stdin ends', 'SIGTERM'])
+async def test_as_a_process_it_prints_its_address_and_ends_in_order(how):
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
         sys.executable, '-m', 'tests.standin', cwd=Path(__file__).parents[2], stdin=pipe, stdout=pipe
@@ -98,6 +99,6 @@ async def test_as_a_process_it_prints_its_address_and_ends_with_its_stdin():
         url = json.loads(await child.stdout.readline())['url']
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
             assert next(m['name'] for m in (await client.get('/api/tags')).json()['models']) == 'qwen3:latest'
-        child.stdin.close()
+        child.stdin.close() if how == 'stdin ends' else child.terminate()
         assert await child.wait() == 0
         await child.stdout.read()
