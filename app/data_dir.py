@@ -1,13 +1,19 @@
-"""The data directory: made private, checked, and held by one Corral at a time."""
+"""The data directory: made private, checked, and held by one Corral at a time.
+
+The children inherit the locked file, so the lock lasts until the last of them is gone, even when we are killed.
+"""
 
 import contextlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 LOCK = 'corral.lock'
+ENDING_S = 12.0  # the processes of a Corral that was killed end within this
 LOCKED_BYTE = 4096  # Windows locks bytes against reading, so the locked one is behind the text
 
 
@@ -21,6 +27,10 @@ class Held:
     def __init__(self, path: Path, file: int) -> None:
         self.path = path
         self._file = file
+
+    def inherited(self) -> tuple[int, ...]:
+        """The file descriptors that children are to inherit."""
+        return (self._file,) if os.name == 'posix' else ()
 
     def note(self, **fields: object) -> None:
         """Write down who holds it, for others to read: ``note(pid=1, url='http://…')``."""
@@ -49,12 +59,10 @@ def hold(path: Path) -> Iterator[Held]:
         file = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise DataDirError(_unusable(path, error)) from None
-    try:
-        _lock(file)
-    except OSError:
+    if not _locked(file):
         text = _holder(file)
         os.close(file)
-        raise DataDirError(f'{path} is in use by {text}. Stop it or choose another --data-dir.') from None
+        raise DataDirError(f'{path} is in use by {text}. Stop it or choose another --data-dir.')
     held = Held(path, file)
     try:
         _make_private(path)
@@ -82,13 +90,45 @@ def _unusable(path: Path, error: OSError) -> str:
     return f'The data directory {path} cannot be written to: {why}. Change that or choose another --data-dir.'
 
 
+def _locked(file: int) -> bool:
+    """Take the lock. Where its holder was killed, wait for its children, who end by themselves."""
+    deadline = time.monotonic() + ENDING_S
+    while True:
+        try:
+            _lock(file)
+            return True
+        except OSError:
+            if _alive(_read(file).get('pid')) or time.monotonic() > deadline:
+                return False
+        time.sleep(0.05)
+
+
 def _holder(file: int) -> str:
+    fields = _read(file)
+    url = f', {fields["url"]}' if fields.get('url') else ''
+    return f'Corral (pid {fields["pid"]}{url})' if 'pid' in fields else 'another Corral'
+
+
+def _read(file: int) -> dict[str, Any]:
     try:
-        fields = json.loads(os.pread(file, 4000, 0) if hasattr(os, 'pread') else os.read(file, 4000))
-        url = f', {fields["url"]}' if fields.get('url') else ''
-        return f'Corral (pid {fields["pid"]}{url})'
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return 'another Corral'
+        os.lseek(file, 0, os.SEEK_SET)
+        fields = json.loads(os.read(file, 4000))
+    except (OSError, ValueError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _alive(pid: object) -> bool:
+    """Whether the holder runs; taken for granted where that cannot be asked without harm."""
+    if os.name != 'posix' or not isinstance(pid, int) or pid <= 0:
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 if os.name == 'posix':

@@ -112,6 +112,7 @@ class _Launch:
                 say=say,
                 on_report=self._on_report,
                 on_pids=self._held.write_pids,
+                pass_fds=self._held.inherited(),
             ).run()
         finally:
             patience.cancel()

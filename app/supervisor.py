@@ -60,7 +60,7 @@ class Supervisor:
     """Runs the children of ``specs`` until a signal comes, ``stop`` is called, or one of them cannot start.
 
     ``say`` gets a line for the user, ``on_report(name, fields)`` what a child reports, and ``on_pids`` the process ids
-    by name whenever they change. All are called on the event loop.
+    by name whenever they change. Children inherit ``pass_fds``. All are called on the event loop.
     """
 
     def __init__(
@@ -73,8 +73,9 @@ class Supervisor:
         on_report: Callable[[str, Mapping[str, Any]], None] = lambda name, fields: None,
         on_pids: Callable[[Mapping[str, int]], None] = lambda pids: None,
         backoff: Callable[[], Backoff] = Backoff,
+        pass_fds: Sequence[int] = (),
     ) -> None:
-        self._children = [_Child(spec, folder, errors_dir / f'{spec.name}.err') for spec in specs]
+        self._children = [_Child(spec, folder, errors_dir / f'{spec.name}.err', pass_fds) for spec in specs]
         self._say = say
         self._on_report = on_report
         self._on_pids = on_pids
@@ -160,12 +161,13 @@ class Supervisor:
 class _Child:
     """One child process over its starts."""
 
-    def __init__(self, spec: ProcessSpec, folder: Path, errors: Path) -> None:
+    def __init__(self, spec: ProcessSpec, folder: Path, errors: Path, pass_fds: Sequence[int]) -> None:
         self.spec = spec
         self.errors = errors
         self.error = ''  # the last sentence that it reported as an error
         self.was_ready = False  # ever, in any of its starts
         self._folder = folder
+        self._pass_fds = pass_fds
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -186,6 +188,7 @@ class _Child:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 limit=1_000_000,
+                pass_fds=self._pass_fds,
                 **_own_group(),
             )
         with contextlib.suppress(OSError):  # it died at once: waiting for it says so

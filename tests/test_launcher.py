@@ -4,6 +4,8 @@ import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,14 +147,24 @@ def test_a_data_directory_is_private_and_held_by_one(tmp_path):
     path = tmp_path / 'data'
     with data_dir.hold(path) as held:
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
-        held.note(pid=123, url='http://127.0.0.1:8080')
+        held.note(pid=os.getpid(), url='http://127.0.0.1:8080')
         with pytest.raises(data_dir.DataDirError) as second, data_dir.hold(path):
             pass
     assert str(second.value) == (
-        f'{path} is in use by Corral (pid 123, http://127.0.0.1:8080). Stop it or choose another --data-dir.'
+        f'{path} is in use by Corral (pid {os.getpid()}, http://127.0.0.1:8080). Stop it or choose another --data-dir.'
     )
     with data_dir.hold(path):
         assert json.loads((path / data_dir.LOCK).read_text()) == {'pid': os.getpid()}
+
+
+def test_a_killed_holders_children_are_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_dir, 'ENDING_S', 0.1)
+    with data_dir.hold(tmp_path / 'data') as held:
+        with subprocess.Popen([sys.executable, '-c', 'pass']) as ended:
+            pass
+        held.note(pid=ended.pid)
+        with pytest.raises(data_dir.DataDirError, match=f'in use by Corral .pid {ended.pid}.'):
+            data_dir.hold(tmp_path / 'data').__enter__()
 
 
 def test_a_data_directory_that_cannot_be_written_is_one_sentence(tmp_path):

@@ -1,5 +1,6 @@
 """The product as a user starts it."""
 
+import os
 import signal
 import socket
 import sys
@@ -29,11 +30,19 @@ def test_it_starts_restarts_what_dies_and_stops_without_a_trace(corral):
     assert len(desk.lines) == 1
 
 
-def test_killed_itself_it_leaves_no_orphan(corral):
+def test_killed_itself_it_leaves_no_orphan_and_the_next_one_waits_for_their_end(corral):
     desk = corral('--engine', 'demo')
-    pids = desk.pids().values()
+    pids = desk.pids()
+    children = [pid for name, pid in pids.items() if name != 'run']
+    os.kill(pids['worker-1'], signal.SIGSTOP)  # it cannot end while it is stopped
     desk.process.kill()
-    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids if pid != desk.process.pid), 10, 'no orphan')
+    desk.process.wait(5)
+    again = corral('--engine', 'demo', ready=False)
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in children if pid != pids['worker-1']), 10, 'no orphan')
+    assert again.lines == []
+    os.kill(pids['worker-1'], signal.SIGCONT)
+    again.wait_ready()
+    assert not any(psutil.pid_exists(pid) for pid in children)
 
 
 def test_a_second_one_on_the_same_data_is_refused_and_a_ctrl_c_stops_the_first(corral):
