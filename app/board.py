@@ -316,12 +316,16 @@ class Board:
         self._places = places
 
     def _place(self, job: JobView) -> None:
-        """The standing may come before the fact that makes a job wait."""
+        """Where a job that just began to wait stands, until the broker tells; it may have told already."""
         place = self._places.get(job.job_id)
         if place is not None:
             job.ahead, job.reason = place.ahead, place.reason
-        elif len(self._places) >= protocol.STANDING_LIMIT:
+        elif len(self._jobs) > 2 * protocol.STANDING_LIMIT:
             job.ahead = protocol.STANDING_LIMIT
+        else:
+            job.reason = 'ahead' if self._roster.serves(job.model) else 'no_worker'
+            others = (other for other in self._jobs.values() if other.state is State.WAITING and other is not job)
+            job.ahead = sum(other.reason == job.reason and _turn(other) < _turn(job) for other in others)
 
     def _guess_places(self) -> None:
         """The standing until the broker tells it, which it does when it changes."""

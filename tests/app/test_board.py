@@ -252,11 +252,25 @@ def test_a_standing_may_come_before_the_fact_that_it_is_about(board: Board, news
     assert board.job('a').ahead == 1
 
 
-def test_behind_the_end_of_a_long_standing_it_is_at_least_so_many(board: Board, news: News):
-    places = [(f'{number:04}', number) for number in range(protocol.STANDING_LIMIT)]
-    feed(board, *(news.queued(job_id) for job_id, _ in places), standing(*places, waiting=501), news.queued('last'))
+def test_until_the_broker_tells_a_new_job_stands_where_its_priority_puts_it(board: Board, news: News):
+    feed(board, news.joined(), news.queued('a'), news.queued('b'), news.queued('c', priority=10))
+    feed(board, news.queued('x', model='nobody'), news.queued('y', model='nobody'))
+    assert [(job.job_id, job.ahead, job.reason) for job in board.waiting()] == [
+        ('c', 0, 'ahead'),
+        ('a', 0, 'ahead'),
+        ('b', 1, 'ahead'),
+        ('x', 0, 'no_worker'),
+        ('y', 1, 'no_worker'),
+    ]
+
+
+def test_in_a_long_queue_a_new_job_has_at_least_so_many_ahead(board: Board, news: News):
+    ids = [f'{number:04}' for number in range(2 * protocol.STANDING_LIMIT)]
+    feed(board, *map(news.queued, ids))
+    feed(board, standing(*((job_id, place) for place, job_id in enumerate(ids[:500])), waiting=1000))
+    feed(board, news.queued('last'))
     assert board.job('last').ahead == protocol.STANDING_LIMIT
-    assert board.waiting(3)[0].job_id == '0000' and len(board.waiting()) == 501
+    assert board.waiting(3)[0].job_id == '0000' and len(board.waiting()) == 1001
 
 
 def test_counts_and_speed_add_up(board: Board, news: News):
