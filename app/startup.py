@@ -106,7 +106,6 @@ def root(parts: Parts) -> None:
         parts,
         {
             '/chat': lambda: chat_page.create(parts),
-            '/chat/{conversation_id}': lambda conversation_id: chat_page.create(parts, conversation_id),
             '/queue': lambda: queue_page.create(parts),
             '/analytics': lambda: analytics_page.create(parts),
         },

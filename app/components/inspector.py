@@ -1,0 +1,80 @@
+"""What there is to know about the answer on the page: its job, who goes first, where the time went, the workers."""
+
+from typing import Any
+
+from nicegui import ui
+
+from app import i18n
+
+State = dict[str, Any]
+
+
+class Inspector(ui.element, component='inspector.js'):
+    """Shows a ``State``, see ``app.pages.chat.details``."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self._props['state'] = state
+        _labels(self)
+
+    def show(self, state: State) -> None:
+        """Show ``state``; costs nothing when nothing but the time differs."""
+        before: State = self._props['state']
+        if {**state, 'now': 0} == {**before, 'now': 0}:
+            return
+        with self._props.suspend_updates():
+            self._props['state'] = state  # what a browser gets that shows it anew
+        self.run_method('show', state)
+
+
+def _labels(element: Inspector) -> None:
+    i18n.labels(
+        element,
+        job='This answer',
+        state='State',
+        sending='Being sent',
+        waiting_state='Waiting',
+        delayed='Tries again soon',
+        running_state='Being written',
+        cancelling='Being stopped',
+        completed='Done',
+        cancelled='Stopped',
+        dead='Failed',
+        unsent='Not sent',
+        place='Place',
+        nth='{n} of {total}',
+        next='next',
+        no_worker='no worker has the model',
+        again='Next try',
+        in_time='in {time}',
+        priority='Priority',
+        low='Low',
+        normal='Normal',
+        high='High',
+        realtime='Realtime',
+        model='Model',
+        attempts='Attempts',
+        lost='{n}, a worker was lost',
+        worker='Worker',
+        elapsed='Running for',
+        waited_for='Waiting for',
+        speed='Speed',
+        rate='{n} tokens/s',
+        tokens='Tokens',
+        first='Jobs in front',
+        mine='This answer',
+        untitled='Job',
+        more='and {n} more',
+        times='Where the time went',
+        times_last='Where the time went in the last answer',
+        waited='Waited',
+        read='Read the prompt',
+        wrote='Wrote',
+        workers='Workers',
+        slots='{busy} of {slots} busy',
+        problem='cannot work now',
+        hint='While an answer is being made, you see here where it stands. Afterwards you see where the time went.',
+        s='{n} s',
+        m='{m} min {s} s',
+        h='{h} h {m} min',
+    )

@@ -1,0 +1,409 @@
+"""The chat page: the conversations, the open one with the place to write, and where its answer stands."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import background_tasks, context, ui
+
+from app import theme
+from app.chat import ChatError
+from app.components.composer import Composer
+from app.components.conversation_list import ConversationList, Row
+from app.components.inspector import Inspector
+from app.components.panes import Panes
+from app.components.title import Title
+from app.components.transcript import Transcript
+from app.desk import Conversation, Message
+from app.i18n import N_, T, speech
+from app.parts import Parts
+from app.views import JobView, ModelView
+from app.visit import visit, watch
+from broker import errors
+
+ALIVE = ('sending', 'waiting', 'delayed', 'running', 'cancelling')
+SHOWN_AHEAD = 5
+
+EXAMPLES = (
+    N_('Explain quantum tunnelling to a curious ten-year-old.'),
+    N_('Write a Python function that reads only three columns of a large CSV file.'),
+    N_('Compare tea and coffee in a table.'),
+    N_('Write a friendly message that moves a meeting to Thursday.'),
+)
+REFUSALS = {
+    'empty': N_('There is nothing to send yet.'),
+    'no_model': N_('Pick a model first.'),
+    'gone': N_('This conversation was deleted.'),
+}
+NOT_DONE = {
+    'final': N_('It has already ended.'),
+    'not_found': N_('It has already ended.'),
+    'not_waiting': N_('It is running already; its priority cannot be changed any more.'),
+}
+
+
+def create(parts: Parts) -> None:
+    """Build the page; which conversation it shows is in the address, ``/chat/<id>``."""
+    _Page(parts)
+
+
+class _Page:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._chat = parts.chat
+        self._id = ''  # of the open conversation, '' for a new one
+        self._missing = False
+        self._messages: dict[str, Message] = {}
+        self._watches: dict[str, watch] = {}  # by job id
+        self._loading = False
+        self._stale = False
+        self._accepted: list[str] = visit().state.setdefault('accepted', [])
+        with theme.box('page chat') as self._root:
+            self._panes = Panes()
+            with self._panes.list:
+                self._list = ConversationList(
+                    {each.id: self._row(each, self._chat.active()) for each in self._chat.conversations()},
+                    on_new=self._new,
+                    on_rename=self._chat.rename,
+                    on_delete=self._delete,
+                    on_undelete=self._undelete,
+                )
+            with self._panes:
+                self._middle()
+            with self._panes.inspector:
+                self._inspector = Inspector(details(parts, []))
+            self._address = _Address(self._open)
+        watch(self._chat.on_change, self._changed)
+        watch(parts.board.on_queue, self._queue_moved)
+        watch(parts.board.on_workers, self._refresh_composer)
+        speech().on_switch(self._root, self._head)
+
+    # The middle
+
+    def _middle(self) -> None:
+        with theme.box('page-bar', tag='header'):
+            self._panes.toggle_button('list', 'menu', 'Conversations')
+            self._title = Title(on_rename=self._rename)
+            self._model = theme.text(classes='chat-model')
+            theme.box('grow')
+            with T(
+                theme.box('btn square ghost chat-new', tag='a').props('href=/chat'), 'New conversation', 'aria-label'
+            ):
+                theme.icon('plus')
+            self._panes.toggle_button('inspector', 'panel', 'Details').classes('tip-left')
+        with theme.box('chat-talk'):
+            self._gone = self._unknown()
+            self._transcript = Transcript(on_stop=self._stop_job, on_retry=self._retry, on_priority=self._prioritise)
+            with self._transcript:
+                self._empty()
+        with theme.box('chat-write'):
+            self._composer = Composer(self._composer_state(), on_send=self._send, on_stop=self._stop)
+
+    def _empty(self) -> None:
+        with theme.box('chat-welcome'):
+            T(theme.text(tag='h2'), 'What would you like to know?')
+            T(
+                theme.text(tag='p', classes='quiet'),
+                'Each message goes through the queue: you see how many are ahead of it, the answer while it is '
+                'written, and afterwards where the time went. Begin with one of these, or with your own:',
+            )
+            with theme.box('chat-examples'):
+                for example in EXAMPLES:
+                    button = theme.box('btn', tag='button').props('type=button')
+                    with button:
+                        T(theme.text(), example)
+                    button.on('click', lambda example=example: self._composer.fill(speech().tr(example)))
+
+    def _unknown(self) -> ui.element:
+        with (
+            theme.empty(
+                'compass',
+                'This conversation is not here',
+                'It may have been deleted, or the address is from another desk.',
+            ) as place,
+            theme.text(tag='a', classes='btn primary').props('href=/chat'),
+        ):
+            T(theme.text(), 'New conversation')
+        return place
+
+    # Which conversation is open
+
+    async def _open(self, conversation_id: str) -> None:
+        """Show a conversation, '' for a new one."""
+        if conversation_id == self._id and self._messages:
+            return  # it got its address just now
+        self._id = conversation_id
+        await self._load()
+
+    async def _load(self) -> None:
+        """Read the open conversation and show it; changes that come meanwhile are read again."""
+        opened = self._id
+        header = self._chat.conversation(opened) if opened else None
+        messages = await self._chat.messages(opened) if header is not None else []
+        if opened != self._id or self._root.is_deleted:
+            return
+        self._missing = bool(opened) and header is None
+        self._messages = {message.id: message for message in messages}
+        self._head()
+        self._show_all()
+
+    def _head(self) -> None:
+        header = self._chat.conversation(self._id)
+        new = speech().tr('New conversation')
+        title = header.title if header else new
+        self._title.show(title, fixed=header is None)
+        self._model.set_text(header.model if header else '')
+        self._list.activate(self._id if header else '')
+        ui.page_title(f'{title} · Corral')
+
+    def _show_all(self) -> None:
+        self._gone.set_visibility(self._missing)
+        self._transcript.set_visibility(not self._missing)
+        self._transcript.show([self._chat.view(message) for message in self._messages.values()])
+        self._watch_jobs()
+        self._refresh_composer()
+        self._refresh_inspector()
+
+    def _watch_jobs(self) -> None:
+        wanted = {each.job_id: each.id for each in self._messages.values() if each.state in ('pending', 'unsent')}
+        for job_id in self._watches.keys() - wanted.keys():
+            self._watches.pop(job_id).delete()
+        with self._root:
+            for job_id in wanted.keys() - self._watches.keys():
+                self._watches[job_id] = watch(self._subscribe(job_id), self._teller(wanted[job_id]))
+
+    def _subscribe(self, job_id: str) -> Callable[..., Any]:
+        return lambda call: self._parts.board.subscribe(job_id, call)
+
+    def _teller(self, message_id: str) -> Callable[[], None]:
+        """What happens when a job's text grew or its state changed."""
+        told = ''
+
+        def tell() -> None:
+            nonlocal told
+            message = self._messages.get(message_id)
+            if message is None:
+                return
+            view = self._chat.view(message)
+            self._transcript.show_one(view)
+            if view['state'] != told:
+                told = view['state']
+                self._refresh_composer()
+                self._refresh_inspector()
+
+        return tell
+
+    # What happens elsewhere
+
+    def _changed(self, conversation_id: str) -> None:
+        header = self._chat.conversation(conversation_id)
+        if header is None:
+            self._list.drop(conversation_id)
+        else:
+            self._list.set(conversation_id, self._row(header, self._chat.active()))
+        if conversation_id == self._id:
+            self._reload()
+
+    def _reload(self) -> None:
+        self._stale = True
+        if not self._loading:
+            self._loading = True
+            background_tasks.create(self._reload_while_stale(), name='reload the conversation')
+
+    async def _reload_while_stale(self) -> None:
+        try:
+            while self._stale and not self._root.is_deleted:
+                self._stale = False
+                with self._root:
+                    await self._load()
+        finally:
+            self._loading = False
+
+    def _queue_moved(self) -> None:
+        active = self._chat.active()
+        for conversation_id, row in list(self._list.rows.items()):
+            if row['state'] != active.get(conversation_id, ''):
+                self._list.set(conversation_id, {**row, 'state': active.get(conversation_id, '')})
+        self._refresh_inspector()
+        self._refresh_composer()
+
+    # What the user does
+
+    async def _send(self, wish: dict[str, Any]) -> None:
+        nonce, key = str(wish['nonce']), str(wish['key'])
+        priority = wish['priority'] if wish['priority'] in theme.PRIORITIES else 5
+        try:
+            header = await self._chat.send(key or None, str(wish['text']), str(wish['model']), priority)
+        except ChatError as error:
+            self._composer.refuse(nonce, self._refusal(error))
+            return
+        self._accepted.append(nonce)
+        if self._root.is_deleted:
+            return
+        if not key and not self._id:
+            self._id = header.id
+            self._address.take(header.id)
+            await self._load()
+        self._composer.accept(nonce, header.id)
+
+    def _refusal(self, error: ChatError) -> str:
+        if error.code == 'too_long':
+            said = speech()
+            values = {name: said.number(float(str(value))) for name, value in error.values.items()}
+            return said.tr('This message has {size} bytes and at most {limit} can be sent.', **values)
+        return speech().tr(REFUSALS.get(error.code, N_('That could not be sent.')))
+
+    async def _stop(self) -> None:
+        for view in self._views():
+            if view['state'] in ALIVE:
+                await self._stop_job(view['job'])
+
+    async def _stop_job(self, job_id: str) -> None:
+        await self._ask(self._chat.stop(job_id), self._message_of(job_id))
+
+    async def _prioritise(self, job_id: str, priority: int) -> None:
+        await self._ask(self._chat.set_priority(job_id, priority), self._message_of(job_id))
+
+    async def _retry(self, message_id: str) -> None:
+        await self._ask(self._chat.retry(message_id, self._id), message_id)
+
+    def _message_of(self, job_id: str) -> str:
+        return next((message.id for message in self._messages.values() if message.job_id == job_id), '')
+
+    async def _ask(self, wish: Any, message_id: str) -> None:
+        try:
+            await wish
+        except ChatError:
+            why = speech().tr('This conversation was deleted.')
+        except errors.Refused as refused:
+            why = speech().tr(NOT_DONE.get(refused.code, N_('The queue refused that.')))
+        except errors.BrokerError:
+            why = speech().tr('The queue does not answer; nothing was changed.')
+        else:
+            return
+        self._transcript.release(message_id)
+        theme.toast(why, bad=True)
+
+    def _new(self) -> None:
+        self._composer.focus()
+
+    async def _rename(self, title: str) -> None:
+        await self._chat.rename(self._id, title)
+
+    async def _delete(self, conversation_id: str) -> None:
+        if conversation_id == self._id:
+            visit().state['reopen'] = conversation_id
+            ui.navigate.to('/chat')
+        await self._chat.delete(conversation_id)
+
+    async def _undelete(self, conversation_id: str) -> None:
+        await self._chat.undelete(conversation_id)
+        if visit().state.pop('reopen', '') == conversation_id and not self._id:
+            ui.navigate.to(f'/chat/{conversation_id}')
+
+    # What is shown around it
+
+    def _views(self) -> list[dict[str, Any]]:
+        return [self._chat.view(message) for message in self._messages.values() if message.role == 'assistant']
+
+    def _row(self, header: Conversation, active: dict[str, str]) -> Row:
+        return {'title': header.title, 'at': header.updated_at, 'state': active.get(header.id, '')}
+
+    def _composer_state(self) -> dict[str, Any]:
+        header = self._chat.conversation(self._id)
+        states = {view['state'] for view in self._views()}
+        running = 'running' if states & {'sending', 'waiting', 'delayed', 'running'} else ''
+        return {
+            'conversation': self._id,
+            'models': pickable(self._parts.board.models()),
+            'model': header.model if header else '',
+            'priority': header.priority if header else 0,
+            'alive': running or ('stopping' if 'cancelling' in states else ''),
+            'blocked': 'gone' if self._missing else '' if self._parts.board.broker_alive else 'broker',
+            'limit': self._parts.settings.max_prompt_bytes,
+            'accepted': self._accepted[-20:],
+        }
+
+    def _refresh_composer(self) -> None:
+        self._composer.show(**self._composer_state())
+
+    def _refresh_inspector(self) -> None:
+        self._inspector.show(details(self._parts, self._views()))
+
+
+class _Address(ui.sub_pages):
+    """The part of the address after ``/chat``: which conversation is open. It shows nothing itself."""
+
+    def __init__(self, on_open: Callable[[str], Any]) -> None:
+        super().__init__({'/': lambda: on_open(''), '/{conversation_id}': on_open}, show_404=False)
+
+    def take(self, conversation_id: str) -> None:
+        """The new conversation on the page has an id now; going back leads to the page before it."""
+        path = f'/chat/{conversation_id}'
+        router = context.client.sub_pages_router
+        router.current_path = path
+        self._show()
+        ui.run_javascript(f'history.replaceState({{page: {json.dumps(path)}}}, "", {json.dumps(path)})')
+
+
+def pickable(models: list[ModelView]) -> list[dict[str, Any]]:
+    """The models that can chat, as the picker shows them."""
+    return [
+        {
+            'name': model.name,
+            'size': ' '.join(filter(None, (model.parameter_size, model.quantization))),
+            'demo': model.engine == 'demo',
+        }
+        for model in models
+        if not model.capabilities or 'completion' in model.capabilities
+    ]
+
+
+def details(parts: Parts, views: list[dict[str, Any]]) -> dict[str, Any]:
+    """What ``Inspector`` shows, of the answers' views in order: the job of the last one, or of the one alive."""
+    board = parts.board
+    alive = next((view for view in views if view['state'] in ALIVE), None)
+    done = next((view for view in reversed(views) if view['ran'] and view['state'] not in ALIVE), None)
+    subject = alive or (views[-1] if views else None)
+    shown = ('state', 'ahead', 'limit', 'reason', 'due', 'queued', 'started', 'priority', 'model', 'starts', 'losses')
+    job = None
+    if subject is not None:
+        rate = subject['rate'] if alive else subject.get('speed', 0.0) or subject['rate']
+        job = {name: subject[name] for name in (*shown, 'worker', 'tokens')} | {'rate': rate}
+    waits = bool(alive and alive['state'] == 'waiting' and alive['reason'] != 'no_worker')
+    return {
+        'now': time.time(),
+        'job': job,
+        'total': board.counts().waiting,
+        'ahead': ahead(parts, board.waiting(SHOWN_AHEAD + 1), alive['job']) if waits and alive['ahead'] else [],
+        'times': times(done, last=done is not subject) if done else None,
+        'workers': [
+            {'name': each.worker, 'busy': each.busy, 'slots': each.slots, 'problem': bool(each.problem)}
+            for each in board.workers()
+        ],
+    }
+
+
+def ahead(parts: Parts, front: list[JobView], mine: str) -> list[dict[str, Any]]:
+    """The first jobs of the queue, down to ``mine``."""
+    rows = []
+    for place, job in enumerate(front, 1):
+        rows.append(
+            {
+                'place': place,
+                'title': parts.title_of(job.conversation_id),
+                'priority': job.priority,
+                'mine': job.job_id == mine,
+            }
+        )
+        if job.job_id == mine:
+            break
+    return rows
+
+
+def times(view: dict[str, Any], *, last: bool) -> dict[str, Any]:
+    """Where an answer's time went, in seconds: it waited, read the prompt, wrote."""
+    first = min(view['first'], view['ran']) if view['first'] else 0.0
+    parts = [('waited', view['waited']), ('read', first), ('wrote', view['ran'] - first)]
+    return {'last': last, 'parts': [{'name': name, 'seconds': round(max(0.0, value), 3)} for name, value in parts]}
