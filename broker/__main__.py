@@ -7,6 +7,7 @@ import sys
 from broker import child, errors
 from broker.client import new_job_id
 from broker.core import Rules
+from broker.order import Fairness
 from broker.retry import RetryPolicy
 from broker.server import Server
 from broker.settings import BrokerSettings
@@ -41,6 +42,7 @@ def rules_from(settings: BrokerSettings) -> Rules:
         heartbeat_s=settings.heartbeat_s,
         reattach_s=settings.reattach_s,
         retry=RetryPolicy(settings.retry_base_s, settings.retry_max_s),
+        fairness=Fairness(settings.overdue_after_s, settings.overdue_every),
         max_losses=settings.max_losses,
         max_waiting=settings.max_waiting,
         max_answer_bytes=settings.max_answer_bytes,

@@ -17,7 +17,6 @@ import msgspec
 from broker import facts, protocol
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
 from broker.fleet import Fleet, Run, Worker, model_names
-from broker.heap import Waiting
 from broker.job import (
     DEFAULT_PRIORITY,
     FINAL,
@@ -29,7 +28,9 @@ from broker.job import (
     Move,
     State,
 )
+from broker.order import Fairness, Waiting
 from broker.retry import RetryPolicy
+from broker.share import Estimates, Ledger, Work
 
 STANDING_EVERY_S = 0.25
 PULSE_S = 1.0
@@ -43,6 +44,7 @@ class Rules(NamedTuple):
     heartbeat_s: float = 5.0
     reattach_s: float = 2.0
     retry: RetryPolicy = RetryPolicy()
+    fairness: Fairness = Fairness()
     max_losses: int = 2
     max_waiting: int = 100_000
     max_answer_bytes: int = 32_000_000
@@ -57,7 +59,9 @@ class BrokerCore:
         self._seq = last_seq
         self._order = last_order
         self._jobs: dict[str, Job] = {}
-        self._waiting = Waiting()
+        self._ledger = Ledger()
+        self._estimates = Estimates()
+        self._waiting = Waiting(rules.fairness, self._ledger, self._estimates)
         self._delayed = 0
         self._runs: dict[str, Run] = {}
         self._fleet = Fleet()
@@ -68,8 +72,14 @@ class BrokerCore:
         self._standing_at = 0.0
         self._pulse_at = 0.0
 
-    def restore(self, jobs: Iterable[Job], now: float) -> None:
-        """Take over what an earlier broker left. Leases get one full term, so that live workers can show up."""
+    def restore(self, jobs: Iterable[Job], now: float, work: Iterable[Work] = ()) -> None:
+        """Take over what an earlier broker left. Leases get one full term, so that live workers can show up.
+
+        ``work`` is what users had done lately: without it, who used most would begin anew as if he had used nothing.
+        """
+        for done in work:
+            self._ledger.charge(done.user, done.work_s, done.at)
+            self._estimates.learn(done.model, done.work_s)
         for job in jobs:
             self._jobs[job.job_id] = job
             if job.state is State.WAITING:
@@ -133,7 +143,7 @@ class BrokerCore:
         if self._standing_changed and self._standing_at <= now:
             self._standing_changed = False
             self._standing_at = now + STANDING_EVERY_S
-            self._out.append(Publish(protocol.TOPIC_STANDING, self._standing()))
+            self._out.append(Publish(protocol.TOPIC_STANDING, self._standing(now)))
         return self._take()
 
     # read-only
@@ -162,7 +172,7 @@ class BrokerCore:
         """Raise AssertionError when the parts do not agree with each other. For tests."""
         states = {job_id: job.state for job_id, job in self._jobs.items()}
         assert not FINAL & set(states.values()), 'a final job is still alive'
-        queued = set(self._waiting.in_order(lambda _: True))
+        queued = set(self._waiting.in_order(lambda _: True, 0.0))
         assert queued == {job_id for job_id, state in states.items() if state is State.WAITING}
         assert len(self._waiting) == len(queued)
         assert self._delayed == sum(state is State.DELAYED for state in states.values())
@@ -196,7 +206,7 @@ class BrokerCore:
                 self._reply(peer, request, self._read(request))
             case protocol.GetJob():
                 job = self._jobs[request.job_id]
-                self._reply(peer, request, protocol.JobState(job=copy(job), ahead=self._ahead(job)))
+                self._reply(peer, request, protocol.JobState(job=copy(job), ahead=self._ahead(job, now)))
 
     def _reply(self, peer: Peer, request: protocol.Request, reply: protocol.Reply) -> None:
         self._out.append(Send(peer, msgspec.structs.replace(reply, rid=request.rid)))
@@ -429,7 +439,7 @@ class BrokerCore:
         if not message.retryable or job.failures >= job.max_failures:
             self._die(run, message.code, message.detail, now)
             return
-        self._release(run)
+        self._release(run, now)
         jitter = zlib.crc32(f'{job.job_id}:{job.failures}'.encode()) / 2**32  # ids are random, so this is too
         job.due_at = self._rules.retry.retry_at(job.failures, now, jitter)
         self._move(job, Move.RETRY)
@@ -439,16 +449,17 @@ class BrokerCore:
     # runs
 
     def _dispatch(self, now: float) -> None:
-        while (job_id := self._waiting.best(self._fleet.can_start)) is not None:
+        while (job_id := self._waiting.best(self._fleet.can_start, now)) is not None:
             job = self._jobs[job_id]
             worker = self._fleet.choose(job.model)
-            self._waiting.remove(job)
+            charged_s = self._waiting.started(job, now)
             self._move(job, Move.START)
             job.epoch += 1
             job.starts += 1
             job.started_at = now
             job.worker, job.engine = worker.ready.worker, _engine_of(worker, job.model)
             run = self._hold(job, session=worker.ready.session, now=now)
+            run.charged_s = charged_s
             worker.runs[job_id] = run
             fact = facts.JobStarted(
                 seq=self._next_seq(),
@@ -484,21 +495,25 @@ class BrokerCore:
         run = worker.runs.get(job_id)
         return run if run is not None and run.epoch == epoch else None
 
-    def _release(self, run: Run) -> None:
+    def _release(self, run: Run, now: float) -> None:
         """The run is over: its slot is free, its lines stay with the run object."""
         del self._runs[run.job.job_id]
         worker = self._fleet.named(run.worker)
         if worker is not None and worker.runs.get(run.job.job_id) is run:
             del worker.runs[run.job.job_id]
+        work_s = max(0.0, now - run.job.started_at)
+        self._waiting.charge(run.job.user, work_s - run.charged_s, now)
 
     def _settle(self, run: Run, move: Move, fact: type[facts.JobEnded], usage: facts.Usage, now: float) -> None:
-        self._release(run)
+        self._release(run, now)
         run.job.usage = usage
+        if move is Move.COMPLETE:
+            self._estimates.learn(run.job.model, now - run.job.started_at)
         self._move(run.job, move)
         self._end(run.job, fact, tuple(run.lines), now)
 
     def _die(self, run: Run, code: str, detail: str, now: float) -> None:
-        self._release(run)
+        self._release(run, now)
         run.job.code, run.job.detail = code, detail
         self._move(run.job, Move.DIE)
         self._end(run.job, facts.JobDied, tuple(run.lines), now)
@@ -507,7 +522,7 @@ class BrokerCore:
         if run.cancelling:
             self._settle(run, Move.STOP, facts.JobCancelled, run.job.usage, now)
             return
-        self._release(run)
+        self._release(run, now)
         self._move(run.job, Move.HAND_BACK)
         self._waiting.add(run.job)
         self._requeued(run.job, 'handed_back', now)
@@ -522,7 +537,7 @@ class BrokerCore:
         if job.losses >= self._rules.max_losses:
             self._die(run, 'poison', f'{job.losses} workers were lost while they ran this job', now)
             return
-        self._release(run)
+        self._release(run, now)
         self._move(job, Move.LOSE)
         self._waiting.add(job)
         self._requeued(job, 'worker_lost', now)
@@ -656,16 +671,16 @@ class BrokerCore:
         if worker is not None and worker.ready.session == run.session:
             self._out.append(Send(worker.peer, message))
 
-    def _ahead(self, job: Job) -> int:
+    def _ahead(self, job: Job, now: float) -> int:
         if job.state is not State.WAITING:
             return -1
-        return self._waiting.ahead_of(job, self._fleet.serves, protocol.STANDING_LIMIT)
+        return self._waiting.ahead_of(job, self._fleet.serves, protocol.STANDING_LIMIT, now)
 
-    def _standing(self) -> protocol.Standing:
-        front = itertools.islice(self._waiting.in_order(self._fleet.serves), protocol.STANDING_LIMIT)
+    def _standing(self, now: float) -> protocol.Standing:
+        front = itertools.islice(self._waiting.in_order(self._fleet.serves, now), protocol.STANDING_LIMIT)
         places = [protocol.Place(job_id=job_id, ahead=ahead) for ahead, job_id in enumerate(front)]
         stuck = itertools.islice(
-            self._waiting.in_order(lambda model: not self._fleet.serves(model)), protocol.STANDING_LIMIT
+            self._waiting.in_order(lambda model: not self._fleet.serves(model), now), protocol.STANDING_LIMIT
         )
         places += [protocol.Place(job_id=job_id, ahead=ahead, reason='no_worker') for ahead, job_id in enumerate(stuck)]
         return protocol.Standing(places=tuple(places), waiting=len(self._waiting) + self._delayed)

@@ -18,6 +18,7 @@ class Run(msgspec.Struct, kw_only=True):
     session: str  # empty after a restart of the broker, until a worker shows that it holds the run
     expires_at: float
     assigned_at: float
+    charged_s: float = 0.0  # what its user was charged for it when it started
     cancelling: bool = False
     lines: list[bytes] = msgspec.field(default_factory=list)
     size: int = 0  # bytes in lines

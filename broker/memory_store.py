@@ -6,6 +6,7 @@ from copy import copy
 from broker import facts
 from broker.actions import Persist
 from broker.job import FINAL, Job
+from broker.share import Work
 
 
 class MemoryStore:
@@ -35,6 +36,12 @@ class MemoryStore:
         """All jobs that are not final, in order of arrival."""
         jobs = (copy(job) for job in self._jobs.values() if job.state not in FINAL)
         return iter(sorted(jobs, key=lambda job: job.order))
+
+    def work_since(self, at: float) -> list[Work]:
+        """What users' jobs that ended after this time took, oldest first."""
+        ended = [job for job in self._jobs.values() if job.ended_at > at and job.started_at > 0]
+        ended.sort(key=lambda job: job.ended_at)
+        return [Work(job.user, job.model, job.ended_at, job.ended_at - job.started_at) for job in ended]
 
     def last_seq(self) -> int:
         """The newest fact's number, 0 when there is none."""

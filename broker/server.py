@@ -15,11 +15,13 @@ from broker import errors, protocol, sockets
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
 from broker.core import BrokerCore, Rules, page_of
 from broker.endpoints import Endpoints
+from broker.share import DECAY_S
 from broker.store import Store
 
 logger = logging.getLogger(__name__)
 
 DRAIN_AT_ONCE = 500  # messages taken from a socket before the batch is committed
+REMEMBER_WORK_S = 4 * DECAY_S  # work longer ago no longer counts
 SPARE_DISK_BYTES = 32 * 1024 * 1024  # below this new jobs are refused, so that running ones can still be stored
 
 
@@ -205,7 +207,8 @@ class Server:
         core = BrokerCore(
             self._rules, boot=self._boot, last_seq=self._store.last_seq(), last_order=self._store.last_order()
         )
-        core.restore(self._store.alive(), self._clock.now())
+        now = self._clock.now()
+        core.restore(self._store.alive(), now, self._store.work_since(now - REMEMBER_WORK_S))
         return core
 
     def _serve(self, kind: int, endpoints: Endpoints, address: str) -> 'zmq.Socket[bytes]':

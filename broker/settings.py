@@ -19,6 +19,8 @@ class BrokerSettings(BaseModel):
     reattach_s: float = Field(default=2.0, gt=0, description='How long a worker that vanished may take to come back.')
     retry_base_s: float = Field(default=2.0, ge=0, description='Back-off before the first retry, seconds; it doubles.')
     retry_max_s: float = Field(default=60.0, ge=0, description='Longest back-off, seconds.')
+    overdue_after_s: float = Field(default=600.0, gt=0, description='A job that waited longer is overdue, seconds.')
+    overdue_every: int = Field(default=3, ge=1, description='Of so many starts of a model one is for the overdue.')
     max_losses: int = Field(default=2, ge=1, description='A job that took this many workers down with it is dead.')
     max_waiting: int = Field(default=100_000, ge=1, description='Jobs that may wait; more are refused.')
     max_answer_bytes: int = Field(default=32_000_000, ge=1_000, description='A longer answer ends its job as dead.')

@@ -15,6 +15,7 @@ import msgspec
 from broker import errors, facts, protocol
 from broker.actions import Persist
 from broker.job import FINAL, Job, State
+from broker.share import Work
 
 # One entry per schema version, never edited once released: a file of version n gets the entries from n on.
 MIGRATIONS = (
@@ -29,6 +30,7 @@ MIGRATIONS = (
     );
     CREATE INDEX jobs_alive ON jobs ("order") WHERE ended_at = 0;
     CREATE INDEX jobs_order ON jobs ("order");
+    CREATE INDEX jobs_ended ON jobs (ended_at) WHERE ended_at > 0;
     CREATE TABLE bodies (job_id TEXT PRIMARY KEY, body BLOB NOT NULL);
     CREATE TABLE answers (job_id TEXT PRIMARY KEY, lines BLOB NOT NULL);
     CREATE TABLE facts (seq INTEGER PRIMARY KEY, fact TEXT NOT NULL);
@@ -92,6 +94,15 @@ class Store:
     def alive(self) -> Iterator[Job]:
         """All jobs that are not final, in order of arrival."""
         return (_job(row) for row in self._db.execute(f'{_SELECT} WHERE ended_at = 0 ORDER BY "order"'))
+
+    def work_since(self, at: float) -> list[Work]:
+        """What users' jobs that ended after this time took, oldest first."""
+        rows = self._db.execute(
+            'SELECT user, model, ended_at, ended_at - started_at FROM jobs '
+            'WHERE ended_at > 0 AND ended_at > ? AND started_at > 0 ORDER BY ended_at',
+            (at,),
+        )
+        return [Work(str(user), str(model), float(at), float(work_s)) for user, model, at, work_s in rows]
 
     def last_seq(self) -> int:
         """The newest fact's number, 0 when there is none."""

@@ -76,7 +76,7 @@ class World:
         self.core = self.make_core(
             RULES, boot=str(self.boots), last_seq=self.store.last_seq(), last_order=self.store.last_order()
         )
-        self.core.restore(self.store.alive(), self.now)
+        self.core.restore(self.store.alive(), self.now, self.store.work_since(0.0))
         self.core.check()
         self.history.compare(self.store)
         self._tick(self.boots)
@@ -377,6 +377,7 @@ class SimClients:
                 model=chance.choice(MODELS),
                 body=b'{}',
                 priority=chance.choice((1, 5, 5, 5, 10, 15)),
+                user=chance.choice('xyz'),
             )
         )
         if chance.random() < 0.2:
@@ -396,7 +397,7 @@ class History:
     def __init__(self) -> None:
         self.facts: list[facts.AnyFact] = []
         self.states: dict[str, State] = {}
-        self.keys: dict[str, tuple[str, int, int]] = {}  # model, minus priority, order of arrival
+        self.keys: dict[str, tuple[str, int, str, int]] = {}  # model, minus priority, user, order of arrival
         self.epochs: dict[str, int] = {}
         self.ends: dict[str, facts.JobEnded] = {}
 
@@ -418,10 +419,10 @@ class History:
                 if state is not None:
                     raise Violation(f'{name} was queued twice')
                 self.states[name] = State.WAITING
-                self.keys[name] = (fact.model, -fact.priority, len(self.keys))
+                self.keys[name] = (fact.model, -fact.priority, fact.user, len(self.keys))
             case facts.JobPriorityChanged():
-                model, _, order = self.keys[name]
-                self.keys[name] = (model, -fact.priority, order)
+                model, _, *rest = self.keys[name]
+                self.keys[name] = (model, -fact.priority, *rest)
             case facts.JobStarted():
                 self._started(fact)
             case facts.JobRequeued():
@@ -446,10 +447,13 @@ class History:
         if fact.epoch != self.epochs.get(name, 0) + 1:
             raise Violation(f'epoch {fact.epoch} follows {self.epochs.get(name, 0)}')
         self.epochs[name] = fact.epoch
-        model, *mine = self.keys[name]
+        model, minus_priority, user, order = self.keys[name]
         for other, state in self.states.items():
-            if state is State.WAITING and self.keys[other][0] == model and [*self.keys[other][1:]] < mine:
-                raise Violation(f'{name} started before {other}')
+            if state is State.WAITING and self.keys[other][0] == model:
+                _, their_minus_priority, their_user, their_order = self.keys[other]
+                same_line = (their_minus_priority, their_user) == (minus_priority, user)
+                if their_minus_priority < minus_priority or (same_line and their_order < order):
+                    raise Violation(f'{name} started before {other}')
 
     def _ended(self, fact: facts.JobEnded) -> None:
         name, state = fact.job_id, self.states[fact.job_id]

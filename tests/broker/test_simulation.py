@@ -4,7 +4,6 @@ import pytest
 
 from broker import facts, protocol
 from broker.core import BrokerCore
-from broker.heap import Key, Waiting
 from tests.broker.simulation import simulate
 
 SEEDS = range(1_000)
@@ -41,15 +40,11 @@ class NoFencing(BrokerCore):
 
 
 class LastComeFirstServed(BrokerCore):
-    """Serves the newest job of a level first."""
+    """Serves the newest job of a user first."""
 
-    def restore(self, jobs, now):
-        super().restore(jobs, now)
-        self._waiting.add = self._add
-
-    def _add(self, job):
-        Waiting.add(self._waiting, job)
-        self._waiting._heaps[job.model].push(job.job_id, Key(-job.priority, -job.order))
+    def _submit(self, request, now):
+        self._order -= 2
+        return super()._submit(request, now)
 
 
 class TrustsTheIndex(BrokerCore):
