@@ -121,8 +121,9 @@ async def test_proxy_settings_of_the_environment_are_ignored(ollama, monkeypatch
 
 
 async def test_connections_are_used_again(engine, ollama):
+    ollama.models['m:latest'] = Script()
     for _ in range(3):
-        _, _, failure = await collect(engine, 'chat', 'llama3.2', body('chat', 'llama3.2', {}))
+        _, _, failure = await collect(engine, 'chat', 'm', body('chat', 'm', {}))
         assert failure is None
     assert ollama.connections_made == 1 and ollama.closes_seen == 0
 

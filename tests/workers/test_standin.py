@@ -13,7 +13,7 @@ from tests.standin import Script
 
 @pytest.fixture
 async def http(ollama):
-    async with httpx.AsyncClient(base_url=ollama.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=ollama.url, trust_env=False, verify=False) as client:
         yield client
 
 
@@ -97,7 +97,7 @@ async def test_as_a_process_it_prints_its_address_and_ends_in_order(how):
     )
     async with asyncio.timeout(20):
         url = json.loads(await child.stdout.readline())['url']
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
             assert next(m['name'] for m in (await client.get('/api/tags')).json()['models']) == 'qwen3:latest'
         child.stdin.close() if how == 'stdin ends' else child.terminate()
         assert await child.wait() == 0

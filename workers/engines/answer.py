@@ -68,10 +68,7 @@ class Answer:
     async def _next(self, code: str, idle: float, end: float) -> bytes | None:
         try:
             async with asyncio.timeout_at(min(idle, end)) as deadline:
-                line = await anext(self._lines, None)
-            if asyncio.get_running_loop().time() < end:  # lines that never make us wait count, too
-                return line
-            raise TimeoutError
+                return await anext(self._lines, None)
         except TimeoutError:
             if deadline.when() == end:
                 raise EngineFailure('total_timeout', f'not done after {self._deadlines.total_s:g} s') from None
