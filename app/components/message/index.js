@@ -1,0 +1,214 @@
+// One message. Vue draws what stands around the text; the text itself goes straight into the page, as it arrives.
+import { copy } from "./copy.js";
+import { Markdown } from "./markdown.js";
+import { forget, request } from "./painter.js";
+import { LEVELS, level } from "./words.js";
+
+const WAITS = new Set(["sending", "waiting", "delayed"]);
+const LIVE = new Set([...WAITS, "running", "cancelling"]);
+
+export { Words } from "./words.js";
+
+export function isLive(view) {
+  return LIVE.has(view.state);
+}
+
+export const Message = {
+  name: "DeskMessage",
+  // view: a message without its texts; source: {text, thinking, show}; clock: unix seconds, for live ones
+  props: { view: Object, source: Object, labels: Object, words: Object, clock: Number, order: Number },
+  emits: ["stop", "retry", "priority"],
+  data() {
+    return { copied: "", pending: "" };
+  },
+  template: `
+  <article v-if="view.role === 'user'" class="msg user" :data-message="view.id" :aria-label="labels.you">
+    <div class="bubble" ref="bubble" :title="words.moment(view.at)"></div>
+  </article>
+  <article v-else class="msg answer" :class="view.state" :data-message="view.id" :aria-label="labels.answer" :aria-busy="live">
+    <details v-show="view.thinks" class="thinking"><summary><i class="icon icon-right small" aria-hidden="true"></i>{{ streaming && !view.speaks ? labels.thinking : labels.thought }}</summary>
+      <div ref="thinking" class="thinking-text"></div></details>
+    <div v-show="view.speaks" ref="body" class="md" :class="{ live: streaming }"></div>
+
+    <section v-if="waits" class="wait">
+      <div class="row-line">
+        <i v-if="view.state === 'sending'" class="dot run live"></i>
+        <strong class="wait-big">{{ headline }}</strong>
+        <span v-if="view.state !== 'sending'" class="wait-chip chip" :class="levelOf(view.priority)" :title="labels.priority">{{ words.priority(view.priority) }}</span>
+      </div>
+      <div v-if="pips" class="pips" aria-hidden="true"><i v-for="n in pips"></i><b></b></div>
+      <p v-if="why" class="wait-why">{{ why }}</p>
+      <div v-if="view.state !== 'sending'" class="row-line wait-do">
+        <button v-if="view.state === 'waiting'" type="button" class="btn" aria-haspopup="menu" :disabled="pending === 'stop'"><i class="icon icon-bolt small" aria-hidden="true"></i>{{ labels.change }}
+          <q-menu anchor="bottom left" self="top left" :offset="[0, 4]"><div role="menu" class="priority-menu">
+            <button v-for="[value, name] in levels" type="button" role="menuitemradio" class="menu-item" v-close-popup :aria-checked="view.priority === value"
+              @click="prioritise(value)"><span :class="levelOf(value)" aria-hidden="true">●</span><span class="grow">{{ labels[name] }}</span></button></div></q-menu></button>
+        <button type="button" class="btn" :disabled="pending === 'stop'" @click="stop">{{ pending === 'stop' ? labels.cancelling : labels.cancel }}</button>
+        <span class="grow"></span><span class="faint num">{{ waited }}</span>
+      </div>
+    </section>
+
+    <p v-if="running && note" class="note"><i class="icon icon-info small" aria-hidden="true"></i>{{ note }}</p>
+    <div v-if="running" class="meta doing">
+      <i class="dot run live"></i>
+      <span v-for="part in progress">{{ part }}</span>
+      <button type="button" class="btn tiny" :disabled="stopping" @click="stop"><i class="icon icon-stop" aria-hidden="true"></i>{{ stopping ? labels.stopping : labels.stop }}</button>
+    </div>
+
+    <div v-if="trouble" class="trouble" :class="view.state" role="group" :aria-label="trouble.what">
+      <i class="icon icon-warn" aria-hidden="true"></i>
+      <div class="grow"><p class="trouble-what">{{ trouble.what }}</p><p v-if="trouble.todo" class="trouble-todo">{{ trouble.todo }}</p>
+        <details v-if="view.detail" class="trouble-more"><summary><i class="icon icon-right small" aria-hidden="true"></i>{{ labels.details }}</summary><pre>{{ view.detail }}</pre></details></div>
+      <button type="button" class="btn" :disabled="pending === 'retry'" @click="retry"><i class="icon icon-retry small" aria-hidden="true"></i>{{ labels.retry }}</button>
+    </div>
+    <p v-if="view.state === 'cancelled'" class="note"><i class="icon icon-stop small" aria-hidden="true"></i>{{ labels.stopped }}</p>
+    <p v-if="view.state === 'completed' && view.truncated" class="note"><i class="icon icon-info small" aria-hidden="true"></i>{{ labels.truncated }}</p>
+    <p v-if="view.state === 'completed' && !view.speaks" class="note"><i class="icon icon-info small" aria-hidden="true"></i>{{ labels.silent }}</p>
+
+    <div v-if="ended" class="meta">
+      <span v-for="part in figures">{{ part }}</span>
+      <span class="meta-do"><button v-if="view.speaks" type="button" class="btn ghost tiny" :class="{ done: copied === 'copied' }" @click="copyAll"><i class="icon" :class="copied === 'copied' ? 'icon-check' : 'icon-copy'" aria-hidden="true"></i>{{ labels[copied || 'copy'] }}</button>
+      <button v-if="!trouble" type="button" class="btn ghost tiny" :disabled="pending === 'retry'" @click="retry"><i class="icon icon-retry" aria-hidden="true"></i>{{ labels.retry }}</button></span>
+    </div>
+  </article>`,
+  created() {
+    this.levels = LEVELS;
+    this.levelOf = level;
+  },
+  mounted() {
+    this.source.show = () => this.refresh();
+    if (this.view.role !== "user") {
+      this.markdown = new Markdown(this.$refs.body, () => this.labels);
+      this.painting = { paint: (until) => this.paint(until) };
+    }
+    this.refresh();
+  },
+  beforeUnmount() {
+    this.source.show = null;
+    clearTimeout(this.timer);
+    if (this.painting) forget(this.painting);
+  },
+  watch: {
+    "view.state"(state, before) {
+      this.pending = "";
+      if (LIVE.has(state) !== LIVE.has(before)) this.refresh();
+    },
+    labels() {
+      this.$nextTick(() => this.markdown?.relabel());
+    },
+  },
+  computed: {
+    waits() {
+      return WAITS.has(this.view.state);
+    },
+    running() {
+      return this.view.state === "running" || this.view.state === "cancelling";
+    },
+    live() {
+      return isLive(this.view);
+    },
+    streaming() {
+      return this.view.state === "running";
+    },
+    ended() {
+      return !this.live && (this.view.speaks || this.view.state === "completed" || this.view.state === "cancelled");
+    },
+    stopping() {
+      return this.view.state === "cancelling" || this.pending === "stop";
+    },
+    note() {
+      return this.words.note(this.view);
+    },
+    headline() {
+      const { view, words } = this;
+      if (view.state !== "delayed") return words.standing(view);
+      const time = words.ticking(Math.max(0, Math.ceil(view.due - this.clock)));
+      if (!view.failures) return words.say("later", { time });
+      return words.say(view.failures > 1 ? "failed_often" : "failed_once", { n: words.number(view.failures), time });
+    },
+    why() {
+      const { view, words } = this;
+      if (view.state === "delayed") return view.code ? words.cause(view.code, view.model) : this.note;
+      if (view.state === "sending") return "";
+      return [view.reason === "no_worker" ? this.labels.until_one : "", this.note].filter(Boolean).join(this.words.lang === "zh-CN" ? "" : " ");
+    },
+    pips() {
+      return this.view.state === "waiting" && this.view.reason !== "no_worker" ? Math.min(this.view.ahead ?? 0, 24) : 0;
+    },
+    waited() {
+      const { view, words } = this;
+      return view.queued ? words.say("waiting_for", { model: view.model, time: words.ticking(this.clock - view.queued) }) : view.model;
+    },
+    progress() {
+      const { view, words } = this;
+      const spent = view.started ? words.ticking(this.clock - view.started) : "";
+      if (!view.tokens && !view.speaks && !view.thinks) return [words.say("reading", { model: view.model }), spent].filter(Boolean);
+      return [view.model, view.rate ? words.rate(view.rate) : "", view.tokens ? words.tokens(view.tokens) : "", spent].filter(Boolean);
+    },
+    figures() {
+      const { view, words } = this;
+      return [
+        view.model,
+        view.waited >= 0.05 ? words.say("waited", { time: words.seconds(view.waited) }) : "",
+        view.first ? words.say("first", { time: words.seconds(view.first) }) : "",
+        view.rate ? words.rate(view.rate) : "",
+        view.tokens ? words.tokens(view.tokens) : "",
+      ].filter(Boolean);
+    },
+    trouble() {
+      const { view, words } = this;
+      if (view.state === "dead") return { what: words.cause(view.code, view.model), todo: words.advice(view.code, view.model) };
+      if (view.state === "unsent") return { what: words.unsent(view.code), todo: "" };
+      return null;
+    },
+  },
+  methods: {
+    // the text has changed, or whether more of it may come
+    refresh() {
+      if (this.view.role === "user") {
+        this.$refs.bubble.textContent = this.source.text;
+        return;
+      }
+      this.painting.order = this.order;
+      this.stale = true;
+      request(this.painting);
+    },
+    paint(until) {
+      if (this.stale) {
+        this.stale = false;
+        this.markdown.set(this.source.text, this.live);
+        grow(this.$refs.thinking, this.source.thinking);
+      }
+      return this.markdown.paint(until);
+    },
+    stop() {
+      this.pending = "stop";
+      this.$emit("stop", this.view.job);
+    },
+    retry() {
+      this.pending = "retry";
+      this.$emit("retry", this.view.id);
+    },
+    prioritise(value) {
+      if (value !== this.view.priority) this.$emit("priority", this.view.job, value);
+    },
+    settle() {
+      this.pending = "";
+    },
+    async copyAll() {
+      clearTimeout(this.timer);
+      this.copied = (await copy(this.source.text, this.$refs.body)) ? "copied" : "copy_by_hand";
+      this.timer = setTimeout(() => (this.copied = ""), 2000);
+    },
+  },
+};
+
+// thinking is shown as it is; a text that only grows costs its growth only
+function grow(el, text) {
+  const node = el.firstChild;
+  if (node && text.startsWith(node.data)) {
+    if (text.length > node.data.length) node.appendData(text.slice(node.data.length));
+  } else {
+    el.textContent = text;
+  }
+}
