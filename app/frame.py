@@ -14,6 +14,7 @@ from app.visit import visit, watch
 
 PLACES = {'/chat': ('chat', N_('Chat')), '/queue': ('queue', N_('Queue')), '/analytics': ('chart', N_('Analytics'))}
 CONNECT_COMMAND = 'ollama pull qwen3'
+CLOSED_COOKIE = 'corral_closed'  # of this browser session
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class _Banner:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._shown: tuple[str, ...] | None = None
-        self._closed: set[str] = set()
+        self._closed = {context.client.request.cookies.get(CLOSED_COOKIE, '')} & {'demo'}
         self._strips: dict[str, Callable[[], None]] = {
             'broker_silent': self._broker_silent,
             'no_worker': self._no_worker,
@@ -187,6 +188,7 @@ class _Banner:
         if self._shown:
             self._closed.add(self._shown[0])
             self._place.clear()
+            ui.run_javascript(f'document.cookie = "{CLOSED_COOKIE}={self._shown[0]}; path=/; samesite=strict"')
 
 
 def command(line: str) -> None:
