@@ -160,6 +160,7 @@ def _labels(transcript: Transcript) -> None:
         waiting_for='{model} · {time}',
         reading='{model} reads the question…',
         later='Tries again in {time}.',
+        any_moment='Tries again any moment.',
         failed_once='Failed once. Tries again in {time}.',
         failed_often='Failed {n} times. Tries again in {time}.',
         lost_waiting='The worker was lost; another one takes over.',

@@ -28,7 +28,7 @@ export const Message = {
   <article v-else class="msg answer" :class="view.state" :data-message="view.id" :aria-label="labels.answer" :aria-busy="live">
     <details v-show="view.thinks" class="thinking"><summary><i class="icon icon-right small" aria-hidden="true"></i>{{ streaming && !view.speaks ? labels.thinking : labels.thought }}</summary>
       <div ref="thinking" class="thinking-text"></div></details>
-    <div v-show="view.speaks" ref="body" class="md" :class="{ live: streaming }"></div>
+    <div v-show="view.speaks" ref="body" class="prose" :class="{ live: streaming }"></div>
 
     <section v-if="waits" class="wait">
       <div class="row-line">
@@ -122,7 +122,9 @@ export const Message = {
     headline() {
       const { view, words } = this;
       if (view.state !== "delayed") return words.standing(view);
-      const time = words.ticking(Math.max(0, Math.ceil(view.due - this.clock)));
+      const rest = Math.ceil(view.due - this.clock);
+      if (rest <= 0) return this.labels.any_moment;
+      const time = words.ticking(rest);
       if (!view.failures) return words.say("later", { time });
       return words.say(view.failures > 1 ? "failed_often" : "failed_once", { n: words.number(view.failures), time });
     },
