@@ -20,7 +20,7 @@ export default {
       <table class="table jobs-running"><thead><tr><th class="job-name">{{ labels.job }}</th><th class="c-model">{{ labels.model }}</th><th class="c-prio">{{ labels.priority }}</th><th class="c-user">{{ labels.user }}</th>
         <th class="c-worker">{{ labels.worker }}</th><th class="c-speed num">{{ labels.speed }}</th><th class="c-time num">{{ labels.elapsed }}</th><th class="c-act"><span class="sr">{{ labels.actions }}</span></th></tr></thead>
       <tbody><tr v-for="id in running" :key="id" :data-job="id">
-        <td class="job-name"><i class="dot" :class="'run live'"></i><component :is="rows[id].conversation ? 'a' : 'span'" :href="link(id)" class="title">{{ title(id) }}</component><span v-if="note(id)" class="faint note">{{ note(id) }}</span></td>
+        <td class="job-name"><i class="dot" :class="'run live'"></i><component :is="rows[id].conversation ? 'a' : 'span'" :href="link(id)" class="job-title">{{ title(id) }}</component><span v-if="note(id)" class="faint note">{{ note(id) }}</span></td>
         <td class="c-model quiet">{{ rows[id].model }}</td>
         <td class="c-prio"><span class="chip" :class="level(id)">{{ name(id) }}</span></td>
         <td class="c-user quiet">{{ rows[id].user || '—' }}</td>
@@ -36,7 +36,7 @@ export default {
       <table class="table jobs-waiting"><thead><tr><th class="job-name">{{ labels.job }}</th><th class="c-model">{{ labels.model }}</th><th class="c-prio">{{ labels.priority }}</th><th class="c-user">{{ labels.user }}</th>
         <th class="c-ahead">{{ labels.ahead }}</th><th class="c-time num">{{ labels.waited }}</th><th class="c-act"><span class="sr">{{ labels.actions }}</span></th></tr></thead>
       <tbody><tr v-for="id in waiting" :key="id" :data-job="id">
-        <td class="job-name"><i class="dot" :class="'held'"></i><component :is="rows[id].conversation ? 'a' : 'span'" :href="link(id)" class="title">{{ title(id) }}</component><span v-if="note(id)" class="faint note">{{ note(id) }}</span></td>
+        <td class="job-name"><i class="dot" :class="'held'"></i><component :is="rows[id].conversation ? 'a' : 'span'" :href="link(id)" class="job-title">{{ title(id) }}</component><span v-if="note(id)" class="faint note">{{ note(id) }}</span></td>
         <td class="c-model quiet">{{ rows[id].model }}</td>
         <td class="c-prio"><button type="button" class="chip" :class="level(id)" :aria-label="labels.change + ': ' + name(id)" aria-haspopup="menu">{{ name(id) }}<i class="icon icon-down"></i>
           <q-menu anchor="bottom left" self="top left" :offset="[0, 4]" @before-show="exact = rows[id].priority">
@@ -62,7 +62,7 @@ export default {
       <table class="table jobs-finished"><thead><tr><th class="job-name">{{ labels.job }}</th><th class="c-model">{{ labels.model }}</th><th class="c-prio">{{ labels.outcome }}</th><th class="c-user">{{ labels.user }}</th>
         <th class="c-time num">{{ labels.waited }}</th><th class="c-ran num">{{ labels.ran }}</th><th class="c-speed num">{{ labels.speed }}</th><th class="c-ended num">{{ labels.ended }}</th></tr></thead>
       <tbody><tr v-for="id in finished" :key="id" :data-job="id">
-        <td class="job-name"><i class="dot" :class="dots[rows[id].state]"></i><component :is="rows[id].conversation ? 'a' : 'span'" :href="link(id)" class="title">{{ title(id) }}</component></td>
+        <td class="job-name"><i class="dot" :class="dots[rows[id].state]"></i><component :is="rows[id].conversation ? 'a' : 'span'" :href="link(id)" class="job-title">{{ title(id) }}</component></td>
         <td class="c-model quiet">{{ rows[id].model }}</td>
         <td class="c-prio"><span class="chip soft" :class="rows[id].state" :title="rows[id].detail">{{ labels[rows[id].state] }}</span></td>
         <td class="c-user quiet">{{ rows[id].user || '—' }}</td>
