@@ -369,7 +369,6 @@ _IDLE: dict[str, Any] = {
     'due': 0.0,
     'queued': 0.0,
     'started': 0.0,
-    'rate': 0.0,
     'note': '',
     'failures': 0,
     'engine': '',
@@ -380,7 +379,8 @@ _IDLE: dict[str, Any] = {
 def _figures(stats: Stats) -> dict[str, Any]:
     return {
         'tokens': stats.output_tokens,
-        'speed': stats.tokens_per_s,
+        'speed': stats.tokens_per_s,  # of the whole answer
+        'rate': stats.tokens_per_s,  # now, while it runs
         'starts': stats.starts,
         'losses': stats.losses,
         'worker': stats.worker,
@@ -407,6 +407,7 @@ def _live(job: JobView) -> dict[str, Any]:
         'started': job.started_at,
         'tokens': job.tokens,
         'rate': round(job.tokens_per_s, 1),
+        'speed': job.tokens_per_s if job.final else 0.0,
         'note': job.requeue_reason,
         'starts': job.starts,
         'losses': job.losses,
