@@ -379,8 +379,7 @@ _IDLE: dict[str, Any] = {
 def _figures(stats: Stats) -> dict[str, Any]:
     return {
         'tokens': stats.output_tokens,
-        'speed': stats.tokens_per_s,  # of the whole answer
-        'rate': stats.tokens_per_s,  # now, while it runs
+        'rate': stats.tokens_per_s,
         'starts': stats.starts,
         'losses': stats.losses,
         'worker': stats.worker,
@@ -407,7 +406,6 @@ def _live(job: JobView) -> dict[str, Any]:
         'started': job.started_at,
         'tokens': job.tokens,
         'rate': round(job.tokens_per_s, 1),
-        'speed': job.tokens_per_s if job.final else 0.0,
         'note': job.requeue_reason,
         'starts': job.starts,
         'losses': job.losses,
