@@ -18,8 +18,11 @@ def main() -> int:
     if problem:
         child.report(error=problem)
         return child.CANNOT_START
-    startup.run(settings)
-    return 0
+    try:
+        return 0 if startup.run(settings) else 1
+    except OSError as error:
+        child.report(error=f'Port {settings.port} on {settings.host} cannot be used: {error.strerror or error}.')
+        return 1
 
 
 if __name__ == '__main__':

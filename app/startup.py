@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from nicegui import ui
@@ -30,56 +31,58 @@ from broker.client import BrokerClient
 log = logging.getLogger(__name__)
 
 
-def run(settings: AppSettings) -> None:
-    """Serve until asked to stop. Raises ``OSError`` when the port cannot be bound."""
+def run(settings: AppSettings) -> bool:
+    """Serve until asked to stop; False when it could not even begin. Raises ``OSError`` for a port it cannot have."""
     logging.getLogger('uvicorn.error').setLevel(logging.WARNING)  # it logs client ids, which open a page's socket
-    listening = _bind(settings.host, settings.port)
-    port = listening.getsockname()[1]
-    board = Board()
+    with _bind(settings.host, settings.port) as listening:
+        port = listening.getsockname()[1]
+        _, guarded = create(settings, Board(), port=port, report=child.report, stop=lambda: _stop(server))
+        config = uvicorn.Config(
+            guarded,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+            ws_per_message_deflate=False,
+            ws_max_size=1024 * 1024,
+            lifespan='on',
+        )
+        server = _Server(config)
+        child.on_stop(lambda: _stop(server))
+        asyncio.run(server.serve(sockets=[listening]))
+        return server.started
+
+
+def create(
+    settings: AppSettings,
+    board: Board,
+    *,
+    port: int = 0,
+    report: Callable[..., object] = lambda **_: None,
+    stop: Callable[[], object] = lambda: None,
+) -> tuple[FastAPI, guard.Guard]:
+    """Our FastAPI app with NiceGUI mounted in it, and the guard around both, which is what the server gets.
+
+    ``report`` hears what the start waits for and when it is ready; ``stop`` is called when the desk cannot go on.
+    """
     state = health.Health(board, settings.version)
-    api, guarded = create(settings, board, state, port=port)
-    config = uvicorn.Config(
-        guarded,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=2,
-        ws_per_message_deflate=False,
-        ws_max_size=1024 * 1024,
-        server_header=False,
-        lifespan='on',
-    )
-    server = _Server(config)
-
-    def stop() -> None:
-        server.should_exit = True
-
-    api.state.ready = lambda: child.report(ready=True, port=port)
-    api.state.waiting = lambda what: child.report(waiting_for=what)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(server, listening, stop))
-
-
-def create(settings: AppSettings, board: Board, state: health.Health, *, port: int = 0) -> tuple[FastAPI, guard.Guard]:
-    """Our FastAPI app with NiceGUI mounted in it, and the guard around both, which is what the server gets."""
 
     @contextlib.asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
-        async with _working(settings, board) as parts:
+        async with _working(settings, board, stop) as parts:
             api.state.parts = parts
-            reporting = asyncio.create_task(
-                _report(state, getattr(api.state, 'waiting', _ignore), getattr(api.state, 'ready', _ignore)),
-                name='report',
-            )
+            reporting = asyncio.create_task(_report(state, report, port), name='report')
             try:
                 yield
             finally:
-                reporting.cancel()
+                await _end(reporting)
 
     api = FastAPI(title='Corral', version=settings.version, docs_url=None, redoc_url=None, lifespan=lifespan)
     api.include_router(health.router(state))
-    api.mount('/static', _Static(directory=theme.STATIC))
+    api.mount('/static', GZipMiddleware(_Static(directory=theme.STATIC), minimum_size=1024))
 
-    @api.get('/', include_in_schema=False)
+    @api.api_route('/', methods=['GET', 'HEAD'], include_in_schema=False)
     async def home() -> RedirectResponse:
         return RedirectResponse('/chat')
 
@@ -113,7 +116,7 @@ def root(parts: Parts) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _working(settings: AppSettings, board: Board) -> AsyncIterator[Parts]:
+async def _working(settings: AppSettings, board: Board, stop: Callable[[], object]) -> AsyncIterator[Parts]:
     """The broker's client, the recorder, the chats and the feed, up and running."""
     async with contextlib.AsyncExitStack() as stack:
         broker = await stack.enter_async_context(BrokerClient(settings.endpoints))
@@ -122,37 +125,42 @@ async def _working(settings: AppSettings, board: Board) -> AsyncIterator[Parts]:
         chats = await chat.ChatService.open(settings, broker, board)
         stack.push_async_callback(chats.close)
         feed = asyncio.create_task(Feed(broker, board, book.push).run(), name='feed')
+        feed.add_done_callback(lambda task: _feed_ended(task, stop))
         stack.push_async_callback(_end, feed)
         yield Parts(settings=settings, board=board, broker=broker, chat=chats, analytics=book)
 
 
-async def _report(state: health.Health, waiting: Callable[[str], object], ready: Callable[[], object]) -> None:
+def _feed_ended(task: 'asyncio.Task[None]', stop: Callable[[], object]) -> None:
+    if not task.cancelled():
+        log.critical('the feed ended, so the desk ends too', exc_info=task.exception(), extra={'action': 'feed'})
+        stop()  # a desk that shows yesterday's queue is worse than one that is started again
+
+
+async def _report(state: health.Health, report: Callable[..., object], port: int) -> None:
     """Tell the parent what we wait for, and, once, that a chat would work."""
     told = ''
     news = asyncio.Event()
-    stop = state.board.on_workers(news.set)
+    unsubscribe = state.board.on_workers(news.set)
     try:
         while missing := state.waiting_for():
             if missing != told:
                 told = missing
-                waiting(missing)
+                report(waiting_for=missing)
+            await news.wait()
             news.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), 1.0)
     finally:
-        stop()
+        unsubscribe()
     state.started = True
-    ready()
-
-
-async def _serve(server: uvicorn.Server, listening: socket.socket, stop: Callable[[], None]) -> None:
-    child.on_stop(stop)
-    await server.serve(sockets=[listening])
+    report(ready=True, port=port)
 
 
 async def _end(task: 'asyncio.Task[Any]') -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def _stop(server: uvicorn.Server) -> None:
+    server.should_exit = True
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -163,10 +171,6 @@ def _bind(host: str, port: int) -> socket.socket:
     listening.bind(address)
     listening.listen(2048)
     return listening
-
-
-def _ignore(*_: object) -> None:
-    pass
 
 
 class _Server(uvicorn.Server):
