@@ -39,23 +39,28 @@ class ConversationList(ui.element, component='conversation_list.js'):
     def set(self, conversation_id: str, row: Row) -> None:
         """Show a row, new or changed; costs nothing when it is as before."""
         if self.rows.get(conversation_id) != row:
-            self.rows[conversation_id] = row
+            with self._props.suspend_updates():
+                self.rows[conversation_id] = row
             self._patch(rows={conversation_id: row})
 
     def drop(self, conversation_id: str) -> None:
         """Take a row away."""
-        if self.rows.pop(conversation_id, None) is not None:
+        if conversation_id in self.rows:
+            with self._props.suspend_updates():
+                del self.rows[conversation_id]
             self._patch(rows={conversation_id: None})
 
     def activate(self, conversation_id: str) -> None:
         """Mark the conversation that is open, '' for none."""
         if self._props['state']['active'] != conversation_id:
-            self._props['state']['active'] = conversation_id
+            with self._props.suspend_updates():
+                self._props['state']['active'] = conversation_id
             self._patch(active=conversation_id)
 
     def _patch(self, **patch: Any) -> None:
         state = self._props['state']
-        state['version'] += 1
+        with self._props.suspend_updates():  # what a browser gets that shows it anew; what runs gets the patch
+            state['version'] += 1
         self.run_method('patch', {**patch, 'version': state['version']})
 
 
