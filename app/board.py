@@ -47,6 +47,7 @@ class Board:
         self._finished: OrderedDict[str, JobView] = OrderedDict()
         self._roster = Roster()
         self._places: dict[str, protocol.Place] = {}
+        self._guessed: set[str] = set()  # jobs that began to wait after the last standing
         self._heard_at = 0.0
         self._needs: dict[str, Need] = {}
         self._asked: dict[str, JobView] = {}
@@ -71,13 +72,11 @@ class Board:
 
     def waiting(self, limit: int | None = None) -> list[JobView]:
         """The first ``limit`` jobs that wait, next one first; those nobody can run and the delayed ones come last."""
-        front = [self._jobs[job_id] for job_id in self._places if job_id in self._jobs]
-        front = [job for job in front if job.state is State.WAITING]
+        ids = self._places.keys() | self._guessed
+        front = [self._jobs[job_id] for job_id in ids if job_id in self._jobs]
         if limit is None or len(front) < limit:
-            placed = {job.job_id for job in front}
-            front += [job for job in self._jobs.values() if job.waits and job.job_id not in placed]
-            front.sort(key=_turn)
-        return front[:limit]
+            front = list(self._jobs.values())
+        return sorted((job for job in front if job.waits), key=_place_of)[:limit]
 
     def finished(self) -> list[JobView]:
         """Jobs that ended lately, newest first."""
@@ -242,6 +241,9 @@ class Board:
             job.learn(fact)
             if isinstance(fact, facts.JobStarted):
                 job.engine = self._roster.engine_of(fact.worker)
+            elif isinstance(fact, facts.JobPriorityChanged):
+                self._places.pop(fact.job_id, None)
+                job.ahead = None
         elif isinstance(fact, facts.JobQueued):
             job = self._jobs[fact.job_id] = views.queued(fact)
         elif isinstance(fact, facts.JobEnded) and fact.job_id not in self._finished:
@@ -313,14 +315,16 @@ class Board:
             if stands != (job.ahead, job.reason):
                 job.ahead, job.reason = stands
                 self._dirty.add(job_id)
-        self._places = places
+        self._places, self._guessed = places, set()
 
     def _place(self, job: JobView) -> None:
         """Where a job that just began to wait stands, until the broker tells; it may have told already."""
         place = self._places.get(job.job_id)
         if place is not None:
             job.ahead, job.reason = place.ahead, place.reason
-        elif len(self._jobs) > 2 * protocol.STANDING_LIMIT:
+            return
+        self._guessed.add(job.job_id)
+        if len(self._jobs) > 2 * protocol.STANDING_LIMIT:
             job.ahead = protocol.STANDING_LIMIT
         else:
             job.reason = 'ahead' if self._roster.serves(job.model) else 'no_worker'
@@ -330,7 +334,7 @@ class Board:
     def _guess_places(self) -> None:
         """The standing until the broker tells it, which it does when it changes."""
         first = stuck = 0
-        self._places = {}
+        self._places, self._guessed = {}, set()
         for job in sorted((job for job in self._jobs.values() if job.state is State.WAITING), key=_turn):
             if self._roster.serves(job.model):
                 job.ahead, job.reason, first = min(first, protocol.STANDING_LIMIT), 'ahead', first + 1
@@ -343,10 +347,16 @@ class Board:
         self.queue_version += 1
 
 
-def _turn(job: JobView) -> tuple[int, float, float, str]:
+def _place_of(job: JobView) -> tuple[int, float, int, float]:
+    """Where it is shown: as the broker says, and a job it has not told about yet where its priority puts it."""
     if job.state is State.DELAYED:
-        return 2, job.due_at, 0.0, job.job_id
-    return (1 if job.reason == 'no_worker' else 0), -job.priority, job.queued_at, job.job_id
+        return 2, job.due_at, 0, 0.0
+    ahead = float('inf') if job.ahead is None else job.ahead
+    return (1 if job.reason == 'no_worker' else 0), ahead, -job.priority, job.queued_at
+
+
+def _turn(job: JobView) -> tuple[int, float]:
+    return -job.priority, job.queued_at
 
 
 def _tell(listeners: Listeners, version: int, told: tuple[int, float], now: float) -> tuple[int, float]:

@@ -245,6 +245,20 @@ def test_the_brokers_standing_gives_the_places_and_the_order(board: Board, news:
     assert board.job('b').ahead is None
 
 
+def test_the_brokers_order_wins_over_priority_and_time(board: Board, news: News):
+    feed(board, news.joined(), news.queued('a'), news.queued('b'), news.queued('c', priority=10))
+    feed(board, standing(('b', 0), ('c', 1), ('a', 2)))
+    assert [job.job_id for job in board.waiting()] == ['b', 'c', 'a']
+
+
+def test_a_job_with_a_new_priority_moves_at_once(board: Board, news: News):
+    feed(board, news.joined(), news.queued('a'), news.queued('b'), news.queued('c'))
+    feed(board, standing(('a', 0), ('b', 1), ('c', 2)), news.moved('c', 10))
+    assert [(job.job_id, job.ahead) for job in board.waiting()] == [('c', 0), ('a', 0), ('b', 1)]
+    feed(board, news.moved('c', 1, was=10))
+    assert [(job.job_id, job.ahead) for job in board.waiting()] == [('a', 0), ('b', 1), ('c', 2)]
+
+
 def test_a_standing_may_come_before_the_fact_that_it_is_about(board: Board, news: News):
     feed(board, standing(('a', 0), ('b', 1)), news.queued('a'), news.queued('b'))
     assert [(job.job_id, job.ahead) for job in board.waiting()] == [('a', 0), ('b', 1)]
@@ -271,6 +285,8 @@ def test_in_a_long_queue_a_new_job_has_at_least_so_many_ahead(board: Board, news
     feed(board, news.queued('last'))
     assert board.job('last').ahead == protocol.STANDING_LIMIT
     assert board.waiting(3)[0].job_id == '0000' and len(board.waiting()) == 1001
+    feed(board, news.moved(ids[999], 15))
+    assert board.job(ids[999]).ahead == protocol.STANDING_LIMIT  # until the broker tells
 
 
 def test_counts_and_speed_add_up(board: Board, news: News):
