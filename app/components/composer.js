@@ -20,13 +20,14 @@ export default {
       priority: 5,
       pending: null, // what was sent and is not answered yet
       notice: "",
+      refusal: false, // the notice is a no of the server
       found: "",
       touch: matchMedia("(hover: none)").matches,
     };
   },
   template: `
   <form class="composer" :class="{ over: tooLong }" @submit.prevent="press">
-    <p v-if="said" class="composer-notice" :class="{ bad: tooLong || notice }" role="status"><i class="icon small" :class="tooLong || notice ? 'icon-warn' : 'icon-info'"></i><span>{{ said }}</span></p>
+    <p v-if="said" class="composer-notice" :class="{ bad: wrong }" role="status"><i class="icon small" :class="wrong ? 'icon-warn' : 'icon-info'"></i><span>{{ said }}</span></p>
     <textarea ref="box" rows="1" :value="text" :aria-label="labels.message" :placeholder="touch ? labels.placeholder_touch : labels.placeholder"
       :aria-invalid="tooLong" enterkeyhint="send" @input="typed" @keydown.enter="entered"></textarea>
     <div class="composer-row">
@@ -73,6 +74,9 @@ export default {
     labels() {
       this.notice = "";
     },
+    notice(now) {
+      if (!now) this.refusal = false;
+    },
   },
   computed: {
     shown() {
@@ -104,6 +108,9 @@ export default {
       if (this.state.blocked) return this.labels[this.state.blocked];
       return this.model ? "" : this.labels.no_model_why;
     },
+    wrong() {
+      return this.tooLong || this.refusal;
+    },
     said() {
       if (this.tooLong)
         return this.labels.too_long.replace("{size}", this.amount(this.bytes)).replace("{limit}", this.amount(this.state.limit));
@@ -128,6 +135,7 @@ export default {
       if (this.pending?.nonce !== nonce) return;
       this.pending = null;
       this.notice = reason;
+      this.refusal = true;
       if (this.state.conversation !== this.key) this.turn(this.state.conversation);
     },
     fill(text) {
@@ -235,6 +243,7 @@ export default {
 
     // keys
     opened() {
+      this.$refs.menu.querySelector('[aria-checked="true"]')?.scrollIntoView({ block: "center" });
       (this.$refs.search ?? this.$refs.menu.querySelector('[aria-checked="true"]') ?? this.$refs.menu.querySelector("button"))?.focus();
     },
     first() {

@@ -72,7 +72,7 @@ def _labels(composer: Composer) -> None:
         normal='Normal',
         high='High',
         realtime='Realtime',
-        wait='An answer is being written. Wait for its end, or stop it first.',
+        wait='The last answer is not over yet. Wait for its end, or stop it first.',
         broker='The queue does not answer at the moment. Your text stays here; send it when the queue is back.',
         gone='This conversation was deleted.',
         too_long='This message is {size} long and at most {limit} can be sent. Shorten it, or send it in parts.',

@@ -11,7 +11,7 @@ export default {
   template: `
   <nav class="convs" :aria-label="labels.conversations">
     <header class="convs-bar"><h2>{{ labels.conversations }}</h2>
-      <a class="btn" href="/chat" :class="{ on: !active }" @click="$emit('new')"><i class="icon icon-plus small"></i>{{ labels.create }}</a></header>
+      <a class="btn" href="/chat" :aria-label="labels.create_long" @click="$emit('new')"><i class="icon icon-plus small"></i>{{ labels.create }}</a></header>
     <label v-if="count" class="field convs-filter"><i class="icon icon-search small"></i>
       <input type="search" v-model="found" :placeholder="labels.filter" :aria-label="labels.filter" @keydown.esc="found = ''" @keydown.down.prevent="enter">
       <button v-if="found" type="button" class="convs-clear" :aria-label="labels.clear" @click="found = ''"><i class="icon icon-close"></i></button></label>

@@ -68,7 +68,8 @@ def _labels(element: ConversationList) -> None:
     i18n.labels(
         element,
         conversations='Conversations',
-        create='New conversation',
+        create='New',
+        create_long='New conversation',
         filter='Filter by title',
         clear='Clear the filter',
         today='Today',

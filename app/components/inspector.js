@@ -11,7 +11,7 @@ export default {
       <dl class="kv">
         <dt>{{ labels.state }}</dt><dd :class="colour">{{ stateName }}</dd>
         <template v-if="job.state === 'waiting'"><dt>{{ labels.place }}</dt><dd>{{ place }}</dd></template>
-        <template v-if="job.state === 'delayed'"><dt>{{ labels.again }}</dt><dd>{{ labels.in_time.replace("{time}", ticking(job.due - clock)) }}</dd></template>
+        <template v-if="job.state === 'delayed'"><dt>{{ labels.again }}</dt><dd>{{ labels.in_time.replace("{time}", ticking(Math.ceil(job.due - clock))) }}</dd></template>
         <template v-if="waits"><dt>{{ labels.waited_for }}</dt><dd>{{ ticking(clock - job.queued) }}</dd></template>
         <template v-if="runs"><dt>{{ labels.elapsed }}</dt><dd>{{ ticking(clock - job.started) }}</dd></template>
         <template v-if="job.rate"><dt>{{ labels.speed }}</dt><dd>{{ labels.rate.replace("{n}", number(job.rate, job.rate < 10 ? 1 : 0)) }}</dd></template>
@@ -110,9 +110,10 @@ export default {
       return new Intl.NumberFormat(this.lang, { maximumFractionDigits: digits }).format(value);
     },
     ticking(value) {
-      return this.duration(Math.max(0, Math.floor(value)));
+      return value < 1 ? this.labels.s.replace("{n}", 0) : this.duration(Math.floor(value));
     },
     duration(value) {
+      if (value < 0.1) return this.labels.ms.replace("{n}", Math.round(Math.max(0, value) * 1000));
       if (value < 10) return this.labels.s.replace("{n}", this.number(Math.max(0, value), value < 1 ? 2 : 1));
       const whole = Math.round(value);
       if (whole < 60) return this.labels.s.replace("{n}", whole);
