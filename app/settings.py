@@ -4,7 +4,9 @@ A value comes from a flag, else from the environment (``CORRAL_…``, ``OLLAMA_H
 it is the default. Only ``run.py`` reads those; every room gets its own frozen model.
 """
 
+import contextlib
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -165,6 +167,15 @@ def _from_file(file: Path | None) -> dict[str, Any]:
         raise SettingsError(f'{file} is not valid TOML: {error}.') from None
 
 
+def _table_or_text(value: str) -> Any:
+    """A table is written as JSON in the environment: '{"qwen3": "2 per min"}'."""
+    with contextlib.suppress(json.JSONDecodeError):
+        table = json.loads(value)
+        if isinstance(table, dict):
+            return table
+    return value
+
+
 def _from_environment(environ: Mapping[str, str], model: type[BaseModel]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What ``CORRAL_…`` says. An unknown one is only warned about: others may use that prefix for their own ends."""
     found: dict[str, Any] = {}
@@ -179,7 +190,7 @@ def _from_environment(environ: Mapping[str, str], model: type[BaseModel]) -> tup
             known = ['CORRAL_' + '__'.join(each).upper() for each in _paths(model)]
             warnings.append(f'{variable} is not a setting{_nearest(variable, known)}.')
         elif inner:
-            found.setdefault(top, {})[inner] = value
+            found.setdefault(top, {})[inner] = _table_or_text(value)
         else:
             found[top] = value
     return found, tuple(warnings)

@@ -43,6 +43,8 @@ def rules_from(settings: BrokerSettings) -> Rules:
         reattach_s=settings.reattach_s,
         retry=RetryPolicy(settings.retry_base_s, settings.retry_max_s),
         fairness=Fairness(settings.overdue_after_s, settings.overdue_every),
+        limits=settings.limits(),
+        max_waiting_per_user=settings.max_waiting_per_user,
         max_losses=settings.max_losses,
         max_waiting=settings.max_waiting,
         max_answer_bytes=settings.max_answer_bytes,

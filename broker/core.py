@@ -6,8 +6,9 @@ all ``Persist`` of a batch on disk in one transaction; so nothing is said that a
 
 import heapq
 import itertools
+import math
 import zlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from copy import copy
 from typing import NamedTuple
@@ -28,6 +29,7 @@ from broker.job import (
     Move,
     State,
 )
+from broker.limits import Gate, Limits, Started
 from broker.order import Fairness, Waiting
 from broker.retry import RetryPolicy
 from broker.share import Estimates, Ledger, Work
@@ -45,8 +47,10 @@ class Rules(NamedTuple):
     reattach_s: float = 2.0
     retry: RetryPolicy = RetryPolicy()
     fairness: Fairness = Fairness()
+    limits: Limits = Limits()
     max_losses: int = 2
     max_waiting: int = 100_000
+    max_waiting_per_user: int = 0  # 0: no limit of its own
     max_answer_bytes: int = 32_000_000
 
 
@@ -62,6 +66,9 @@ class BrokerCore:
         self._ledger = Ledger()
         self._estimates = Estimates()
         self._waiting = Waiting(rules.fairness, self._ledger, self._estimates)
+        self._gate = Gate(rules.limits)
+        self._backlog: Counter[str] = Counter()  # by user: jobs that wait or are delayed
+        self._wake_at = math.inf
         self._delayed = 0
         self._runs: dict[str, Run] = {}
         self._fleet = Fleet()
@@ -72,11 +79,16 @@ class BrokerCore:
         self._standing_at = 0.0
         self._pulse_at = 0.0
 
-    def restore(self, jobs: Iterable[Job], now: float, work: Iterable[Work] = ()) -> None:
+    def restore(
+        self, jobs: Iterable[Job], now: float, work: Iterable[Work] = (), starts: Iterable[Started] = ()
+    ) -> None:
         """Take over what an earlier broker left. Leases get one full term, so that live workers can show up.
 
-        ``work`` is what users had done lately: without it, who used most would begin anew as if he had used nothing.
+        ``work`` is what users had done lately, for fair share, and ``starts`` is what counts for rate limits: without
+        them everybody would begin anew.
         """
+        for start in starts:
+            self._gate.remember(start)
         for done in work:
             self._ledger.charge(done.user, done.work_s, done.at)
             self._estimates.learn(done.model, done.work_s)
@@ -89,6 +101,11 @@ class BrokerCore:
             elif job.state in HELD_BY_WORKER:
                 run = self._hold(job, session='', now=now)
                 run.cancelling = job.state is State.CANCELLING
+                self._gate.holds(job.user)
+            if job.state not in HELD_BY_WORKER:
+                self._backlog[job.user] += 1
+        for user in {job.user for job in self._jobs.values()}:
+            self._limit(user, now)
         self._standing_changed = True
 
     # doors
@@ -128,6 +145,10 @@ class BrokerCore:
                 self._lease_due(name, now)
             elif kind == 'job':
                 self._delay_due(name, now)
+            elif kind == 'user':
+                self._limit(name, now)
+            elif kind == 'wake':
+                self._wake_at = math.inf  # the dispatch below looks again
             else:
                 self._worker_due(name, now)
         while self._ended and next(iter(self._ended.values())) <= now - REMEMBER_ENDED_S:
@@ -153,6 +174,11 @@ class BrokerCore:
         deadline = min(self._pulse_at, self._timers[0][0]) if self._timers else self._pulse_at
         return min(deadline, self._standing_at) if self._standing_changed else deadline
 
+    @property
+    def remember_starts_s(self) -> float:
+        """How far back starts count for limits: what ``restore`` wants to know."""
+        return self._gate.longest_period_s
+
     def knows(self, job_id: str) -> bool:
         """Whether a job of this id is alive or ended within the last minute."""
         return job_id in self._jobs or job_id in self._ended
@@ -172,10 +198,13 @@ class BrokerCore:
         """Raise AssertionError when the parts do not agree with each other. For tests."""
         states = {job_id: job.state for job_id, job in self._jobs.items()}
         assert not FINAL & set(states.values()), 'a final job is still alive'
-        queued = set(self._waiting.in_order(lambda _: True, 0.0))
+        queued = set(self._waiting.in_order(lambda _: True, 0.0)) | {job_id for _, job_id in self._waiting.held()}
         assert queued == {job_id for job_id, state in states.items() if state is State.WAITING}
         assert len(self._waiting) == len(queued)
         assert self._delayed == sum(state is State.DELAYED for state in states.values())
+        alive = Counter(job.user for job in self._jobs.values() if job.state not in HELD_BY_WORKER)
+        assert alive == self._backlog
+        self._gate.check(Counter(run.job.user for run in self._runs.values()))
         assert self._runs.keys() == {job_id for job_id, state in states.items() if state in HELD_BY_WORKER}
         for job_id, run in self._runs.items():
             assert run.job is self._jobs[job_id] and run.epoch == run.job.epoch
@@ -219,6 +248,9 @@ class BrokerCore:
         if len(self._waiting) + self._delayed >= self._rules.max_waiting:
             detail = f'{self._rules.max_waiting} jobs are waiting, which is the limit; try again later'
             return protocol.Refused(code='queue_full', detail=detail, retry_after_s=5.0)
+        if 0 < self._rules.max_waiting_per_user <= self._backlog[request.user]:
+            detail = f'{self._rules.max_waiting_per_user} of your jobs are waiting, which is the limit; try again later'
+            return protocol.Refused(code='queue_full', detail=detail, retry_after_s=5.0)
         self._order += 1
         job = Job(
             job_id=request.job_id,
@@ -232,6 +264,8 @@ class BrokerCore:
             max_failures=request.max_failures,
         )
         self._jobs[job.job_id] = job
+        self._backlog[job.user] += 1
+        self._limit(job.user, now)
         self._waiting.add(job)
         fact = facts.JobQueued(
             seq=self._next_seq(),
@@ -264,6 +298,7 @@ class BrokerCore:
             self._waiting.remove(job)
         else:
             self._delayed -= 1
+        self._left_backlog(job.user)
         self._end(job, facts.JobCancelled, (), now)
         return protocol.Done()
 
@@ -443,16 +478,20 @@ class BrokerCore:
         jitter = zlib.crc32(f'{job.job_id}:{job.failures}'.encode()) / 2**32  # ids are random, so this is too
         job.due_at = self._rules.retry.retry_at(job.failures, now, jitter)
         self._move(job, Move.RETRY)
+        self._backlog[job.user] += 1
         self._delay(job)
         self._requeued(job, 'retry', now)
 
     # runs
 
     def _dispatch(self, now: float) -> None:
-        while (job_id := self._waiting.best(self._fleet.can_start, now)) is not None:
+        while (job_id := self._next(now)) is not None:
             job = self._jobs[job_id]
             worker = self._fleet.choose(job.model)
             charged_s = self._waiting.started(job, now)
+            self._left_backlog(job.user)
+            self._gate.started(job.user, job.model, now)
+            self._limit(job.user, now)
             self._move(job, Move.START)
             job.epoch += 1
             job.starts += 1
@@ -472,6 +511,36 @@ class BrokerCore:
             )
             self._record(fact, job)
             self._assign(worker, run)
+
+    def _next(self, now: float) -> str | None:
+        """The job that may start now; when only a limit stands in its way, look again when the limit is over."""
+        if (open_at := self._gate.open_at()) > now:
+            self._wake(open_at)
+            return None
+        limited = [at for model in self._waiting.models() if (at := self._gate.model_at(model)) > now]
+        if limited:
+            self._wake(min(limited))
+        return self._waiting.best(lambda model: self._gate.model_at(model) <= now and self._fleet.can_start(model), now)
+
+    def _limit(self, user: str, now: float) -> None:
+        """Hold back a user who is over a limit, and look again when that is over."""
+        free_at = self._gate.user_at(user)
+        if free_at <= now:
+            self._waiting.let_go(user)
+            return
+        self._waiting.hold(user)
+        if free_at < math.inf:  # else a run has to end first
+            self._at(free_at, 'user', user)
+
+    def _wake(self, when: float) -> None:
+        if when < self._wake_at:
+            self._wake_at = when
+            self._at(when, 'wake', '')
+
+    def _left_backlog(self, user: str) -> None:
+        self._backlog[user] -= 1
+        if not self._backlog[user]:
+            del self._backlog[user]
 
     def _hold(self, job: Job, *, session: str, now: float) -> Run:
         run = Run(
@@ -501,8 +570,10 @@ class BrokerCore:
         worker = self._fleet.named(run.worker)
         if worker is not None and worker.runs.get(run.job.job_id) is run:
             del worker.runs[run.job.job_id]
-        work_s = max(0.0, now - run.job.started_at)
-        self._waiting.charge(run.job.user, work_s - run.charged_s, now)
+        user = run.job.user
+        self._waiting.charge(user, max(0.0, now - run.job.started_at) - run.charged_s, now)
+        self._gate.ended(user)
+        self._limit(user, now)
 
     def _settle(self, run: Run, move: Move, fact: type[facts.JobEnded], usage: facts.Usage, now: float) -> None:
         self._release(run, now)
@@ -524,6 +595,7 @@ class BrokerCore:
             return
         self._release(run, now)
         self._move(run.job, Move.HAND_BACK)
+        self._backlog[run.job.user] += 1
         self._waiting.add(run.job)
         self._requeued(run.job, 'handed_back', now)
 
@@ -539,6 +611,7 @@ class BrokerCore:
             return
         self._release(run, now)
         self._move(job, Move.LOSE)
+        self._backlog[job.user] += 1
         self._waiting.add(job)
         self._requeued(job, 'worker_lost', now)
 
@@ -677,12 +750,17 @@ class BrokerCore:
         return self._waiting.ahead_of(job, self._fleet.serves, protocol.STANDING_LIMIT, now)
 
     def _standing(self, now: float) -> protocol.Standing:
-        front = itertools.islice(self._waiting.in_order(self._fleet.serves, now), protocol.STANDING_LIMIT)
-        places = [protocol.Place(job_id=job_id, ahead=ahead) for ahead, job_id in enumerate(front)]
-        stuck = itertools.islice(
-            self._waiting.in_order(lambda model: not self._fleet.serves(model), now), protocol.STANDING_LIMIT
-        )
-        places += [protocol.Place(job_id=job_id, ahead=ahead, reason='no_worker') for ahead, job_id in enumerate(stuck)]
+        limit = protocol.STANDING_LIMIT
+        open_at = self._gate.open_at()
+        places = []
+        for ahead, job_id in enumerate(itertools.islice(self._waiting.in_order(self._fleet.serves, now), limit)):
+            until = max(open_at, self._gate.model_at(self._jobs[job_id].model))
+            places.append(_place(job_id, ahead, until, now))
+        stuck = self._waiting.in_order(lambda model: not self._fleet.serves(model), now)
+        for ahead, job_id in enumerate(itertools.islice(stuck, limit)):
+            places.append(protocol.Place(job_id=job_id, ahead=ahead, reason='no_worker'))
+        for user, job_id in itertools.islice(self._waiting.held(), limit):
+            places.append(_place(job_id, 0, self._gate.user_at(user), now))
         return protocol.Standing(places=tuple(places), waiting=len(self._waiting) + self._delayed)
 
     def _take(self) -> list[Action]:
@@ -718,6 +796,12 @@ def _problem_with(request: protocol.Submit) -> str:  # noqa: PLR0911 - one line 
     if len(request.user) > 300 or len(request.conversation_id) > 300:
         return 'user and conversation_id may have 300 characters'
     return ''
+
+
+def _place(job_id: str, ahead: int, until: float, now: float) -> protocol.Place:
+    if until <= now:
+        return protocol.Place(job_id=job_id, ahead=ahead)
+    return protocol.Place(job_id=job_id, ahead=ahead, reason='limited', not_before=until if until < math.inf else 0.0)
 
 
 def _face(ready: protocol.Ready) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ from copy import copy
 from broker import facts
 from broker.actions import Persist
 from broker.job import FINAL, Job
+from broker.limits import Started
 from broker.share import Work
 
 
@@ -42,6 +43,11 @@ class MemoryStore:
         ended = [job for job in self._jobs.values() if job.ended_at > at and job.started_at > 0]
         ended.sort(key=lambda job: job.ended_at)
         return [Work(job.user, job.model, job.ended_at, job.ended_at - job.started_at) for job in ended]
+
+    def starts_since(self, at: float) -> list[Started]:
+        """The last start of each job that started after this time, oldest first."""
+        started = sorted((job for job in self._jobs.values() if job.started_at > at), key=lambda job: job.started_at)
+        return [Started(job.user, job.model, job.started_at) for job in started]
 
     def last_seq(self) -> int:
         """The newest fact's number, 0 when there is none."""

@@ -26,6 +26,9 @@ class Fairness(NamedTuple):
     overdue_every: int = 3
 
 
+Since = tuple[float, int]  # when a job was queued, and its order
+
+
 class Turn(NamedTuple):
     """Whose turn it is in one model, comparable between models: the smallest is next of all."""
 
@@ -38,13 +41,14 @@ class Turn(NamedTuple):
 
 
 class Waiting:
-    """All jobs that could start now if a worker were free."""
+    """All jobs that could start now if a worker were free. Users who are held leave no candidate behind."""
 
     def __init__(self, fairness: Fairness, ledger: Ledger, estimates: Estimates) -> None:
         self._fairness = fairness
         self._ledger = ledger
         self._estimates = estimates
         self._models: dict[str, _Model] = {}
+        self._held: set[str] = set()
         self._count = 0
 
     def __len__(self) -> int:
@@ -53,7 +57,7 @@ class Waiting:
     def add(self, job: Job) -> None:
         """Put ``job`` where it belongs."""
         if job.model not in self._models:
-            self._models[job.model] = _Model(self._ledger)
+            self._models[job.model] = _Model(self._ledger, self._held)
         self._models[job.model].add(job)
         self._count += 1
 
@@ -62,14 +66,14 @@ class Waiting:
         model = self._models[job.model]
         model.remove(job)
         self._count -= 1
-        if not model.oldest:
+        if not model.oldest.users:
             del self._models[job.model]
 
     def started(self, job: Job, now: float) -> float:
         """Take ``job`` out because it starts, and charge its user what such a job usually costs: that is returned."""
         model = self._models[job.model]
-        regular = model.turn(self._fairness, now).regular
-        model.since_overdue = model.since_overdue + 1 if regular else 0
+        turn = model.turn(self._fairness, now)
+        model.since_overdue = 0 if turn is not None and not turn.regular else model.since_overdue + 1
         self.remove(job)
         work_s = self._estimates.of(job.model)
         self.charge(job.user, work_s, now)
@@ -78,16 +82,34 @@ class Waiting:
     def charge(self, user: str, work_s: float, now: float) -> None:
         """Somebody used so much; a negative amount takes an estimate back."""
         self._ledger.charge(user, work_s, now)
-        for model in self._models.values():
-            model.moved(user)
+        self._moved(user)
+
+    def hold(self, user: str) -> None:
+        """This user's jobs may not start for now, and do not stand in anybody's way."""
+        if user not in self._held:
+            self._held.add(user)
+            self._moved(user)
+
+    def let_go(self, user: str) -> None:
+        """They may start again, from where they stood."""
+        if user in self._held:
+            self._held.remove(user)
+            self._moved(user)
 
     def best(self, can_run: Callable[[str], bool], now: float) -> str | None:
         """The id of the job that should start next among the models that ``can_run`` accepts."""
-        turns = [model.turn(self._fairness, now) for name, model in self._models.items() if can_run(name)]
+        turns = [
+            turn
+            for name, model in self._models.items()
+            if can_run(name) and (turn := model.turn(self._fairness, now)) is not None
+        ]
         return min(turns).job_id if turns else None
 
     def in_order(self, models: Callable[[str], bool], now: float) -> Iterator[str]:
-        """The ids in the order in which they would start if all of them started now, each charged as it does."""
+        """The ids in the order in which they would start if all of them started now, each charged as it does.
+
+        Without those of users who are held.
+        """
         ranks = _Ranks(self._ledger, now)
         plans = {name: _Plan(model, self._fairness, ranks, now) for name, model in self._models.items() if models(name)}
         while turns := [(turn, name) for name, plan in plans.items() if (turn := plan.turn()) is not None]:
@@ -95,6 +117,15 @@ class Waiting:
             plans[name].take(turn)
             ranks.charge(turn.user, self._estimates.of(name))
             yield turn.job_id
+
+    def held(self) -> Iterator[tuple[str, str]]:
+        """User and job id of what users who are held have waiting, each user's first job first."""
+        for user in sorted(self._held):
+            jobs = (
+                model.oldest.users[user].in_order() for model in self._models.values() if user in model.oldest.users
+            )
+            for _, job_id in heapq.merge(*jobs):
+                yield user, job_id
 
     def models(self) -> list[str]:
         """The models somebody waits for."""
@@ -105,50 +136,67 @@ class Waiting:
         order = itertools.islice(self.in_order(lambda model: model == job.model or models(model), now), at_most)
         return next((place for place, job_id in enumerate(order) if job_id == job.job_id), at_most)
 
+    def _moved(self, user: str) -> None:
+        for model in self._models.values():
+            model.moved(user)
+
 
 class _Model:
     """The jobs of one model: by level, and by age."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, held: set[str]) -> None:
         self._ledger = ledger
-        self.levels: dict[int, _Level] = {}
-        self.oldest: PriorityHeap[tuple[float, int, str]] = PriorityHeap()
+        self.held = held
+        self.levels: dict[int, _Line] = {}
+        self.oldest = _Line(held, lambda user: 0.0)
         self.since_overdue = 0
 
     def add(self, job: Job) -> None:
-        self.oldest.push(job.job_id, (job.queued_at, job.order, job.user))
-        self.levels.setdefault(-job.priority, _Level(self._ledger)).add(job)
+        since = (job.queued_at, job.order)
+        if -job.priority not in self.levels:
+            self.levels[-job.priority] = _Line(self.held, self._ledger.rank)
+        self.levels[-job.priority].add(job, since)
+        self.oldest.add(job, since)
 
     def remove(self, job: Job) -> None:
-        self.oldest.remove(job.job_id)
+        self.oldest.remove(job)
         level = self.levels[-job.priority]
         level.remove(job)
         if not level.users:
             del self.levels[-job.priority]
 
     def moved(self, user: str) -> None:
+        self.oldest.moved(user)
         for level in self.levels.values():
             level.moved(user)
 
-    def turn(self, fairness: Fairness, now: float) -> Turn:
-        """Whose turn it is here."""
-        (queued_at, order, user), job_id = self.oldest.peek()
+    def turn(self, fairness: Fairness, now: float) -> Turn | None:
+        """Whose turn it is here, None when all that is left is held."""
+        oldest = self.oldest.first()
+        if oldest is None:
+            return None
+        (_, (queued_at, order)), job_id, user = oldest
         if is_overdue(fairness, queued_at, self.since_overdue, now):
             return Turn(False, 0, queued_at, order, job_id, user)
-        minus_priority = min(self.levels)
-        return Turn(True, minus_priority, *self.levels[minus_priority].first())
+        for minus_priority in sorted(self.levels):
+            found = self.levels[minus_priority].first()
+            if found is not None:
+                (rank, (_, order)), job_id, user = found
+                return Turn(True, minus_priority, rank, order, job_id, user)
+        raise AssertionError('a job is in the line by age and in no level')
 
 
-class _Level:
-    """The jobs of one model and priority: a heap of users, each with a heap of jobs."""
+class _Line:
+    """A heap of users, each with a heap of jobs, first come, first served."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self.users: dict[str, PriorityHeap[int]] = {}
-        self.by_rank: PriorityHeap[tuple[float, int]] = PriorityHeap()
+    def __init__(self, held: set[str], rank: Callable[[str], float]) -> None:
+        self._held = held
+        self._rank = rank
+        self.users: dict[str, PriorityHeap[Since]] = {}
+        self._front: PriorityHeap[tuple[float, Since]] = PriorityHeap()
 
-    def add(self, job: Job) -> None:
-        self.users.setdefault(job.user, PriorityHeap()).push(job.job_id, job.order)
+    def add(self, job: Job, since: Since) -> None:
+        self.users.setdefault(job.user, PriorityHeap()).push(job.job_id, since)
         self.moved(job.user)
 
     def remove(self, job: Job) -> None:
@@ -156,19 +204,27 @@ class _Level:
         jobs.remove(job.job_id)
         if not jobs:
             del self.users[job.user]
-            self.by_rank.remove(job.user)
+            if job.user in self._front:
+                self._front.remove(job.user)
         else:
             self.moved(job.user)
 
     def moved(self, user: str) -> None:
-        """The user's rank or first job is another one now."""
-        if user in self.users:
-            self.by_rank.push(user, (self._ledger.rank(user), self.users[user].peek()[0]))
+        """The user's rank or first job is another one now, or they were held or let go."""
+        if user not in self.users:
+            return
+        if user not in self._held:
+            self._front.push(user, (self._rank(user), self.users[user].peek()[0]))
+        elif user in self._front:
+            self._front.remove(user)
 
-    def first(self) -> tuple[float, int, str, str]:
-        """The job that goes next: its user's rank, its order, its id, its user."""
-        (rank, _), user = self.by_rank.peek()
-        return (rank, *self.users[user].peek(), user)
+    def first(self) -> tuple[tuple[float, Since], str, str] | None:
+        """The user's rank and the job's place, its id, its user."""
+        found = self._front.first()
+        if found is None:
+            return None
+        key, user = found
+        return key, self.users[user].peek()[1], user
 
 
 class _Plan:
@@ -180,53 +236,70 @@ class _Plan:
         self._ranks = ranks
         self._now = now
         self._gone: set[str] = set()
-        self._levels = [(minus_priority, model.levels[minus_priority]) for minus_priority in sorted(model.levels)]
-        self._users: list[tuple[float, int, str, str]] = []  # rank, order, job id, user: of the level in hand
-        self._jobs: dict[str, Iterator[tuple[int, str]]] = {}
-        self._level = 0
-        self._oldest = model.oldest.in_order()
-        self._elder = next(self._oldest, None)
+        self._levels = sorted(model.levels)
+        self._level = -1
+        self._users: list[tuple[float, Since, str, str]] = []  # rank, place, job id, user: of the level in hand
+        self._jobs: dict[str, Iterator[tuple[Since, str]]] = {}
         self._since_overdue = model.since_overdue
+        self._elders = self._overdue()
+        self._elder = next(self._elders, None)
 
     def turn(self) -> Turn | None:
         """Whose turn it is here, None when nobody is left."""
         while self._elder is not None and self._elder[1] in self._gone:
-            self._elder = next(self._oldest, None)
-        if self._elder is None:
-            return None
-        (queued_at, order, user), job_id = self._elder
-        if is_overdue(self._fairness, queued_at, self._since_overdue, self._now):
+            self._elder = next(self._elders, None)
+        if self._elder is not None and self._since_overdue + 1 >= self._fairness.overdue_every:
+            (queued_at, order), job_id, user = self._elder
             return Turn(False, 0, queued_at, order, job_id, user)
-        while not (found := self._first_of_level()):
-            level = self._levels[self._level][1]
+        while (found := self._first_of_level()) is None:
             self._level += 1
-            self._jobs = {user: jobs.in_order() for user, jobs in level.users.items()}
-            for user in level.users:
-                self._next_of(user)
-        return Turn(True, self._levels[self._level - 1][0], *found)
+            if self._level >= len(self._levels):
+                return None
+            self._enter(self._model.levels[self._levels[self._level]])
+        rank, (_, order), job_id, user = found
+        return Turn(True, self._levels[self._level], rank, order, job_id, user)
 
     def take(self, turn: Turn) -> None:
         """It starts."""
         self._gone.add(turn.job_id)
         self._since_overdue = self._since_overdue + 1 if turn.regular else 0
 
-    def _first_of_level(self) -> tuple[float, int, str, str] | None:
+    def _overdue(self) -> Iterator[tuple[Since, str, str]]:
+        """The jobs that are overdue, oldest first."""
+        first = self._model.oldest.first()
+        if first is None or not self._is_late(first[0][1]):
+            return
+        lines = [
+            _of_user(user, jobs) for user, jobs in self._model.oldest.users.items() if user not in self._model.held
+        ]
+        yield from itertools.takewhile(lambda elder: self._is_late(elder[0]), heapq.merge(*lines))
+
+    def _is_late(self, since: Since) -> bool:
+        return self._now - since[0] > self._fairness.overdue_after_s
+
+    def _enter(self, level: _Line) -> None:
+        users = {user: jobs for user, jobs in level.users.items() if user not in self._model.held}
+        self._jobs = {user: jobs.in_order() for user, jobs in users.items()}
+        for user in users:
+            self._next_of(user)
+
+    def _first_of_level(self) -> tuple[float, Since, str, str] | None:
         while self._users:
-            rank, order, job_id, user = self._users[0]
-            now_rank = self._ranks.of(user)
+            rank, since, job_id, user = self._users[0]
+            rank_now = self._ranks.of(user)
             if job_id in self._gone:
                 heapq.heappop(self._users)
                 self._next_of(user)
-            elif rank != now_rank:  # charged meanwhile
-                heapq.heapreplace(self._users, (now_rank, order, job_id, user))
+            elif rank != rank_now:  # charged meanwhile
+                heapq.heapreplace(self._users, (rank_now, since, job_id, user))
             else:
-                return rank, order, job_id, user
+                return rank, since, job_id, user
         return None
 
     def _next_of(self, user: str) -> None:
-        for order, job_id in self._jobs[user]:
+        for since, job_id in self._jobs[user]:
             if job_id not in self._gone:
-                heapq.heappush(self._users, (self._ranks.of(user), order, job_id, user))
+                heapq.heappush(self._users, (self._ranks.of(user), since, job_id, user))
                 return
 
 
@@ -243,6 +316,10 @@ class _Ranks:
 
     def charge(self, user: str, work_s: float) -> None:
         self._changed[user] = self._ledger.after(self.of(user), work_s, self._now)
+
+
+def _of_user(user: str, jobs: PriorityHeap[Since]) -> Iterator[tuple[Since, str, str]]:
+    return ((since, job_id, user) for since, job_id in jobs.in_order())
 
 
 def is_overdue(fairness: Fairness, queued_at: float, since_overdue: int, now: float) -> bool:

@@ -333,11 +333,16 @@ class TokensOut(Published, frozen=True, kw_only=True):
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a waiting job stands. ``reason`` is 'ahead', or 'no_worker' when no live worker can run its model."""
+    """Where a waiting job stands, and why it waits.
+
+    ``reason`` is 'ahead', 'no_worker' when no live worker can run its model, or 'limited': then it starts at
+    ``not_before`` at the earliest, or, where that is 0, when a running job has ended.
+    """
 
     job_id: str
     ahead: int
     reason: str = 'ahead'
+    not_before: float = 0.0
 
 
 class Standing(Published, frozen=True, kw_only=True):

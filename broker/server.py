@@ -208,7 +208,9 @@ class Server:
             self._rules, boot=self._boot, last_seq=self._store.last_seq(), last_order=self._store.last_order()
         )
         now = self._clock.now()
-        core.restore(self._store.alive(), now, self._store.work_since(now - REMEMBER_WORK_S))
+        work = self._store.work_since(now - REMEMBER_WORK_S)
+        starts = self._store.starts_since(now - core.remember_starts_s)
+        core.restore(self._store.alive(), now, work, starts)
         return core
 
     def _serve(self, kind: int, endpoints: Endpoints, address: str) -> 'zmq.Socket[bytes]':

@@ -1,10 +1,21 @@
 """What can be set about the broker."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from broker import limits
 from broker.endpoints import Endpoints
+
+
+def _readable(text: str) -> str:
+    if text:
+        limits.parse(text)
+    return text
+
+
+RateText = Annotated[str, AfterValidator(_readable)]
 
 
 class BrokerSettings(BaseModel):
@@ -23,5 +34,25 @@ class BrokerSettings(BaseModel):
     overdue_every: int = Field(default=3, ge=1, description='Of so many starts of a model one is for the overdue.')
     max_losses: int = Field(default=2, ge=1, description='A job that took this many workers down with it is dead.')
     max_waiting: int = Field(default=100_000, ge=1, description='Jobs that may wait; more are refused.')
+    max_waiting_per_user: int = Field(default=0, ge=0, description='Jobs of one user that may wait; 0 is no limit.')
+    rate: RateText = Field(
+        default='', description='Jobs that may start in all, like 10 per min burst 3; empty is no limit.'
+    )
+    user_rate: RateText = Field(default='', description='Jobs of one user that may start, written likewise.')
+    model_rates: dict[str, RateText] = Field(default={}, description='Jobs of a model that may start, by model name.')
+    running: int = Field(default=0, ge=0, description='Jobs that may run at the same time in all; 0 is no limit.')
+    user_running: int = Field(
+        default=0, ge=0, description='Jobs of one user that may run at the same time; 0 is no limit.'
+    )
     max_answer_bytes: int = Field(default=32_000_000, ge=1_000, description='A longer answer ends its job as dead.')
     log_level: str = Field(default='info', description='debug, info, warning or error.')
+
+    def limits(self) -> limits.Limits:
+        """The limits as the core takes them."""
+        return limits.Limits(
+            rate=limits.parse(self.rate) if self.rate else None,
+            user_rate=limits.parse(self.user_rate) if self.user_rate else None,
+            model_rates=tuple((model, limits.parse(text)) for model, text in self.model_rates.items() if text),
+            user_running=self.user_running,
+            running=self.running,
+        )

@@ -15,6 +15,7 @@ import msgspec
 from broker import errors, facts, protocol
 from broker.actions import Persist
 from broker.job import FINAL, Job, State
+from broker.limits import Started
 from broker.share import Work
 
 # One entry per schema version, never edited once released: a file of version n gets the entries from n on.
@@ -31,6 +32,7 @@ MIGRATIONS = (
     CREATE INDEX jobs_alive ON jobs ("order") WHERE ended_at = 0;
     CREATE INDEX jobs_order ON jobs ("order");
     CREATE INDEX jobs_ended ON jobs (ended_at) WHERE ended_at > 0;
+    CREATE INDEX jobs_started ON jobs (started_at) WHERE started_at > 0;
     CREATE TABLE bodies (job_id TEXT PRIMARY KEY, body BLOB NOT NULL);
     CREATE TABLE answers (job_id TEXT PRIMARY KEY, lines BLOB NOT NULL);
     CREATE TABLE facts (seq INTEGER PRIMARY KEY, fact TEXT NOT NULL);
@@ -103,6 +105,14 @@ class Store:
             (at,),
         )
         return [Work(str(user), str(model), float(at), float(work_s)) for user, model, at, work_s in rows]
+
+    def starts_since(self, at: float) -> list[Started]:
+        """The last start of each job that started after this time, oldest first."""
+        rows = self._db.execute(
+            'SELECT user, model, started_at FROM jobs WHERE started_at > 0 AND started_at > ? ORDER BY started_at',
+            (at,),
+        )
+        return [Started(str(user), str(model), float(at)) for user, model, at in rows]
 
     def last_seq(self) -> int:
         """The newest fact's number, 0 when there is none."""

@@ -1,0 +1,138 @@
+"""Rate limits by the generic cell rate algorithm: one time per key, no buckets to fill, no window edges.
+
+After ITU-T I.371 and Brandur Leach's description for throttling HTTP. A limit of N per period with a burst of B lets B
+start at once and then one every period / N; in any window of t seconds never more than B + t · N / period.
+"""
+
+import re
+from typing import NamedTuple
+
+_UNITS_S = {'s': 1.0, 'min': 60.0, 'h': 3600.0, 'd': 86400.0}
+_FORM = re.compile(r'(\d+) per (\d+(?:\.\d+)?)? ?(s|min|h|d)(?: burst (\d+))?')
+FORM = "'10 per min', '100 per 5 min' or '10 per min burst 3'"
+
+
+class Rate(NamedTuple):
+    """So many ``starts`` per ``period_s`` seconds, ``burst`` of them at once."""
+
+    starts: int
+    period_s: float
+    burst: int
+
+    @property
+    def step_s(self) -> float:
+        """Seconds between two starts in the long run."""
+        return self.period_s / self.starts
+
+
+def parse(text: str) -> Rate:
+    """A rate as people write it; without a burst all ``count`` may start at once. Raises ``ValueError``."""
+    found = _FORM.fullmatch(' '.join(text.split()))
+    if found is None:
+        raise ValueError(f'a rate is written like {FORM}')
+    count, periods, unit, burst = found.groups()
+    rate = Rate(int(count), float(periods or 1) * _UNITS_S[unit], int(burst or count))
+    if rate.starts < 1 or rate.burst < 1 or rate.period_s <= 0:
+        raise ValueError('a rate must let at least one job start; leave it empty for no limit')
+    return rate
+
+
+class Gcra:
+    """One limit for many keys (users, models). Pure: times are passed in."""
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        self._tat: dict[str, float] = {}  # theoretical arrival time of the next start, by key
+
+    def eligible_at(self, key: str) -> float:
+        """From when on ``key`` may start one more."""
+        return self._tat.get(key, 0.0) - (self.rate.burst - 1) * self.rate.step_s
+
+    def take(self, key: str, now: float) -> None:
+        """One has started, allowed or not."""
+        self._tat[key] = max(self._tat.get(key, 0.0), now) + self.rate.step_s
+        if len(self._tat) > 10_000:  # keys whose time has passed are as if never seen
+            self._tat = {key: tat for key, tat in self._tat.items() if tat > now}
+
+
+class Started(NamedTuple):
+    """A start of the past, to bring limits back to where they were before a restart."""
+
+    user: str
+    model: str
+    at: float
+
+
+class Limits(NamedTuple):
+    """What may be limited; None or 0 is no limit. Rates count starts, caps count what runs at the same time."""
+
+    rate: Rate | None = None
+    user_rate: Rate | None = None
+    model_rates: tuple[tuple[str, Rate], ...] = ()  # by model name
+    user_running: int = 0
+    running: int = 0
+
+
+class Gate:
+    """Says who may start now, and from when on the others may. Nobody is queued here."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._all = Gcra(limits.rate) if limits.rate else None
+        self._users = Gcra(limits.user_rate) if limits.user_rate else None
+        self._models = {model: Gcra(rate) for model, rate in limits.model_rates}
+        self._running: dict[str, int] = {}
+        self._total = 0
+
+    @property
+    def longest_period_s(self) -> float:
+        """How far back starts still matter."""
+        gates = [gate for gate in (self._all, self._users, *self._models.values()) if gate is not None]
+        return max((gate.rate.period_s + gate.rate.burst * gate.rate.step_s for gate in gates), default=0.0)
+
+    def started(self, user: str, model: str, now: float) -> None:
+        """A job starts: it counts for rates and for caps."""
+        self.remember(Started(user, model, now))
+        self.holds(user)
+
+    def holds(self, user: str) -> None:
+        """A job of this user runs."""
+        self._running[user] = self._running.get(user, 0) + 1
+        self._total += 1
+
+    def remember(self, start: Started) -> None:
+        """A start counts for the rates."""
+        if self._all is not None:
+            self._all.take('', start.at)
+        if self._users is not None:
+            self._users.take(start.user, start.at)
+        if start.model in self._models:
+            self._models[start.model].take(start.model, start.at)
+
+    def ended(self, user: str) -> None:
+        """A job of this user runs no more."""
+        self._total -= 1
+        self._running[user] -= 1
+        if not self._running[user]:
+            del self._running[user]
+
+    def open_at(self) -> float:
+        """From when on anything may start at all; infinity while the cap on running jobs is reached."""
+        if self._limits.running and self._total >= self._limits.running:
+            return float('inf')
+        return self._all.eligible_at('') if self._all is not None else 0.0
+
+    def user_at(self, user: str) -> float:
+        """From when on this user may start one; infinity while the cap on their running jobs is reached."""
+        if self._limits.user_running and self._running.get(user, 0) >= self._limits.user_running:
+            return float('inf')
+        return self._users.eligible_at(user) if self._users is not None else 0.0
+
+    def model_at(self, model: str) -> float:
+        """From when on this model may start one."""
+        gate = self._models.get(model)
+        return gate.eligible_at(model) if gate is not None else 0.0
+
+    def check(self, running: dict[str, int]) -> None:
+        """Raise AssertionError when other jobs run than were counted. For tests."""
+        assert self._running == running and self._total == sum(running.values())
