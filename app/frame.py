@@ -138,10 +138,12 @@ class _Banner:
             return ('broker_silent',)
         if not engine.kind:
             return ('no_worker',)
+        if engine.problem == 'no_models':
+            return ('no_model',)
         if engine.kind == 'demo':
             return ('demo',)
         if engine.problem:
-            return 'engine_problem', engine.problem
+            return ('engine_problem',)
         return ('no_model',) if not board.models() else ('',)
 
     def _broker_silent(self) -> None:
@@ -236,8 +238,8 @@ def _figures(parts: Parts) -> None:
 
 def _engine(parts: Parts) -> None:
     board = parts.board
-    with T(theme.text(tag='button').props('type=button'), 'About the engine', prop='aria-label'):
-        name = theme.text()
+    with T(theme.text(tag='button', classes='engine').props('type=button'), 'About the engine', prop='aria-label'):
+        name = theme.text(classes='clip')
         with ui.menu().props('anchor="top right" self="bottom right" :offset="[0, 6]"'):
             explanation = theme.box('explain')
 
@@ -246,7 +248,7 @@ def _engine(parts: Parts) -> None:
         shown = {'': said.tr('no engine'), 'demo': said.tr('Demo engine')}.get(
             engine.kind, f'{engine.kind.capitalize()} {engine.version}'.strip()
         )
-        name.set_text(said.tr('{engine}: unreachable', engine=shown) if engine.problem else shown)
+        name.set_text(said.tr('{engine}: unreachable', engine=shown) if engine.problem == 'unreachable' else shown)
         explanation.clear()
         with explanation:
             _explain(parts, engine.kind, engine.problem, len(models))
@@ -262,7 +264,7 @@ def _explain(parts: Parts, kind: str, problem: str, models: int) -> None:
         theme.text(CONNECT_COMMAND, tag='code')
     elif not kind:
         theme.text(said.tr('No worker is connected. Jobs wait until one is back.'))
-    elif problem:
+    elif problem == 'unreachable':
         theme.text(said.tr('Ollama at {url} does not answer. Jobs wait until it is back; this starts it:', url=url))
         theme.text('ollama serve', tag='code')
     else:

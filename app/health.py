@@ -7,6 +7,8 @@ from fastapi.responses import JSONResponse
 
 from app.board import Board
 
+PROBLEMS = {'unreachable': 'Ollama does not answer.', 'no_models': 'Ollama has no model yet.'}
+
 
 @dataclass
 class Health:
@@ -42,8 +44,7 @@ class Health:
             return 'The broker does not answer.'
         if missing == 'worker':
             return 'No worker is connected.'
-        problems = sorted({worker.problem for worker in self.board.workers() if worker.problem})
-        return f'No worker can run a model: {", ".join(problems)}.' if problems else 'No worker has a model.'
+        return PROBLEMS.get(self.board.engine().problem, 'No worker has a model.')
 
 
 def router(health: Health) -> APIRouter:

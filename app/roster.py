@@ -68,7 +68,7 @@ class Roster:
 
     def models(self) -> list[ModelView]:
         """The models to pick from, by name. The demo engine's are hidden while a real one can answer."""
-        able = [worker for worker in self._workers.values() if not worker.problem and worker.models]
+        able = [worker for worker in self._workers.values() if worker.models]
         if any(worker.engine != 'demo' for worker in able):
             able = [worker for worker in able if worker.engine != 'demo']
         found: dict[str, ModelView] = {}
@@ -80,7 +80,7 @@ class Roster:
 
     def engine(self) -> EngineView:
         """What answers now: a real engine that works, else the demo, else a real one with its problem."""
-        ranked = sorted(self._workers.values(), key=lambda worker: (bool(worker.problem), worker.engine == 'demo'))
+        ranked = sorted(self._workers.values(), key=lambda worker: (not worker.models, worker.engine == 'demo'))
         if not ranked:
             return EngineView()
         return EngineView(kind=ranked[0].engine, version=ranked[0].engine_version, problem=ranked[0].problem)

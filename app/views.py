@@ -137,7 +137,7 @@ class ModelView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineView(msgspec.Struct, frozen=True, kw_only=True):
-    """What answers now: 'ollama', 'demo', or '' while no worker is there; ``problem`` says why it cannot."""
+    """What answers now: 'ollama', 'demo', or '' without workers; ``problem`` is '', 'unreachable' or 'no_models'."""
 
     kind: str = ''
     version: str = ''

@@ -332,6 +332,12 @@ def test_demo_models_hide_while_a_real_one_can_answer(board: Board, news: News):
     assert not board.models() and board.engine().problem == 'unreachable'
 
 
+def test_the_demo_can_be_picked_while_ollama_has_no_model(board: Board, news: News):
+    feed(board, news.joined(engine='demo', models=(n.model('demo', 'demo'),), problem='no_models'))
+    assert [model.name for model in board.models()] == ['demo']
+    assert (board.engine().kind, board.engine().problem) == ('demo', 'no_models')
+
+
 def test_the_slots_of_a_model_add_up_over_workers(board: Board, news: News):
     feed(board, news.joined('w:1'), news.joined('w:2', slots=3))
     assert [(model.name, model.slots) for model in board.models()] == [('m', 5)]

@@ -39,6 +39,6 @@ async def test_later_trouble_is_called_degraded_and_has_a_reason(board: Board):
     board.apply(news.joined(models=(), problem='unreachable'))
     status, answer = await ask(state)
     assert (status, answer['status'], answer['waiting_for']) == (503, 'degraded', 'model')
-    assert answer['problem'] == 'No worker can run a model: unreachable.'
+    assert answer['problem'] == 'Ollama does not answer.'
     board.tick(n.T0 + 10)
     assert (await ask(state))[1]['problem'] == 'The broker does not answer.'
