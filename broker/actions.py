@@ -37,10 +37,10 @@ class SendJob(NamedTuple):
 
 
 class FromStore(NamedTuple):
-    """Answer this request from the store: the job is not alive."""
+    """Answer this request from the store: it is about the past, or about a job that is not alive."""
 
     peer: Peer
-    request: protocol.Read | protocol.GetJob | protocol.Cancel | protocol.SetPriority | protocol.FactsAfter
+    request: protocol.AnyRequest
 
 
 class Publish(NamedTuple):

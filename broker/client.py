@@ -91,6 +91,30 @@ class BrokerClient:
         """One job as it stands; refused with ``not_found`` when there is none."""
         return await self._ask(protocol.GetJob(job_id=job_id), protocol.JobState)
 
+    async def history(self, job_id: str) -> tuple[facts.AnyFact, ...]:
+        """All facts about one job, oldest first."""
+        return (await self._ask(protocol.GetHistory(job_id=job_id), protocol.Facts)).facts
+
+    async def find(self, request: protocol.FindJobs) -> protocol.Jobs:
+        """Jobs by state, model and user, newest first; the next page begins before the last one's ``order``."""
+        return await self._ask(request, protocol.Jobs)
+
+    async def replay(self, job_id: str, new_job_id: str) -> protocol.Accepted:
+        """Do a dead job again as a new one; refused with ``not_dead`` or ``not_found``."""
+        return await self._ask(protocol.Replay(job_id=job_id, new_job_id=new_job_id), protocol.Accepted)
+
+    async def purge(self, job_id: str = '', *, before: float = 0.0) -> int:
+        """Delete one dead job, or all that ended before a time; how many are gone."""
+        return (await self._ask(protocol.Purge(job_id=job_id, before=before), protocol.Purged)).count
+
+    async def pause(self, scope: str, name: str = '') -> None:
+        """Let nothing of this start any more: 'all', or a 'model', 'priority', 'user' or 'worker' by name."""
+        await self._ask(protocol.Pause(scope=scope, name=name), protocol.Done)
+
+    async def resume(self, scope: str, name: str = '') -> None:
+        """End a pause."""
+        await self._ask(protocol.Resume(scope=scope, name=name), protocol.Done)
+
     async def facts_after(self, seq: int, limit: int = 1000) -> protocol.Facts:
         """Facts after ``seq`` in order, at most ``limit``, and the newest seq there is."""
         return await self._ask(protocol.FactsAfter(seq=seq, limit=limit), protocol.Facts)
@@ -102,7 +126,7 @@ class BrokerClient:
         while page.more:
             page = await self._ask(protocol.GetSnapshot(after_order=jobs[-1].order), protocol.Snapshot)
             jobs += page.jobs
-        return protocol.Snapshot(seq=first.seq, jobs=tuple(jobs), workers=first.workers)
+        return protocol.Snapshot(seq=first.seq, jobs=tuple(jobs), workers=first.workers, pauses=first.pauses)
 
     async def ping(self) -> protocol.Pong:
         """The broker's version, boot id and newest seq."""

@@ -15,11 +15,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from broker import facts, protocol
+from broker import facts, intake, pauses, protocol, telling
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
 from broker.fleet import Fleet, Run, Worker, model_names
 from broker.job import (
-    DEFAULT_PRIORITY,
     FINAL,
     HELD_BY_WORKER,
     MAX_PRIORITY,
@@ -37,6 +36,9 @@ from broker.share import Estimates, Ledger, Work
 STANDING_EVERY_S = 0.25
 PULSE_S = 1.0
 REMEMBER_ENDED_S = 60.0  # a repeated Submit of a job that has just ended is still known for one
+
+
+End = type[facts.JobCompleted] | type[facts.JobDied] | type[facts.JobCancelled]
 
 
 class Rules(NamedTuple):
@@ -67,6 +69,7 @@ class BrokerCore:
         self._estimates = Estimates()
         self._waiting = Waiting(rules.fairness, self._ledger, self._estimates)
         self._gate = Gate(rules.limits)
+        self._pauses = pauses.Pauses()
         self._backlog: Counter[str] = Counter()  # by user: jobs that wait or are delayed
         self._wake_at = math.inf
         self._delayed = 0
@@ -80,7 +83,12 @@ class BrokerCore:
         self._pulse_at = 0.0
 
     def restore(
-        self, jobs: Iterable[Job], now: float, work: Iterable[Work] = (), starts: Iterable[Started] = ()
+        self,
+        jobs: Iterable[Job],
+        now: float,
+        work: Iterable[Work] = (),
+        starts: Iterable[Started] = (),
+        paused: Iterable[tuple[str, str]] = (),
     ) -> None:
         """Take over what an earlier broker left. Leases get one full term, so that live workers can show up.
 
@@ -89,6 +97,9 @@ class BrokerCore:
         """
         for start in starts:
             self._gate.remember(start)
+        for scope, name in paused:
+            self._pauses.add(scope, name)
+        self._waiting.skip(self._pauses.priorities())
         for done in work:
             self._ledger.charge(done.user, done.work_s, done.at)
             self._estimates.learn(done.model, done.work_s)
@@ -104,6 +115,8 @@ class BrokerCore:
                 self._gate.holds(job.user)
             if job.state not in HELD_BY_WORKER:
                 self._backlog[job.user] += 1
+            if job.deadline_at:
+                self._at(job.deadline_at, 'deadline', job.job_id)
         for user in {job.user for job in self._jobs.values()}:
             self._limit(user, now)
         self._standing_changed = True
@@ -145,6 +158,8 @@ class BrokerCore:
                 self._lease_due(name, now)
             elif kind == 'job':
                 self._delay_due(name, now)
+            elif kind == 'deadline':
+                self._deadline_due(name, now)
             elif kind == 'user':
                 self._limit(name, now)
             elif kind == 'wake':
@@ -191,6 +206,7 @@ class BrokerCore:
             seq=self._seq,
             jobs=tuple(copy(job) for job in page[: protocol.SNAPSHOT_PAGE]),
             workers=tuple(worker.info() for worker in self._fleet),
+            pauses=tuple(protocol.PauseInfo(scope=scope, name=name) for scope, name in self._pauses),
             more=len(page) > protocol.SNAPSHOT_PAGE,
         )
 
@@ -198,7 +214,7 @@ class BrokerCore:
         """Raise AssertionError when the parts do not agree with each other. For tests."""
         states = {job_id: job.state for job_id, job in self._jobs.items()}
         assert not FINAL & set(states.values()), 'a final job is still alive'
-        queued = set(self._waiting.in_order(lambda _: True, 0.0)) | {job_id for _, job_id in self._waiting.held()}
+        queued = set(self._waiting.in_order(lambda _: True, 0.0)) | {*self._waiting.held(), *self._waiting.skipped()}
         assert queued == {job_id for job_id, state in states.items() if state is State.WAITING}
         assert len(self._waiting) == len(queued)
         assert self._delayed == sum(state is State.DELAYED for state in states.values())
@@ -223,7 +239,11 @@ class BrokerCore:
                 self._reply(peer, request, protocol.Pong(boot=self._boot, seq=self._seq))
             case protocol.GetSnapshot():
                 self._reply(peer, request, self.snapshot(request.after_order))
-            case protocol.FactsAfter():
+            case protocol.Pause() | protocol.Resume():
+                self._reply(peer, request, self._pause(request, now))
+            case protocol.FactsAfter() | protocol.GetHistory() | protocol.FindJobs():
+                self._out.append(FromStore(peer, request))
+            case protocol.Replay() | protocol.Purge():
                 self._out.append(FromStore(peer, request))
             case _ if request.job_id not in self._jobs:
                 self._out.append(FromStore(peer, request))
@@ -243,7 +263,7 @@ class BrokerCore:
     def _submit(self, request: protocol.Submit, now: float) -> protocol.Reply:
         if self.knows(request.job_id):
             return protocol.Accepted(job_id=request.job_id, duplicate=True)
-        if problem := _problem_with(request):
+        if problem := intake.problem_with(request):
             return protocol.Refused(code='bad_request', detail=problem)
         if len(self._waiting) + self._delayed >= self._rules.max_waiting:
             detail = f'{self._rules.max_waiting} jobs are waiting, which is the limit; try again later'
@@ -252,33 +272,18 @@ class BrokerCore:
             detail = f'{self._rules.max_waiting_per_user} of your jobs are waiting, which is the limit; try again later'
             return protocol.Refused(code='queue_full', detail=detail, retry_after_s=5.0)
         self._order += 1
-        job = Job(
-            job_id=request.job_id,
-            order=self._order,
-            kind=request.kind,
-            model=request.model,
-            priority=request.priority,
-            queued_at=now,
-            user=request.user,
-            conversation_id=request.conversation_id,
-            max_failures=request.max_failures,
-        )
+        job = intake.job_from(request, self._order, now)
         self._jobs[job.job_id] = job
         self._backlog[job.user] += 1
         self._limit(job.user, now)
-        self._waiting.add(job)
-        fact = facts.JobQueued(
-            seq=self._next_seq(),
-            at=now,
-            job_id=job.job_id,
-            kind=job.kind,
-            model=job.model,
-            priority=job.priority,
-            user=job.user,
-            conversation_id=job.conversation_id,
-            body_bytes=len(request.body),
-        )
-        self._record(fact, job, body=request.body)
+        if job.state is State.DELAYED:
+            self._delay(job)
+        else:
+            self._waiting.add(job)
+        if job.deadline_at:
+            self._at(job.deadline_at, 'deadline', job.job_id)
+        self._record(telling.queued(job, request, self._next_seq()), job, body=request.body)
+        self._standing_changed = True
         return protocol.Accepted(job_id=job.job_id)
 
     def _cancel(self, job: Job, now: float) -> protocol.Reply:
@@ -294,16 +299,12 @@ class BrokerCore:
             )
             self._tell_run(run, protocol.Stop(job_id=job.job_id, epoch=job.epoch))
             return protocol.Done()
-        if before is State.WAITING:
-            self._waiting.remove(job)
-        else:
-            self._delayed -= 1
-        self._left_backlog(job.user)
+        self._leave_queue(job, before)
         self._end(job, facts.JobCancelled, (), now)
         return protocol.Done()
 
     def _set_priority(self, job: Job, priority: int, now: float) -> protocol.Reply:
-        if not MIN_PRIORITY <= priority <= MAX_PRIORITY:
+        if not intake.is_priority(priority):
             return protocol.Refused(code='bad_request', detail=f'priority must be {MIN_PRIORITY} to {MAX_PRIORITY}')
         if job.state not in (State.WAITING, State.DELAYED):
             return protocol.Refused(code='not_waiting', detail='only a job that waits can change its priority')
@@ -315,15 +316,30 @@ class BrokerCore:
         job.priority = priority
         if job.state is State.WAITING:
             self._waiting.add(job)
+        self._standing_changed = True
         self._record(
             facts.JobPriorityChanged(seq=self._next_seq(), at=now, job_id=job.job_id, priority=priority, was=was), job
         )
         return protocol.Done()
 
+    def _pause(self, request: protocol.Pause | protocol.Resume, now: float) -> protocol.Reply:
+        scope, name = request.scope, request.name
+        if problem := pauses.problem_with(scope, name):
+            return protocol.Refused(code='bad_request', detail=problem)
+        begins = isinstance(request, protocol.Pause)
+        if self._pauses.add(scope, name) if begins else self._pauses.remove(scope, name):
+            fact = facts.Paused if begins else facts.Resumed
+            self._record(fact(seq=self._next_seq(), at=now, scope=scope, name=name))
+            self._waiting.skip(self._pauses.priorities())
+            self._standing_changed = True
+            if scope == 'user':
+                self._limit(name, now)
+        return protocol.Done()
+
     def _read(self, request: protocol.Read) -> protocol.Reply:
         job, run = self._jobs[request.job_id], self._runs.get(request.job_id)
         lines: list[bytes] = run.lines if run else []
-        return page_of(request, job.epoch, lines, ended=False)
+        return intake.page_of(request, job.epoch, lines, ended=False)
 
     # workers
 
@@ -394,9 +410,9 @@ class BrokerCore:
             worker = None
         if worker is None:
             worker = Worker(peer=peer, ready=ready, joined_at=now, expires_at=0.0)
-            self._record(_joined(ready, self._next_seq(), now))
-        elif _face(worker.ready) != _face(ready):
-            self._record(_changed(ready, self._next_seq(), now))
+            self._record(telling.joined(ready, self._next_seq(), now))
+        elif telling.face(worker.ready) != telling.face(ready):
+            self._record(telling.changed(ready, self._next_seq(), now))
         worker.peer, worker.ready, worker.gone = peer, ready, False
         worker.models = model_names(ready.models)
         self._fleet.put(worker)
@@ -487,7 +503,7 @@ class BrokerCore:
     def _dispatch(self, now: float) -> None:
         while (job_id := self._next(now)) is not None:
             job = self._jobs[job_id]
-            worker = self._fleet.choose(job.model)
+            worker = self._fleet.choose(job.model, self._pauses)
             charged_s = self._waiting.started(job, now)
             self._left_backlog(job.user)
             self._gate.started(job.user, job.model, now)
@@ -500,31 +516,31 @@ class BrokerCore:
             run = self._hold(job, session=worker.ready.session, now=now)
             run.charged_s = charged_s
             worker.runs[job_id] = run
-            fact = facts.JobStarted(
-                seq=self._next_seq(),
-                at=now,
-                job_id=job_id,
-                epoch=job.epoch,
-                worker=job.worker,
-                starts=job.starts,
-                waited_s=now - job.queued_at,
-            )
-            self._record(fact, job)
+            self._record(telling.started(job, self._next_seq(), now), job)
             self._assign(worker, run)
 
     def _next(self, now: float) -> str | None:
         """The job that may start now; when only a limit stands in its way, look again when the limit is over."""
+        if self._pauses.everything:
+            return None
         if (open_at := self._gate.open_at()) > now:
             self._wake(open_at)
             return None
         limited = [at for model in self._waiting.models() if (at := self._gate.model_at(model)) > now]
         if limited:
             self._wake(min(limited))
-        return self._waiting.best(lambda model: self._gate.model_at(model) <= now and self._fleet.can_start(model), now)
+        return self._waiting.best(lambda model: self._may_start(model, now), now)
+
+    def _may_start(self, model: str, now: float) -> bool:
+        return (
+            self._gate.model_at(model) <= now
+            and not self._pauses.has('model', model)
+            and self._fleet.can_start(model, self._pauses)
+        )
 
     def _limit(self, user: str, now: float) -> None:
         """Hold back a user who is over a limit, and look again when that is over."""
-        free_at = self._gate.user_at(user)
+        free_at = math.inf if self._pauses.has('user', user) else self._gate.user_at(user)
         if free_at <= now:
             self._waiting.let_go(user)
             return
@@ -536,6 +552,14 @@ class BrokerCore:
         if when < self._wake_at:
             self._wake_at = when
             self._at(when, 'wake', '')
+
+    def _leave_queue(self, job: Job, was: State) -> None:
+        """It waited or was delayed, and will not run."""
+        if was is State.WAITING:
+            self._waiting.remove(job)
+        else:
+            self._delayed -= 1
+        self._left_backlog(job.user)
 
     def _left_backlog(self, user: str) -> None:
         self._backlog[user] -= 1
@@ -575,13 +599,13 @@ class BrokerCore:
         self._gate.ended(user)
         self._limit(user, now)
 
-    def _settle(self, run: Run, move: Move, fact: type[facts.JobEnded], usage: facts.Usage, now: float) -> None:
+    def _settle(self, run: Run, move: Move, end: End, usage: facts.Usage, now: float) -> None:
         self._release(run, now)
         run.job.usage = usage
         if move is Move.COMPLETE:
             self._estimates.learn(run.job.model, now - run.job.started_at)
         self._move(run.job, move)
-        self._end(run.job, fact, tuple(run.lines), now)
+        self._end(run.job, end, tuple(run.lines), now)
 
     def _die(self, run: Run, code: str, detail: str, now: float) -> None:
         self._release(run, now)
@@ -616,51 +640,14 @@ class BrokerCore:
         self._requeued(job, 'worker_lost', now)
 
     def _requeued(self, job: Job, reason: str, now: float) -> None:
-        fact = facts.JobRequeued(
-            seq=self._next_seq(),
-            at=now,
-            job_id=job.job_id,
-            epoch=job.epoch,
-            reason=reason,  # type: ignore[arg-type]
-            due_at=job.due_at if job.state is State.DELAYED else now,
-            failures=job.failures,
-            losses=job.losses,
-            code=job.code if reason == 'retry' else '',
-            detail=job.detail if reason == 'retry' else '',
-        )
-        self._record(fact, job)
+        self._record(telling.requeued(job, reason, self._next_seq(), now), job)
 
-    def _end(self, job: Job, fact: type[facts.JobEnded], answer: tuple[bytes, ...], now: float) -> None:
+    def _end(self, job: Job, end: End, answer: tuple[bytes, ...], now: float) -> None:
         job.ended_at = now
         job.lines = len(answer)
-        began = job.started_at or now
-        why = {'code': job.code, 'detail': job.detail} if fact is facts.JobDied else {}
-        ended = fact(
-            seq=self._next_seq(),
-            at=now,
-            job_id=job.job_id,
-            kind=job.kind,
-            model=job.model,
-            priority=job.priority,
-            user=job.user,
-            conversation_id=job.conversation_id,
-            queued_at=job.queued_at,
-            started_at=job.started_at,
-            waited_s=max(0.0, began - job.queued_at),
-            ran_s=max(0.0, now - began),
-            epoch=job.epoch,
-            starts=job.starts,
-            failures=job.failures,
-            losses=job.losses,
-            worker=job.worker,
-            engine=job.engine,
-            lines=job.lines,
-            usage=job.usage,
-            **why,
-        )
         del self._jobs[job.job_id]
         self._ended[job.job_id] = now
-        self._record(ended, job, answer=answer)  # type: ignore[arg-type]
+        self._record(telling.ended(end, job, self._next_seq()), job, answer=answer)
 
     # time
 
@@ -692,6 +679,16 @@ class BrokerCore:
         self._move(job, Move.DUE)
         self._waiting.add(job)
         self._record(facts.JobDue(seq=self._next_seq(), at=now, job_id=job_id), job)
+
+    def _deadline_due(self, job_id: str, now: float) -> None:
+        job = self._jobs.get(job_id)
+        if job is None or job.state not in (State.WAITING, State.DELAYED):
+            return
+        before = job.state
+        self._move(job, Move.EXPIRE)
+        self._leave_queue(job, before)
+        job.code, job.detail = 'deadline', 'it could not start before its deadline'
+        self._end(job, facts.JobDied, (), now)
 
     def _renew(self, worker: Worker, now: float) -> None:
         worker.expires_at = now + self._rules.lease_ttl_s
@@ -751,90 +748,35 @@ class BrokerCore:
 
     def _standing(self, now: float) -> protocol.Standing:
         limit = protocol.STANDING_LIMIT
-        open_at = self._gate.open_at()
-        places = []
-        for ahead, job_id in enumerate(itertools.islice(self._waiting.in_order(self._fleet.serves, now), limit)):
-            until = max(open_at, self._gate.model_at(self._jobs[job_id].model))
-            places.append(_place(job_id, ahead, until, now))
+        places = [
+            self._place(job_id, ahead, now)
+            for ahead, job_id in enumerate(itertools.islice(self._waiting.in_order(self._fleet.serves, now), limit))
+        ]
         stuck = self._waiting.in_order(lambda model: not self._fleet.serves(model), now)
         for ahead, job_id in enumerate(itertools.islice(stuck, limit)):
             places.append(protocol.Place(job_id=job_id, ahead=ahead, reason='no_worker'))
-        for user, job_id in itertools.islice(self._waiting.held(), limit):
-            places.append(_place(job_id, 0, self._gate.user_at(user), now))
+        aside = itertools.chain(self._waiting.held(), self._waiting.skipped())
+        places += [self._place(job_id, 0, now) for job_id in itertools.islice(aside, limit)]
         return protocol.Standing(places=tuple(places), waiting=len(self._waiting) + self._delayed)
+
+    def _place(self, job_id: str, ahead: int, now: float) -> protocol.Place:
+        job, paused = self._jobs[job_id], self._pauses
+        if (
+            paused.everything
+            or paused.has('model', job.model)
+            or paused.has('user', job.user)
+            or paused.has('priority', str(job.priority))
+        ):
+            return protocol.Place(job_id=job_id, ahead=ahead, reason='paused')
+        until = max(self._gate.open_at(), self._gate.model_at(job.model), self._gate.user_at(job.user))
+        if until <= now:
+            return protocol.Place(job_id=job_id, ahead=ahead)
+        not_before = until if until < math.inf else 0.0
+        return protocol.Place(job_id=job_id, ahead=ahead, reason='limited', not_before=not_before)
 
     def _take(self) -> list[Action]:
         out, self._out = self._out, []
         return out
-
-
-def page_of(request: protocol.Read, epoch: int, lines: list[bytes], *, ended: bool) -> protocol.Lines:
-    """The part of ``lines`` that ``request`` asks for, cut so that it fits into one message."""
-    start = request.index if request.epoch in (0, epoch) else 0
-    end, size = start, 0
-    while end < len(lines) and (size == 0 or size + len(lines[end]) <= protocol.MAX_BATCH_BYTES):
-        size += len(lines[end])
-        end += 1
-    return protocol.Lines(
-        job_id=request.job_id, epoch=epoch, index=start, lines=tuple(lines[start:end]), total=len(lines), ended=ended
-    )
-
-
-def _problem_with(request: protocol.Submit) -> str:  # noqa: PLR0911 - one line per rule reads best
-    if len(request.job_id) != 32 or not set(request.job_id) <= set('0123456789abcdef'):
-        return 'job_id must be 32 hexadecimal digits'
-    if request.kind not in protocol.KINDS:
-        return f'kind must be one of {", ".join(protocol.KINDS)}'
-    if not 1 <= len(request.model) <= 300:
-        return 'model must be 1 to 300 characters'
-    if not MIN_PRIORITY <= request.priority <= MAX_PRIORITY:
-        return f'priority must be {MIN_PRIORITY} to {MAX_PRIORITY}, {DEFAULT_PRIORITY} is the default'
-    if not 1 <= request.max_failures <= 100:
-        return 'max_failures must be 1 to 100'
-    if not 2 <= len(request.body) <= protocol.MAX_BODY_BYTES:
-        return f'body must be a JSON object of at most {protocol.MAX_BODY_BYTES} bytes'
-    if len(request.user) > 300 or len(request.conversation_id) > 300:
-        return 'user and conversation_id may have 300 characters'
-    return ''
-
-
-def _place(job_id: str, ahead: int, until: float, now: float) -> protocol.Place:
-    if until <= now:
-        return protocol.Place(job_id=job_id, ahead=ahead)
-    return protocol.Place(job_id=job_id, ahead=ahead, reason='limited', not_before=until if until < math.inf else 0.0)
-
-
-def _face(ready: protocol.Ready) -> tuple[object, ...]:
-    return ready.engine, ready.engine_version, ready.slots, ready.models, ready.problem
-
-
-def _joined(ready: protocol.Ready, seq: int, now: float) -> facts.WorkerJoined:
-    return facts.WorkerJoined(
-        seq=seq,
-        at=now,
-        worker=ready.worker,
-        session=ready.session,
-        host=ready.host,
-        pid=ready.pid,
-        engine=ready.engine,
-        engine_version=ready.engine_version,
-        slots=ready.slots,
-        models=ready.models,
-        problem=ready.problem,
-    )
-
-
-def _changed(ready: protocol.Ready, seq: int, now: float) -> facts.WorkerChanged:
-    return facts.WorkerChanged(
-        seq=seq,
-        at=now,
-        worker=ready.worker,
-        engine=ready.engine,
-        engine_version=ready.engine_version,
-        slots=ready.slots,
-        models=ready.models,
-        problem=ready.problem,
-    )
 
 
 def _engine_of(worker: Worker, model: str) -> str:

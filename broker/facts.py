@@ -57,6 +57,9 @@ class JobQueued(JobFact, frozen=True, kw_only=True):
     user: str = ''
     conversation_id: str = ''
     body_bytes: int = 0
+    due_at: float = 0.0  # not before this time
+    deadline_at: float = 0.0  # not after this time
+    replay_of: str = ''  # the dead job that this one repeats
 
 
 class JobStarted(JobFact, frozen=True, kw_only=True):
@@ -169,6 +172,20 @@ class WorkerLeft(WorkerFact, frozen=True, kw_only=True):
     reason: Literal['drained', 'lost', 'replaced']
 
 
+class Paused(Fact, frozen=True, kw_only=True):
+    """Somebody paused everything, a model, a priority, a user or a worker: nothing of it starts any more."""
+
+    scope: str
+    name: str
+
+
+class Resumed(Fact, frozen=True, kw_only=True):
+    """A pause is over."""
+
+    scope: str
+    name: str
+
+
 AnyFact = (
     JobQueued
     | JobStarted
@@ -182,6 +199,8 @@ AnyFact = (
     | WorkerJoined
     | WorkerChanged
     | WorkerLeft
+    | Paused
+    | Resumed
 )
 
 _encoder = msgspec.json.Encoder()

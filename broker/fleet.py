@@ -7,6 +7,7 @@ import msgspec
 from broker import facts, protocol
 from broker.actions import Peer
 from broker.job import Job
+from broker.pauses import Pauses
 
 
 class Run(msgspec.Struct, kw_only=True):
@@ -89,18 +90,24 @@ class Fleet:
         del self._by_name[worker.ready.worker]
         self._by_peer.pop(worker.peer, None)
 
-    def can_start(self, model: str) -> bool:
-        """Whether somebody has this model and a free slot."""
-        return any(worker.free > 0 and model in worker.models for worker in self._by_name.values())
+    def can_start(self, model: str, paused: Pauses) -> bool:
+        """Whether somebody who is not paused has this model and a free slot."""
+        return any(self._able(model, paused))
 
     def serves(self, model: str) -> bool:
         """Whether somebody has this model, busy or not."""
         return any(model in worker.models and not worker.draining for worker in self._by_name.values())
 
-    def choose(self, model: str) -> Worker:
+    def choose(self, model: str, paused: Pauses) -> Worker:
         """The worker with the most free slots for this model; the name decides between equals."""
-        able = (worker for worker in self._by_name.values() if worker.free > 0 and model in worker.models)
-        return max(able, key=lambda worker: (worker.free, worker.ready.worker))
+        return max(self._able(model, paused), key=lambda worker: (worker.free, worker.ready.worker))
+
+    def _able(self, model: str, paused: Pauses) -> Iterator[Worker]:
+        return (
+            worker
+            for name, worker in self._by_name.items()
+            if worker.free > 0 and model in worker.models and not paused.has('worker', name)
+        )
 
 
 def model_names(models: tuple[facts.ModelInfo, ...]) -> frozenset[str]:

@@ -33,14 +33,17 @@ class Move(StrEnum):
     STOP = 'stop'
     COMPLETE = 'complete'
     DIE = 'die'
+    EXPIRE = 'expire'
 
 
 # The whole life of a job. What is not written here cannot happen.
 TRANSITIONS: dict[tuple[State, Move], State] = {
     (State.WAITING, Move.START): State.RUNNING,
     (State.WAITING, Move.CANCEL): State.CANCELLED,
+    (State.WAITING, Move.EXPIRE): State.DEAD,
     (State.DELAYED, Move.DUE): State.WAITING,
     (State.DELAYED, Move.CANCEL): State.CANCELLED,
+    (State.DELAYED, Move.EXPIRE): State.DEAD,
     (State.RUNNING, Move.COMPLETE): State.COMPLETED,
     (State.RUNNING, Move.RETRY): State.DELAYED,
     (State.RUNNING, Move.LOSE): State.WAITING,
@@ -69,6 +72,7 @@ class Job(msgspec.Struct, kw_only=True):
     user: str = ''
     conversation_id: str = ''
     max_failures: int = 3
+    deadline_at: float = 0.0  # not started by then, it is dead; 0 is no deadline
     state: State = State.WAITING
     epoch: int = 0  # rises with every start; whatever carries an older one is stale
     starts: int = 0

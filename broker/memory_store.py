@@ -1,11 +1,12 @@
 """The store's twin without a disk, for tests and simulations."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from copy import copy
 
-from broker import facts
+from broker import facts, protocol
 from broker.actions import Persist
-from broker.job import FINAL, Job
+from broker.job import FINAL, Job, State
 from broker.limits import Started
 from broker.share import Work
 
@@ -18,6 +19,7 @@ class MemoryStore:
         self._bodies: dict[str, bytes] = {}
         self._answers: dict[str, tuple[bytes, ...]] = {}
         self._facts: list[facts.AnyFact] = []
+        self._pauses: set[tuple[str, str]] = set()
 
     def close(self) -> None:
         """Nothing to close."""
@@ -26,6 +28,10 @@ class MemoryStore:
         """Keep all ``changes``."""
         for change in changes:
             self._facts.append(change.fact)
+            if isinstance(change.fact, facts.Paused):
+                self._pauses.add((change.fact.scope, change.fact.name))
+            elif isinstance(change.fact, facts.Resumed):
+                self._pauses.discard((change.fact.scope, change.fact.name))
             if change.job is not None:
                 self._jobs[change.job.job_id] = change.job
                 if change.body is not None:
@@ -76,3 +82,35 @@ class MemoryStore:
     def facts_after(self, seq: int, limit: int) -> list[facts.AnyFact]:
         """At most ``limit`` facts after ``seq``."""
         return [fact for fact in self._facts if fact.seq > seq][:limit]
+
+    def history(self, job_id: str) -> list[facts.AnyFact]:
+        """All facts about one job, oldest first."""
+        return [fact for fact in self._facts if getattr(fact, 'job_id', '') == job_id]
+
+    def pauses(self) -> list[tuple[str, str]]:
+        """The pauses in force, as scope and name."""
+        return sorted(self._pauses)
+
+    def find(self, wanted: protocol.FindJobs, limit: int) -> list[Job]:
+        """Jobs that ``wanted`` describes, newest first."""
+        found = (
+            job
+            for job in sorted(self._jobs.values(), key=lambda job: -job.order)
+            if (not wanted.states or job.state in wanted.states)
+            and wanted.model in ('', job.model)
+            and wanted.user in ('', job.user)
+            and not 0 < wanted.before_order <= job.order
+        )
+        return [copy(job) for job in itertools.islice(found, limit)]
+
+    def purge(self, job_id: str, before: float) -> int:
+        """Delete dead jobs, one or all that ended before a time, with body and answer; the facts stay. How many."""
+        gone = [
+            name
+            for name, job in self._jobs.items()
+            if job.state is State.DEAD and (name == job_id if job_id else job.ended_at < before)
+        ]
+        for name in gone:
+            for kept in (self._jobs, self._bodies, self._answers):
+                kept.pop(name, None)
+        return len(gone)

@@ -49,6 +49,7 @@ class Waiting:
         self._estimates = estimates
         self._models: dict[str, _Model] = {}
         self._held: set[str] = set()
+        self._skipped: set[int] = set()
         self._count = 0
 
     def __len__(self) -> int:
@@ -57,7 +58,7 @@ class Waiting:
     def add(self, job: Job) -> None:
         """Put ``job`` where it belongs."""
         if job.model not in self._models:
-            self._models[job.model] = _Model(self._ledger, self._held)
+            self._models[job.model] = _Model(self._ledger, self._held, self._skipped)
         self._models[job.model].add(job)
         self._count += 1
 
@@ -96,6 +97,13 @@ class Waiting:
             self._held.remove(user)
             self._moved(user)
 
+    def skip(self, priorities: frozenset[int]) -> None:
+        """Jobs of these priorities, and only of these, may not start for now. (While there are any, nobody is overdue:
+        the oldest job may be one of them.)
+        """
+        self._skipped.clear()
+        self._skipped.update(-priority for priority in priorities)
+
     def best(self, can_run: Callable[[str], bool], now: float) -> str | None:
         """The id of the job that should start next among the models that ``can_run`` accepts."""
         turns = [
@@ -118,14 +126,21 @@ class Waiting:
             ranks.charge(turn.user, self._estimates.of(name))
             yield turn.job_id
 
-    def held(self) -> Iterator[tuple[str, str]]:
-        """User and job id of what users who are held have waiting, each user's first job first."""
+    def held(self) -> Iterator[str]:
+        """The ids of what users who are held have waiting, each user's oldest first."""
         for user in sorted(self._held):
             jobs = (
                 model.oldest.users[user].in_order() for model in self._models.values() if user in model.oldest.users
             )
-            for _, job_id in heapq.merge(*jobs):
-                yield user, job_id
+            yield from (job_id for _, job_id in heapq.merge(*jobs))
+
+    def skipped(self) -> Iterator[str]:
+        """The ids of what waits in priorities that are skipped, without what is held as well."""
+        for model in self._models.values():
+            for level in sorted(self._skipped & model.levels.keys()):
+                for user, jobs in model.levels[level].users.items():
+                    if user not in self._held:
+                        yield from (job_id for _, job_id in jobs.in_order())
 
     def models(self) -> list[str]:
         """The models somebody waits for."""
@@ -144,9 +159,10 @@ class Waiting:
 class _Model:
     """The jobs of one model: by level, and by age."""
 
-    def __init__(self, ledger: Ledger, held: set[str]) -> None:
+    def __init__(self, ledger: Ledger, held: set[str], skipped: set[int]) -> None:
         self._ledger = ledger
         self.held = held
+        self.skipped = skipped
         self.levels: dict[int, _Line] = {}
         self.oldest = _Line(held, lambda user: 0.0)
         self.since_overdue = 0
@@ -171,19 +187,19 @@ class _Model:
             level.moved(user)
 
     def turn(self, fairness: Fairness, now: float) -> Turn | None:
-        """Whose turn it is here, None when all that is left is held."""
+        """Whose turn it is here, None when all that is left is held or skipped."""
         oldest = self.oldest.first()
         if oldest is None:
             return None
         (_, (queued_at, order)), job_id, user = oldest
-        if is_overdue(fairness, queued_at, self.since_overdue, now):
+        if not self.skipped and is_overdue(fairness, queued_at, self.since_overdue, now):
             return Turn(False, 0, queued_at, order, job_id, user)
-        for minus_priority in sorted(self.levels):
+        for minus_priority in sorted(self.levels.keys() - self.skipped):
             found = self.levels[minus_priority].first()
             if found is not None:
                 (rank, (_, order)), job_id, user = found
                 return Turn(True, minus_priority, rank, order, job_id, user)
-        raise AssertionError('a job is in the line by age and in no level')
+        return None
 
 
 class _Line:
@@ -236,7 +252,7 @@ class _Plan:
         self._ranks = ranks
         self._now = now
         self._gone: set[str] = set()
-        self._levels = sorted(model.levels)
+        self._levels = sorted(model.levels.keys() - model.skipped)
         self._level = -1
         self._users: list[tuple[float, Since, str, str]] = []  # rank, place, job id, user: of the level in hand
         self._jobs: dict[str, Iterator[tuple[Since, str]]] = {}
@@ -267,7 +283,7 @@ class _Plan:
     def _overdue(self) -> Iterator[tuple[Since, str, str]]:
         """The jobs that are overdue, oldest first."""
         first = self._model.oldest.first()
-        if first is None or not self._is_late(first[0][1]):
+        if first is None or self._model.skipped or not self._is_late(first[0][1]):
             return
         lines = [
             _of_user(user, jobs) for user, jobs in self._model.oldest.users.items() if user not in self._model.held

@@ -7,13 +7,14 @@ Requests carry ``rid``, a number that the reply repeats. ``epoch`` is the fencin
 import msgspec
 
 from broker import facts
-from broker.job import DEFAULT_PRIORITY, Job
+from broker.job import DEFAULT_PRIORITY, Job, State
 
 VERSION = 1
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024  # ZeroMQ drops a peer that sends more, without a word to us
 MAX_BODY_BYTES = 4 * 1024 * 1024  # so a job's body is checked against this before it is sent
 MAX_BATCH_BYTES = 1024 * 1024  # a sender splits longer runs of lines
 KINDS = ('chat', 'generate', 'embed')
+PAUSE_SCOPES = ('all', 'model', 'priority', 'user', 'worker')
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
@@ -33,6 +34,9 @@ class Submit(Request, frozen=True, kw_only=True):
     user: str = ''
     conversation_id: str = ''
     max_failures: int = 3
+    due_at: float = 0.0  # not before this time (unix seconds)
+    deadline_at: float = 0.0  # not started by then, it is dead
+    replay_of: str = ''
 
 
 class Cancel(Request, frozen=True, kw_only=True):
@@ -62,6 +66,53 @@ class GetJob(Request, frozen=True, kw_only=True):
     job_id: str
 
 
+class GetHistory(Request, frozen=True, kw_only=True):
+    """All facts about one job, oldest first: every start, every failure with its reason, the end."""
+
+    job_id: str
+
+
+class FindJobs(Request, frozen=True, kw_only=True):
+    """Jobs, newest first, at most ``limit`` and older than the place ``before_order`` (0: from the newest on).
+
+    Empty filters let everything through.
+    """
+
+    states: tuple[State, ...] = ()
+    model: str = ''
+    user: str = ''
+    before_order: int = 0
+    limit: int = 50
+
+
+class Replay(Request, frozen=True, kw_only=True):
+    """Do a dead job again, as a new job with this id and clean counters. Sending it twice makes one job."""
+
+    job_id: str
+    new_job_id: str
+
+
+class Purge(Request, frozen=True, kw_only=True):
+    """Delete dead jobs with their bodies and answers: this one, or without an id all that ended before ``before``."""
+
+    job_id: str = ''
+    before: float = 0.0
+
+
+class Pause(Request, frozen=True, kw_only=True):
+    """Let nothing of this start any more; what runs goes on. ``scope`` is one of PAUSE_SCOPES."""
+
+    scope: str
+    name: str = ''
+
+
+class Resume(Request, frozen=True, kw_only=True):
+    """End a pause."""
+
+    scope: str
+    name: str = ''
+
+
 class FactsAfter(Request, frozen=True, kw_only=True):
     """The facts after ``seq``, oldest first, at most ``limit``."""
 
@@ -79,7 +130,22 @@ class Ping(Request, frozen=True, kw_only=True):
     """Are you there?"""
 
 
-AnyRequest = Submit | Cancel | SetPriority | Read | GetJob | FactsAfter | GetSnapshot | Ping
+AnyRequest = (
+    Submit
+    | Cancel
+    | SetPriority
+    | Read
+    | GetJob
+    | GetHistory
+    | FindJobs
+    | Replay
+    | Purge
+    | Pause
+    | Resume
+    | FactsAfter
+    | GetSnapshot
+    | Ping
+)
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
@@ -135,6 +201,26 @@ class Facts(Reply, frozen=True, kw_only=True):
     head: int
 
 
+class Jobs(Reply, frozen=True, kw_only=True):
+    """Jobs that were found; ``more`` when older ones may match, too."""
+
+    jobs: tuple[Job, ...]
+    more: bool
+
+
+class Purged(Reply, frozen=True, kw_only=True):
+    """So many jobs are gone."""
+
+    count: int
+
+
+class PauseInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A pause in force. ``name`` is empty for 'all', a number in words for 'priority'."""
+
+    scope: str
+    name: str = ''
+
+
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A worker as the broker sees it now."""
 
@@ -156,6 +242,7 @@ class Snapshot(Reply, frozen=True, kw_only=True):
     seq: int
     jobs: tuple[Job, ...]
     workers: tuple[WorkerInfo, ...]
+    pauses: tuple[PauseInfo, ...] = ()
     more: bool = False
 
 
@@ -167,7 +254,7 @@ class Pong(Reply, frozen=True, kw_only=True):
     seq: int = 0
 
 
-AnyReply = Accepted | Refused | Done | Lines | JobState | Facts | Snapshot | Pong
+AnyReply = Accepted | Refused | Done | Lines | JobState | Jobs | Purged | Facts | Snapshot | Pong
 
 
 class FromWorker(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
@@ -335,8 +422,8 @@ class TokensOut(Published, frozen=True, kw_only=True):
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where a waiting job stands, and why it waits.
 
-    ``reason`` is 'ahead', 'no_worker' when no live worker can run its model, or 'limited': then it starts at
-    ``not_before`` at the earliest, or, where that is 0, when a running job has ended.
+    ``reason`` is 'ahead', 'no_worker' when no live worker can run its model, 'paused', or 'limited': then it starts
+    at ``not_before`` at the earliest, or, where that is 0, when a running job has ended.
     """
 
     job_id: str

@@ -11,10 +11,11 @@ import msgspec
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from broker import errors, protocol, sockets
+from broker import errors, intake, protocol, sockets
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
-from broker.core import BrokerCore, Rules, page_of
+from broker.core import BrokerCore, Rules
 from broker.endpoints import Endpoints
+from broker.job import State
 from broker.share import DECAY_S
 from broker.store import Store
 
@@ -99,7 +100,8 @@ class Server:
         self._drain_subscriptions()
         taken = [*self._take('worker'), *self._take('client')]
         actions: list[Action] = []
-        for peer, message in taken:
+        for peer, asked in taken:
+            message = self._replayed(asked) if isinstance(asked, protocol.Replay) else asked
             if isinstance(message, protocol.Submit) and (reply := self._before_submit(message)) is not None:
                 actions.append(Send(peer, reply))
                 continue
@@ -166,6 +168,24 @@ class Server:
             except zmq.Again:
                 return
 
+    def _replayed(self, request: protocol.Replay) -> protocol.Submit | protocol.Replay:
+        """The dead job as a new one; anything that is not dead is refused later on."""
+        job = self._store.job(request.job_id)
+        if job is None or job.state is not State.DEAD:
+            return request
+        return protocol.Submit(
+            rid=request.rid,
+            job_id=request.new_job_id,
+            kind=job.kind,
+            model=job.model,
+            body=self._store.body(job.job_id),
+            priority=job.priority,
+            user=job.user,
+            conversation_id=job.conversation_id,
+            max_failures=job.max_failures,
+            replay_of=job.job_id,
+        )
+
     def _before_submit(self, message: protocol.Submit) -> protocol.Reply | None:
         """What only the disk knows: whether the job is long done, and whether there is room."""
         if not self._core.knows(message.job_id) and self._store.has(message.job_id):
@@ -180,19 +200,34 @@ class Server:
         return None
 
     def _answer(self, request: protocol.AnyRequest) -> protocol.Reply:
-        """Answer from the store what is not about a living job."""
-        if isinstance(request, protocol.FactsAfter):
-            found = self._store.facts_after(request.seq, max(1, min(request.limit, 10_000)))
-            return protocol.Facts(rid=request.rid, facts=tuple(found), head=self._store.last_seq())
-        job_id: str = getattr(request, 'job_id', '')
+        """Answer from the store what is about the past, or about a job that is not alive."""
+        match request:
+            case protocol.FactsAfter():
+                found = self._store.facts_after(request.seq, max(1, min(request.limit, 10_000)))
+                return protocol.Facts(rid=request.rid, facts=tuple(found), head=self._store.last_seq())
+            case protocol.GetHistory():
+                found = self._store.history(request.job_id)
+                return protocol.Facts(rid=request.rid, facts=tuple(found), head=self._store.last_seq())
+            case protocol.FindJobs():
+                limit = max(1, min(request.limit, protocol.SNAPSHOT_PAGE))
+                jobs = self._store.find(request, limit + 1)
+                return protocol.Jobs(rid=request.rid, jobs=tuple(jobs[:limit]), more=len(jobs) > limit)
+            case protocol.Purge():
+                return protocol.Purged(rid=request.rid, count=self._store.purge(request.job_id, request.before))
+        return self._answer_about(request, getattr(request, 'job_id', ''))
+
+    def _answer_about(self, request: protocol.AnyRequest, job_id: str) -> protocol.Reply:
         job = self._store.job(job_id)
         if job is None:
             return protocol.Refused(rid=request.rid, code='not_found', detail='there is no such job')
-        if isinstance(request, protocol.Read):
-            page = page_of(request, job.epoch, self._store.answer(job_id), ended=True)
-            return msgspec.structs.replace(page, rid=request.rid)
-        if isinstance(request, protocol.GetJob):
-            return protocol.JobState(rid=request.rid, job=job)
+        match request:
+            case protocol.Read():
+                page = intake.page_of(request, job.epoch, self._store.answer(job_id), ended=True)
+                return msgspec.structs.replace(page, rid=request.rid)
+            case protocol.GetJob():
+                return protocol.JobState(rid=request.rid, job=job)
+            case protocol.Replay():
+                return protocol.Refused(rid=request.rid, code='not_dead', detail=f'the job is {job.state}, not dead')
         return protocol.Refused(rid=request.rid, code='final', detail=f'the job is {job.state} and stays so')
 
     def _refuse(self, taken: list[_Taken], detail: str) -> None:
@@ -210,7 +245,7 @@ class Server:
         now = self._clock.now()
         work = self._store.work_since(now - REMEMBER_WORK_S)
         starts = self._store.starts_since(now - core.remember_starts_s)
-        core.restore(self._store.alive(), now, work, starts)
+        core.restore(self._store.alive(), now, work, starts, self._store.pauses())
         return core
 
     def _serve(self, kind: int, endpoints: Endpoints, address: str) -> 'zmq.Socket[bytes]':

@@ -24,10 +24,10 @@ MIGRATIONS = (
     CREATE TABLE jobs (
         job_id TEXT PRIMARY KEY, "order" INTEGER NOT NULL, kind TEXT NOT NULL, model TEXT NOT NULL,
         priority INTEGER NOT NULL, queued_at REAL NOT NULL, user TEXT NOT NULL, conversation_id TEXT NOT NULL,
-        max_failures INTEGER NOT NULL, state TEXT NOT NULL, epoch INTEGER NOT NULL, starts INTEGER NOT NULL,
-        failures INTEGER NOT NULL, losses INTEGER NOT NULL, due_at REAL NOT NULL, started_at REAL NOT NULL,
-        ended_at REAL NOT NULL, worker TEXT NOT NULL, engine TEXT NOT NULL, code TEXT NOT NULL, detail TEXT NOT NULL,
-        lines INTEGER NOT NULL, usage TEXT NOT NULL
+        max_failures INTEGER NOT NULL, deadline_at REAL NOT NULL, state TEXT NOT NULL, epoch INTEGER NOT NULL,
+        starts INTEGER NOT NULL, failures INTEGER NOT NULL, losses INTEGER NOT NULL, due_at REAL NOT NULL,
+        started_at REAL NOT NULL, ended_at REAL NOT NULL, worker TEXT NOT NULL, engine TEXT NOT NULL,
+        code TEXT NOT NULL, detail TEXT NOT NULL, lines INTEGER NOT NULL, usage TEXT NOT NULL
     );
     CREATE INDEX jobs_alive ON jobs ("order") WHERE ended_at = 0;
     CREATE INDEX jobs_order ON jobs ("order");
@@ -35,12 +35,14 @@ MIGRATIONS = (
     CREATE INDEX jobs_started ON jobs (started_at) WHERE started_at > 0;
     CREATE TABLE bodies (job_id TEXT PRIMARY KEY, body BLOB NOT NULL);
     CREATE TABLE answers (job_id TEXT PRIMARY KEY, lines BLOB NOT NULL);
-    CREATE TABLE facts (seq INTEGER PRIMARY KEY, fact TEXT NOT NULL);
+    CREATE TABLE facts (seq INTEGER PRIMARY KEY, job_id TEXT, fact TEXT NOT NULL);
+    CREATE INDEX facts_of_job ON facts (job_id) WHERE job_id IS NOT NULL;
+    CREATE TABLE pauses (scope TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (scope, name));
     """,
 )
 _COLUMNS = Job.__struct_fields__
 _INSERT = f'INSERT INTO jobs VALUES ({", ".join("?" * len(_COLUMNS))})'
-_CHANGING = _COLUMNS[_COLUMNS.index('max_failures') + 1 :]
+_CHANGING = _COLUMNS[_COLUMNS.index('state') :]
 _UPDATE = f'UPDATE jobs SET priority = ?, {", ".join(f"{name} = ?" for name in _CHANGING)} WHERE job_id = ?'
 _SELECT = f'SELECT {", ".join(_quoted for _quoted in (f"{chr(34)}{name}{chr(34)}" for name in _COLUMNS))} FROM jobs'
 
@@ -87,9 +89,17 @@ class Store:
                     ((change.job.job_id, _pack(change.answer)) for change in changes if change.job and change.answer),
                 )
                 self._db.executemany(
-                    'INSERT INTO facts VALUES (?, ?)',
-                    ((change.fact.seq, facts.encode(change.fact).decode()) for change in changes),
+                    'INSERT INTO facts VALUES (?, ?, ?)',
+                    (
+                        (change.fact.seq, getattr(change.fact, 'job_id', None), facts.encode(change.fact).decode())
+                        for change in changes
+                    ),
                 )
+                for fact in (change.fact for change in changes):
+                    if isinstance(fact, facts.Paused):
+                        self._db.execute('INSERT OR IGNORE INTO pauses VALUES (?, ?)', (fact.scope, fact.name))
+                    elif isinstance(fact, facts.Resumed):
+                        self._db.execute('DELETE FROM pauses WHERE scope = ? AND name = ?', (fact.scope, fact.name))
         except (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError) as error:
             raise _plain(error, self.path) from error
 
@@ -151,6 +161,44 @@ class Store:
                 break
             found.append(facts.decode(text.encode()))
         return found
+
+    def history(self, job_id: str) -> list[facts.AnyFact]:
+        """All facts about one job, oldest first."""
+        rows = self._db.execute('SELECT fact FROM facts WHERE job_id = ? ORDER BY seq', (job_id,))
+        return [facts.decode(str(text).encode()) for (text,) in rows]
+
+    def pauses(self) -> list[tuple[str, str]]:
+        """The pauses in force, as scope and name."""
+        return [(str(scope), str(name)) for scope, name in self._db.execute('SELECT scope, name FROM pauses')]
+
+    def find(self, wanted: protocol.FindJobs, limit: int) -> list[Job]:
+        """Jobs that ``wanted`` describes, newest first."""
+        conditions: list[str] = ['1']
+        values: list[apsw.SQLiteValue] = []
+        if wanted.states:
+            conditions.append(f'state IN ({", ".join("?" * len(wanted.states))})')
+            values += wanted.states
+        for column in ('model', 'user'):
+            if getattr(wanted, column):
+                conditions.append(f'{column} = ?')
+                values.append(getattr(wanted, column))
+        if wanted.before_order:
+            conditions.append('"order" < ?')
+            values.append(wanted.before_order)
+        query = f'{_SELECT} WHERE {" AND ".join(conditions)} ORDER BY "order" DESC LIMIT ?'
+        return [_job(row) for row in self._db.execute(query, (*values, limit))]
+
+    def purge(self, job_id: str, before: float) -> int:
+        """Delete dead jobs, one or all that ended before a time, with body and answer; the facts stay. How many."""
+        condition = 'job_id = ?' if job_id else 'ended_at < ?'
+        with self._db:
+            rows = self._db.execute(
+                f"DELETE FROM jobs WHERE state = 'dead' AND ended_at > 0 AND {condition} RETURNING job_id",
+                (job_id or before,),
+            ).fetchall()
+            for table in ('bodies', 'answers'):
+                self._db.executemany(f'DELETE FROM {table} WHERE job_id = ?', rows)
+        return len(rows)
 
     def _migrate(self) -> None:
         version = self._number('PRAGMA user_version')

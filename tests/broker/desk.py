@@ -28,7 +28,9 @@ class Desk:
 
     def _new_core(self) -> BrokerCore:
         core = BrokerCore(self.rules, boot='b', last_seq=self.store.last_seq(), last_order=self.store.last_order())
-        core.restore(self.store.alive(), self.now, self.store.work_since(0.0), self.store.starts_since(0.0))
+        core.restore(
+            self.store.alive(), self.now, self.store.work_since(0.0), self.store.starts_since(0.0), self.store.pauses()
+        )
         return core
 
     def restart(self) -> None:

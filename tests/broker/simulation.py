@@ -76,7 +76,9 @@ class World:
         self.core = self.make_core(
             RULES, boot=str(self.boots), last_seq=self.store.last_seq(), last_order=self.store.last_order()
         )
-        self.core.restore(self.store.alive(), self.now, self.store.work_since(0.0), self.store.starts_since(0.0))
+        self.core.restore(
+            self.store.alive(), self.now, self.store.work_since(0.0), self.store.starts_since(0.0), self.store.pauses()
+        )
         self.core.check()
         self.history.compare(self.store)
         self._tick(self.boots)

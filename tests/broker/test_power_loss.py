@@ -34,7 +34,7 @@ BATCHES = workload()
 def open_on(disk, synchronous):
     store = Store(PATH, vfs=disk.name)
     store._db.execute(f'PRAGMA synchronous = {synchronous}').fetchall()
-    store._db.execute('PRAGMA wal_autocheckpoint = 8').fetchall()  # so that checkpoints are hit as well
+    store._db.execute('PRAGMA wal_autocheckpoint = 50').fetchall()  # so that checkpoints are hit as well
     return store
 
 

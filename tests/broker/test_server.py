@@ -231,6 +231,50 @@ async def test_garbage_on_any_socket_is_dropped_and_the_broker_lives(broker, wor
     context.destroy(linger=0)
 
 
+async def test_a_dead_job_is_found_told_of_done_again_and_purged(broker, worker):
+    async with client.BrokerClient(broker.endpoints.for_peers()) as desk:
+        await worker.ready()
+        job = a_job(user='u')
+        await desk.submit(job)
+        await worker.hears(protocol.Assign)
+        with pytest.raises(errors.Refused, match='running, not dead'):
+            await desk.replay(job.job_id, client.new_job_id())
+        failed = protocol.Failed(job_id=job.job_id, epoch=1, code='bad_request', detail='no', retryable=False)
+        await worker.say(failed)
+        await worker.hears(protocol.Settled)
+        found = await desk.find(protocol.FindJobs(states=('dead',), user='u'))
+        assert ([each.job_id for each in found.jobs], found.more) == ([job.job_id], False)
+        assert [type(fact).__name__ for fact in await desk.history(job.job_id)] == [
+            'JobQueued',
+            'JobStarted',
+            'JobDied',
+        ]
+        again = client.new_job_id()
+        assert not (await desk.replay(job.job_id, again)).duplicate
+        assert (await desk.replay(job.job_id, again)).duplicate
+        assign = await worker.hears(protocol.Assign)
+        assert (assign.job_id, assign.body) == (again, job.body)
+        assert (await desk.history(again))[0].replay_of == job.job_id
+        assert await desk.purge(job.job_id) == 1
+        with pytest.raises(errors.Refused) as refused:
+            await desk.get(job.job_id)
+        assert refused.value.code == 'not_found'
+        with pytest.raises(errors.Refused, match='no such job'):
+            await desk.replay(job.job_id, client.new_job_id())
+
+
+async def test_a_pause_is_kept_through_a_restart(broker, worker):
+    async with client.BrokerClient(broker.endpoints.for_peers(), timeout_s=20) as desk:
+        await desk.pause('model', 'm')
+        broker.stop()
+        broker.start()
+        assert (await desk.snapshot()).pauses == (protocol.PauseInfo(scope='model', name='m'),)
+        await desk.resume('model', 'm')
+        assert (await desk.snapshot()).pauses == ()
+        with pytest.raises(errors.Refused, match='scope'):
+            await desk.pause('planet', 'mars')
+
+
 async def test_a_body_too_large_is_refused_before_it_is_sent(broker):
     async with client.BrokerClient(broker.endpoints.for_peers()) as desk:
         with pytest.raises(errors.Refused) as refused:

@@ -3,10 +3,12 @@
 import stat
 
 import apsw
+import msgspec
 import pytest
 
 from broker import errors, facts, protocol
 from broker.actions import Persist
+from broker.job import Job, State
 from broker.memory_store import MemoryStore
 from broker.store import MIGRATIONS, Store
 from tests.broker.desk import Desk, finished, job_id, tokens
@@ -139,3 +141,53 @@ def test_facts_come_in_pages_that_fit_a_message(tmp_path, monkeypatch):
 
 def test_the_sqlite_in_use_has_no_wal_reset_bug():
     assert tuple(map(int, apsw.sqlite_lib_version().split('.'))) >= (3, 51, 3)
+
+
+def find(store, **wanted):
+    return [int(job.job_id, 16) for job in store.find(protocol.FindJobs(**wanted), 50)]
+
+
+def test_jobs_are_found_by_state_model_and_user_newest_first(store):
+    store.commit(some_history())
+    assert find(store) == [4, 3, 2, 1]
+    assert find(store, states=(State.WAITING, State.RUNNING)) == [4, 3]
+    assert find(store, states=(State.COMPLETED,)) == [1]
+    assert find(store, user='Zoë') == [3, 2, 1]
+    assert find(store, user='Zoë', model='other') == []
+    assert find(store, before_order=3) == [2, 1]
+    assert [job.order for job in store.find(protocol.FindJobs(), 2)] == [4, 3]
+
+
+def test_the_facts_of_one_job_are_its_history(store):
+    store.commit(some_history())
+    assert [type(fact).__name__ for fact in store.history(job_id(1))] == ['JobQueued', 'JobStarted', 'JobCompleted']
+    assert store.history(job_id(9)) == []
+
+
+def a_dead_job(ended_at=5.0):
+    job = Job(job_id=job_id(1), order=1, kind='chat', model='m', priority=5, queued_at=1.0)
+    dead = Job(**{**msgspec.structs.asdict(job), 'state': State.DEAD, 'ended_at': ended_at})
+    queued = facts.JobQueued(seq=1, at=1.0, job_id=job.job_id, kind='chat', model='m', priority=5)
+    return [Persist(queued, job, b'{"secret": 1}'), Persist(facts.JobDue(seq=2, at=2.0, job_id=job.job_id), dead)]
+
+
+def test_only_dead_jobs_are_purged_and_their_facts_stay(store):
+    store.commit(a_dead_job())
+    assert store.purge('', 5.0) == 0
+    assert store.purge(job_id(9), 0.0) == 0
+    assert store.purge(job_id(1), 0.0) == 1
+    assert (store.job(job_id(1)), store.body(job_id(1))) == (None, b'')
+    assert len(store.history(job_id(1))) == 2
+    assert store.purge('', 1e9) == 0
+
+
+def test_old_dead_jobs_are_purged_together_and_others_never(store):
+    store.commit(some_history())
+    assert store.purge('', 1e12) == 0
+    assert find(store) == [4, 3, 2, 1]
+
+
+def test_pauses_are_kept_until_they_end(store):
+    for seq, kind in enumerate((facts.Paused, facts.Paused, facts.Resumed), 1):
+        store.commit([Persist(kind(seq=seq, at=1.0, scope='model', name='m' if seq != 2 else 'n'))])
+    assert store.pauses() == [('model', 'n')]

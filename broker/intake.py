@@ -1,0 +1,72 @@
+"""What comes in from clients: is it sound, and what job does it make."""
+
+from broker import protocol
+from broker.job import MAX_PRIORITY, MIN_PRIORITY, Job, State
+
+_HEX = frozenset('0123456789abcdef')
+
+
+def is_job_id(text: str) -> bool:
+    """Whether this can be a job's id: 32 hexadecimal digits."""
+    return len(text) == 32 and _HEX.issuperset(text)
+
+
+def problem_with(request: protocol.Submit) -> str:
+    """Why this cannot be a job, '' when it can."""
+    rules = (
+        (is_job_id(request.job_id), 'job_id must be 32 hexadecimal digits'),
+        (request.kind in protocol.KINDS, f'kind must be one of {", ".join(protocol.KINDS)}'),
+        (1 <= len(request.model) <= 300, 'model must be 1 to 300 characters'),
+        (
+            is_priority(request.priority),
+            f'priority must be {MIN_PRIORITY} to {MAX_PRIORITY}',
+        ),
+        (1 <= request.max_failures <= 100, 'max_failures must be 1 to 100'),
+        (
+            2 <= len(request.body) <= protocol.MAX_BODY_BYTES,
+            f'body must be a JSON object of at most {protocol.MAX_BODY_BYTES} bytes',
+        ),
+        (len(request.user) <= 300, 'user may have 300 characters'),
+        (len(request.conversation_id) <= 300, 'conversation_id may have 300 characters'),
+        (request.due_at >= 0 and request.deadline_at >= 0, 'due_at and deadline_at are unix seconds'),
+        (
+            not request.deadline_at or request.due_at < request.deadline_at,
+            'deadline_at must be after due_at, or the job could never run',
+        ),
+    )
+    return next((text for sound, text in rules if not sound), '')
+
+
+def is_priority(priority: int) -> bool:
+    """Whether there is such a priority."""
+    return MIN_PRIORITY <= priority <= MAX_PRIORITY
+
+
+def job_from(request: protocol.Submit, order: int, now: float) -> Job:
+    """The job that ``request`` asks for."""
+    return Job(
+        job_id=request.job_id,
+        order=order,
+        kind=request.kind,
+        model=request.model,
+        priority=request.priority,
+        queued_at=now,
+        user=request.user,
+        conversation_id=request.conversation_id,
+        max_failures=request.max_failures,
+        due_at=request.due_at if request.due_at > now else 0.0,
+        deadline_at=request.deadline_at,
+        state=State.DELAYED if request.due_at > now else State.WAITING,
+    )
+
+
+def page_of(request: protocol.Read, epoch: int, lines: list[bytes], *, ended: bool) -> protocol.Lines:
+    """The part of ``lines`` that ``request`` asks for, cut so that it fits into one message."""
+    start = request.index if request.epoch in (0, epoch) else 0
+    end, size = start, 0
+    while end < len(lines) and (size == 0 or size + len(lines[end]) <= protocol.MAX_BATCH_BYTES):
+        size += len(lines[end])
+        end += 1
+    return protocol.Lines(
+        job_id=request.job_id, epoch=epoch, index=start, lines=tuple(lines[start:end]), total=len(lines), ended=ended
+    )
