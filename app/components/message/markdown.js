@@ -224,7 +224,7 @@ function pathological(text) {
 
 // one block that would take too long to draw
 function heavy(raw) {
-  return raw.length > 24_000 || (raw.length > 2_000 && raw.split("\n").length > 1_000);
+  return raw.length > 12_000 || (raw.length > 2_000 && raw.split("\n").length > 1_000);
 }
 
 function plain(text) {
