@@ -107,11 +107,9 @@ def _change(before: View | None, after: View) -> dict[str, Any]:
     if before is None:
         return dict(after)
     change = {key: value for key, value in after.items() if key not in before or value != before[key]}
-    if 'epoch' in change:
-        return change | {field: after[field] for field in TEXTS}
     grown = []
     for field in TEXTS:
-        if field in change and after[field].startswith(before[field]):
+        if field in change and 'epoch' not in change and after[field].startswith(before[field]):
             delta = change.pop(field)[len(before[field]) :]
             grown.append((after['epoch'], field, _units(before[field]), delta))
     return change | {'grown': grown} if grown else change
@@ -227,6 +225,10 @@ _FAILURES = {
     'unsent_unreachable': N_(
         'It did not reach the queue: the queue does not answer. It is being restarted; retry in a moment.'
     ),
+    'unsent_broker_away': N_(
+        'It did not reach the queue: the queue does not answer. It is being restarted; retry in a moment.'
+    ),
+    'unsent_interrupted': N_('It did not reach the queue: the desk was closed before. Retry to send it now.'),
     'unsent_bad_request': N_(
         'It did not reach the queue: the queue did not accept it. Change the question or pick another model.'
     ),

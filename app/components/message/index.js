@@ -153,7 +153,7 @@ export const Message = {
         view.model,
         view.waited >= 0.05 ? words.say("waited", { time: words.seconds(view.waited) }) : "",
         view.first ? words.say("first", { time: words.seconds(view.first) }) : "",
-        view.rate ? words.rate(view.rate) : "",
+        view.rate || view.speed ? words.rate(view.rate || view.speed) : "",
         view.tokens ? words.tokens(view.tokens) : "",
       ].filter(Boolean);
     },
