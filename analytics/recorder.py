@@ -24,6 +24,8 @@ TABLES: dict[type[facts.Fact], str] = {
     facts.WorkerJoined: 'worker_joins',
     facts.WorkerChanged: 'worker_changes',
     facts.WorkerLeft: 'worker_leaves',
+    facts.Paused: 'pauses',
+    facts.Resumed: 'resumes',
 }
 OUTCOMES: dict[type[facts.Fact], str] = {
     facts.JobCompleted: 'completed',

@@ -6,7 +6,7 @@ CREATE TABLE meta (schema_version BIGINT, last_seq BIGINT);
 
 CREATE TABLE queued (
     seq BIGINT, happened_at DOUBLE, job_id VARCHAR, kind VARCHAR, model VARCHAR, priority BIGINT, "user" VARCHAR,
-    conversation_id VARCHAR, body_bytes BIGINT
+    conversation_id VARCHAR, body_bytes BIGINT, due_at DOUBLE, deadline_at DOUBLE, replay_of VARCHAR
 );
 
 CREATE TABLE starts (
@@ -44,3 +44,7 @@ CREATE TABLE worker_changes (
 );
 
 CREATE TABLE worker_leaves (seq BIGINT, happened_at DOUBLE, worker VARCHAR, reason VARCHAR);
+
+CREATE TABLE pauses (seq BIGINT, happened_at DOUBLE, scope VARCHAR, name VARCHAR);
+
+CREATE TABLE resumes (seq BIGINT, happened_at DOUBLE, scope VARCHAR, name VARCHAR);

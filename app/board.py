@@ -39,6 +39,7 @@ class Board:
         self.seq = 0  # facts up to this one are in
         self.boot = ''
         self.broker_alive = False
+        self.pauses: set[tuple[str, str]] = set()  # scope and name of what is paused
         self.queue_version = 0  # rises with every change of any job but its text
         self.workers_version = 0
         self._clock = clock
@@ -141,6 +142,7 @@ class Board:
                 self._held[job.job_id] = view
                 self._ask(view, now)
         self._roster.restore(snapshot.workers)
+        self.pauses = {(pause.scope, pause.name) for pause in snapshot.pauses}
         self._guess_places()
         self.queue_version += 1
         self.workers_version += 1
@@ -236,6 +238,9 @@ class Board:
             self._roster.learn(fact)
             self.workers_version += 1
             return
+        if not isinstance(fact, facts.JobFact):
+            self._pause(fact)
+            return
         job = self._jobs.get(fact.job_id)
         if job is not None:
             job.learn(fact)
@@ -311,17 +316,22 @@ class Board:
             job, place = self._jobs.get(job_id), places.get(job_id)
             if job is None or not job.waits:
                 continue
-            stands = (place.ahead, place.reason) if place else (None, '')
-            if stands != (job.ahead, job.reason):
-                job.ahead, job.reason = stands
+            stands = (place.ahead, place.reason, place.not_before) if place else (None, '', 0.0)
+            if stands != (job.ahead, job.reason, job.not_before):
+                job.ahead, job.reason, job.not_before = stands
                 self._dirty.add(job_id)
         self._places, self._guessed = places, set()
+
+    def _pause(self, fact: facts.Paused | facts.Resumed) -> None:
+        change = self.pauses.add if isinstance(fact, facts.Paused) else self.pauses.discard
+        change((fact.scope, fact.name))
+        self.queue_version += 1
 
     def _place(self, job: JobView) -> None:
         """Where a job that just began to wait stands, until the broker tells; it may have told already."""
         place = self._places.get(job.job_id)
         if place is not None:
-            job.ahead, job.reason = place.ahead, place.reason
+            job.ahead, job.reason, job.not_before = place.ahead, place.reason, place.not_before
             return
         self._guessed.add(job.job_id)
         if len(self._jobs) > 2 * protocol.STANDING_LIMIT:
@@ -352,7 +362,7 @@ def _place_of(job: JobView) -> tuple[int, float, int, float]:
     if job.state is State.DELAYED:
         return 2, job.due_at, 0, 0.0
     ahead = float('inf') if job.ahead is None else job.ahead
-    return (1 if job.reason == 'no_worker' else 0), ahead, -job.priority, job.queued_at
+    return (0 if job.reason in ('', 'ahead') else 1), ahead, -job.priority, job.queued_at
 
 
 def _turn(job: JobView) -> tuple[int, float]:

@@ -401,7 +401,7 @@ def _live(job: JobView) -> dict[str, Any]:
         'priority': job.priority,
         'ahead': job.ahead,
         'reason': job.reason,
-        'due': job.due_at,
+        'due': job.due_at or job.not_before,
         'queued': job.queued_at,
         'started': job.started_at,
         'tokens': job.tokens,

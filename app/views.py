@@ -36,7 +36,8 @@ class JobView:
         self.detail = job.detail
         self.usage = job.usage
         self.ahead: int | None = None
-        self.reason = ''  # 'ahead', or 'no_worker' when no live worker can run the model
+        self.reason = ''  # why it waits: 'ahead', 'no_worker', 'limited' or 'paused'; see protocol.Place
+        self.not_before = 0.0  # of a limited job, when that is known
         self.requeue_reason = ''  # of the last time it went back: 'retry', 'worker_lost' or 'handed_back'
         self.waited_s = max(0.0, job.started_at - job.queued_at) if job.started_at else 0.0  # set once it started
         self.ran_s = 0.0  # set when it ended
@@ -156,7 +157,10 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 def queued(fact: facts.JobQueued) -> JobView:
     """The view of a job that was just accepted."""
-    return JobView(_job(fact, fact.at))
+    view = JobView(_job(fact, fact.at))
+    if fact.due_at > fact.at:
+        view.state, view.due_at = State.DELAYED, fact.due_at
+    return view
 
 
 def ended(fact: facts.JobEnded) -> JobView:

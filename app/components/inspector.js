@@ -74,7 +74,7 @@ export default {
       return { running: "is-run", waiting: "is-wait", delayed: "is-wait", completed: "is-ok", dead: "is-bad", unsent: "is-bad" }[this.job.state];
     },
     place() {
-      if (this.job.reason === "no_worker") return this.labels.no_worker;
+      if (["no_worker", "limited", "paused"].includes(this.job.reason)) return this.labels[this.job.reason];
       if (this.job.ahead === null) return "—";
       const place = this.number(this.job.ahead + 1) + (this.job.ahead >= this.job.limit ? "+" : "");
       return this.labels.nth.replace("{n}", place).replace("{total}", this.number(Math.max(this.now.total, this.job.ahead + 1)));

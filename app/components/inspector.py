@@ -45,6 +45,8 @@ def _labels(element: Inspector) -> None:
         nth='{n} of {total}',
         next='next',
         no_worker='no worker has the model',
+        limited='held back by a limit',
+        paused='paused',
         again='Next try',
         in_time='in {time}',
         priority='Priority',

@@ -162,6 +162,11 @@ export default {
       const row = this.rows[id];
       if (row.state === "delayed") return row.code ? this.labels.failed_once : "";
       if (row.reason === "no_worker") return this.labels.no_worker;
+      if (row.reason === "paused") return this.labels.paused;
+      if (row.reason === "limited") {
+        const rest = Math.ceil(row.due - this.clock);
+        return rest > 0 ? this.labels.limited_for.replace("{time}", this.ticking(rest)) : this.labels.limited;
+      }
       if (row.ahead === null) return "";
       if (row.ahead === 0) return this.labels.next;
       return (row.ahead >= this.limit ? this.labels.many_ahead : this.labels.n_ahead).replace("{n}", this.number(row.ahead));

@@ -371,7 +371,7 @@ def details(parts: Parts, views: list[dict[str, Any]]) -> dict[str, Any]:
     if subject is not None:
         rate = subject['rate'] if alive else subject.get('speed', 0.0) or subject['rate']
         job = {name: subject[name] for name in (*shown, 'worker', 'tokens')} | {'rate': rate}
-    waits = bool(alive and alive['state'] == 'waiting' and alive['reason'] != 'no_worker')
+    waits = bool(alive and alive['state'] == 'waiting' and alive['reason'] in ('', 'ahead'))
     return {
         'now': time.time(),
         'job': job,

@@ -72,7 +72,7 @@ def _row(parts: Parts, job: JobView) -> State:
         'queued': job.queued_at,
         'started': job.started_at,
         'ended': job.ended_at,
-        'due': job.due_at,
+        'due': job.due_at or job.not_before,
         'waited': job.waited_s,
         'ran': job.ran_s,
         'ahead': job.ahead,

@@ -95,6 +95,8 @@ def one_of_each() -> list[facts.AnyFact]:
         died(10),
         completed(11),
         facts.WorkerLeft(seq=12, at=T0, worker='w', reason='drained'),
+        facts.Paused(seq=13, at=T0, scope='model', name='m'),
+        facts.Resumed(seq=14, at=T0, scope='model', name='m'),
     ]
 
 

@@ -473,3 +473,34 @@ def test_whatever_is_lost_doubled_or_shuffled_the_text_is_right_in_the_end(seed:
     for need in board.take_needs():
         board.fill(lines('a', need.index, *texts[need.index :], ended=True))
     assert board.job('a').text == ''.join(texts) and board.job('a').complete
+
+
+# Limits and pauses
+
+
+def test_a_job_held_back_by_a_limit_says_until_when(board: Board, news: News):
+    feed(board, news.joined(), news.queued('a'), news.queued('b'))
+    places = (
+        protocol.Place(job_id='b', ahead=0),
+        protocol.Place(job_id='a', ahead=0, reason='limited', not_before=n.T0 + 9),
+    )
+    feed(board, protocol.Standing(places=places, waiting=2))
+    view = board.job('a')
+    assert view and (view.reason, view.not_before) == ('limited', n.T0 + 9)
+    assert [job.job_id for job in board.waiting()] == ['b', 'a']
+
+
+def test_what_is_paused_is_known_and_the_facts_of_jobs_go_on(board: Board, news: News):
+    feed(board, protocol.FactOut(fact=facts.Paused(seq=1, at=n.T0, scope='model', name='m')))
+    assert board.pauses == {('model', 'm')}
+    feed(board, protocol.FactOut(fact=facts.Resumed(seq=2, at=n.T0, scope='model', name='m')))
+    assert board.pauses == set()
+    board.restore(protocol.Snapshot(seq=9, jobs=(), workers=(), pauses=(protocol.PauseInfo(scope='all'),)), n.T0)
+    assert board.pauses == {('all', '')}
+
+
+def test_a_job_for_later_is_shown_as_such(board: Board):
+    fact = facts.JobQueued(seq=1, at=n.T0, job_id='a', kind='chat', model='m', priority=5, due_at=n.T0 + 60)
+    feed(board, protocol.FactOut(fact=fact))
+    view = board.job('a')
+    assert view and (view.state, view.due_at) == (State.DELAYED, n.T0 + 60)

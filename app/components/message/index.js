@@ -121,8 +121,9 @@ export const Message = {
     },
     headline() {
       const { view, words } = this;
-      if (view.state !== "delayed") return words.standing(view);
       const rest = Math.ceil(view.due - this.clock);
+      if (view.state === "waiting" && view.reason === "limited" && rest > 0) return words.say("limited_for", { time: words.ticking(rest) });
+      if (view.state !== "delayed") return words.standing(view);
       if (rest <= 0) return this.labels.any_moment;
       const time = words.ticking(rest);
       if (!view.failures) return words.say("later", { time });
@@ -135,7 +136,7 @@ export const Message = {
       return [view.reason === "no_worker" ? this.labels.until_one : "", this.note].filter(Boolean).join(this.words.lang === "zh-CN" ? "" : " ");
     },
     pips() {
-      return this.view.state === "waiting" && this.view.reason !== "no_worker" ? Math.min(this.view.ahead ?? 0, 24) : 0;
+      return this.view.state === "waiting" && ["", "ahead"].includes(this.view.reason) ? Math.min(this.view.ahead ?? 0, 24) : 0;
     },
     waited() {
       const { view, words } = this;

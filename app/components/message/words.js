@@ -76,6 +76,7 @@ export class Words {
   standing(view) {
     if (view.state === "sending") return this.labels.sending;
     if (view.reason === "no_worker") return this.say("no_worker", { model: view.model });
+    if (view.reason === "limited" || view.reason === "paused") return this.labels[view.reason];
     if (view.ahead === null || view.ahead === undefined) return this.labels.queued;
     if (view.ahead === 0) return this.labels.next;
     const many = view.limit && view.ahead >= view.limit;
