@@ -195,7 +195,7 @@ export default {
       this.recall();
       this.$nextTick(() => {
         this.fit();
-        if (!this.touch) this.focus();
+        if (!this.touch && !document.activeElement?.closest("input")) this.focus(); // a title may be being renamed
       });
     },
     recall() {

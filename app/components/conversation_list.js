@@ -1,12 +1,15 @@
 // The list of conversations. Rows come one by one and are kept here; grouping and times follow the browser's clock.
+import { markRaw } from "vue"; // rows are replaced, never changed: watching each of a thousand costs for nothing
+
 const DAY = 86_400_000;
 const UNDO_MS = 8000;
+const PAGE = 100; // rows that are drawn at first, and more whenever the end comes near
 
 export default {
   props: { state: Object, labels: Object, lang: String },
   emits: ["new", "rename", "delete", "undelete", "gap"],
   data() {
-    return { rows: {}, active: "", version: 0, found: "", editing: "", title: "", now: Date.now() };
+    return { rows: {}, active: "", version: 0, found: "", editing: "", title: "", now: Date.now(), drawn: PAGE };
   },
   template: `
   <nav class="convs" :aria-label="labels.conversations">
@@ -15,7 +18,7 @@ export default {
     <label v-if="count" class="field convs-filter"><i class="icon icon-search small"></i>
       <input type="search" v-model="found" :placeholder="labels.filter" :aria-label="labels.filter" @keydown.esc="found = ''" @keydown.down.prevent="enter">
       <button v-if="found" type="button" class="convs-clear" :aria-label="labels.clear" @click="found = ''"><i class="icon icon-close"></i></button></label>
-    <div ref="scroll" class="convs-scroll" @keydown.down.prevent="move(1)" @keydown.up.prevent="move(-1)">
+    <div ref="scroll" class="convs-scroll" @scroll.passive="scrolled" @keydown.down.prevent="move(1)" @keydown.up.prevent="move(-1)">
       <section v-for="group in groups" :key="group.name" :aria-label="labels[group.name]">
         <h3 class="convs-day">{{ labels[group.name] }}</h3>
         <ul>
@@ -55,19 +58,26 @@ export default {
       this.take(state);
     },
     active() {
-      this.$nextTick(this.reveal);
+      this.reveal();
+    },
+    found() {
+      this.drawn = PAGE;
     },
   },
   computed: {
     count() {
       return Object.keys(this.rows).length;
     },
-    groups() {
+    // ids, newest first
+    matching() {
       const wanted = this.found.trim().toLocaleLowerCase();
-      const ids = Object.keys(this.rows).filter((id) => this.rows[id].title.toLocaleLowerCase().includes(wanted));
-      ids.sort((a, b) => this.rows[b].at - this.rows[a].at);
+      const rows = this.rows;
+      const ids = Object.keys(rows).filter((id) => rows[id].title.toLocaleLowerCase().includes(wanted));
+      return ids.sort((a, b) => rows[b].at - rows[a].at);
+    },
+    groups() {
       const groups = [];
-      for (const id of ids) {
+      for (const id of this.matching.slice(0, this.drawn)) {
         const name = groupOf(this.rows[id].at * 1000, this.now);
         if (groups.at(-1)?.name !== name) groups.push({ name, ids: [] });
         groups.at(-1).ids.push(id);
@@ -77,7 +87,7 @@ export default {
   },
   methods: {
     take({ rows, active, version }) {
-      Object.assign(this, { rows: { ...rows }, active, version });
+      Object.assign(this, { rows: markRaw({ ...rows }), active, version });
     },
     // a patch says which version it makes; one that does not fit was missed, and the whole is asked for
     patch({ rows, active, version }) {
@@ -89,7 +99,7 @@ export default {
       if (!rows) return;
       const kept = { ...this.rows, ...rows };
       for (const id in rows) if (!rows[id]) delete kept[id];
-      this.rows = kept;
+      this.rows = markRaw(kept);
     },
     when(id) {
       const row = this.rows[id];
@@ -97,7 +107,12 @@ export default {
       return shortTime(row.at * 1000, this.now, this.lang, this.labels);
     },
     reveal() {
-      this.$el.querySelector(".conv.on")?.scrollIntoView({ block: "nearest" });
+      this.drawn = Math.max(this.drawn, this.matching.indexOf(this.active) + PAGE / 2);
+      this.$nextTick(() => this.$el.querySelector(".conv.on")?.scrollIntoView({ block: "nearest" }));
+    },
+    scrolled({ target }) {
+      const left = target.scrollHeight - target.scrollTop - target.clientHeight;
+      if (left < 1000 && this.drawn < this.matching.length) this.drawn += PAGE;
     },
 
     edit(id) {
@@ -112,7 +127,7 @@ export default {
       if (!id) return;
       this.cancel(id);
       if (!title || title === this.rows[id]?.title) return;
-      this.rows = { ...this.rows, [id]: { ...this.rows[id], title } };
+      this.rows = markRaw({ ...this.rows, [id]: { ...this.rows[id], title } });
       this.$emit("rename", id, title);
     },
     cancel(id) {
@@ -123,15 +138,15 @@ export default {
       const { title } = this.rows[id];
       const next = this.$el.querySelector(`[data-conversation="${id}"] + .conv a`) ?? this.$el.querySelector(".convs-bar a");
       const { [id]: gone, ...rest } = this.rows;
-      this.rows = rest;
+      this.rows = markRaw(rest);
       next?.focus();
       this.$emit("delete", id);
       this.undo?.();
       this.undo = this.$q.notify({
         message: this.labels.deleted.replace("{title}", title.length > 40 ? title.slice(0, 39) + "…" : title),
-        position: "bottom",
+        position: innerWidth < 640 ? "top" : "bottom-left", // not over the place to write
         timeout: UNDO_MS,
-        classes: "toast",
+        classes: "toast undo",
         actions: [{ label: this.labels.undo, noCaps: true, flat: true, handler: () => this.$emit("undelete", id) }],
       });
     },
@@ -158,11 +173,20 @@ export function shortTime(at, now, lang, labels) {
   if (minutes < 1) return labels.now;
   if (minutes < 60) return labels.minutes.replace("{n}", minutes);
   const group = groupOf(at, now);
-  const format = (options) => new Intl.DateTimeFormat(lang, options).format(at);
-  if (group === "today" || group === "yesterday") return format({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-  if (group === "week") return format({ weekday: "short" });
   const sameYear = new Date(at).getFullYear() === new Date(now).getFullYear();
-  return format(sameYear ? { month: "short", day: "numeric" } : { year: "numeric", month: "numeric" });
+  return formatter(lang, group === "week" ? "weekday" : group !== "earlier" ? "clock" : sameYear ? "day" : "month").format(at);
+}
+
+const FORMATS = {
+  clock: { hour: "2-digit", minute: "2-digit", hourCycle: "h23" },
+  weekday: { weekday: "short" },
+  day: { month: "short", day: "numeric" },
+  month: { year: "numeric", month: "numeric" },
+};
+const made = {}; // making one takes longer than a thousand uses
+
+function formatter(lang, format) {
+  return (made[lang + format] ??= new Intl.DateTimeFormat(lang, FORMATS[format]));
 }
 
 function midnight(at) {

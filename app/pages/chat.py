@@ -23,6 +23,7 @@ from app.visit import visit, watch
 from broker import errors
 
 ALIVE = ('sending', 'waiting', 'delayed', 'running', 'cancelling')
+OPEN = ('pending', 'unsent')  # as stored; the board knows more
 SHOWN_AHEAD = 5
 
 EXAMPLES = (
@@ -166,7 +167,7 @@ class _Page:
         self._refresh_inspector()
 
     def _watch_jobs(self) -> None:
-        wanted = {each.job_id: each.id for each in self._messages.values() if each.state in ('pending', 'unsent')}
+        wanted = {each.job_id: each.id for each in self._messages.values() if each.state in OPEN}
         for job_id in self._watches.keys() - wanted.keys():
             self._watches.pop(job_id).delete()
         with self._root:
@@ -305,7 +306,13 @@ class _Page:
     # What is shown around it
 
     def _views(self) -> list[dict[str, Any]]:
-        return [self._chat.view(message) for message in self._messages.values() if message.role == 'assistant']
+        """Those of the answers that matter for what is around the transcript: the last two, and all that are alive."""
+        answers = [message for message in self._messages.values() if message.role == 'assistant']
+        return [
+            self._chat.view(message)
+            for left, message in zip(range(len(answers), 0, -1), answers, strict=True)
+            if left <= 2 or message.state in OPEN
+        ]
 
     def _row(self, header: Conversation, active: dict[str, str]) -> Row:
         return {'title': header.title, 'at': header.updated_at, 'state': active.get(header.id, '')}

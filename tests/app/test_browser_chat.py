@@ -323,8 +323,12 @@ async def test_a_conversation_is_renamed_deleted_and_brought_back(demo_desk, per
     for each in (someone, other):
         await expect(each.page.locator(row)).to_contain_text('Renamed <b>here</b>')
     await someone.ended()
+    await other.page.locator(f'{row} a').dblclick()
+    await other.page.keyboard.type('going away')
+    await other.page.keyboard.press('Enter')
+    await expect(someone.page.locator('.page-bar h1')).to_contain_text('going away')
     await someone.page.locator(row).hover()
-    await someone.page.locator(row).get_by_role('button', name='Delete').click()
+    await someone.page.locator(row).get_by_role('button', name='Delete:').click()
     await expect(someone.page).to_have_url(re.compile('/chat$'))
     for each in (someone, other):
         await expect(each.page.locator(row)).to_have_count(0)
@@ -334,7 +338,7 @@ async def test_a_conversation_is_renamed_deleted_and_brought_back(demo_desk, per
     await expect(other.page.locator(row)).to_be_visible()
     await someone.page.get_by_label('Filter by title').fill('nothing is called so')
     await expect(rows).to_have_count(0)
-    await someone.page.get_by_label('Filter by title').fill('rename')
+    await someone.page.get_by_label('Filter by title').fill('GOING')
     await expect(rows).to_have_count(1)
 
 

@@ -67,7 +67,8 @@ export class Markdown {
     this.end = this.whole ? this.text.length : Math.min(this.text.length, this.end + PIECE);
     this.ended = !this.live && this.end >= this.text.length;
     let tokens = this.lex(first);
-    const fresh = tokens.filter((token, index) => token.type === "def" && !(token.tag in this.links) && (this.ended || index < tokens.length - 1));
+    const sure = this.ended ? tokens : tokens.slice(0, -1);
+    const fresh = sure.filter((token) => token.type === "def" && !(token.tag in this.links));
     for (const { tag, href, title, at } of fresh) this.links[tag] = { href, title, at };
     const linked = fresh.length ? this.blocks.filter((block) => block.type !== "def" && block.raw.includes("[")) : [];
     for (const block of linked) block.stale = true; // it may lead somewhere now
@@ -219,7 +220,8 @@ function lex(text, links, from) {
 
 // nobody nests like this but someone who wants to stop the page
 function pathological(text) {
-  return /^(?:[ \t]*(?:>|[-*+]|\d{1,9}[.)])){24}|^[ \t]{80,}(?:>|[-*+]|\d{1,9}[.)])/m.test(text) || /([*_[\]!(<`~|&\\])(?:\1|\s){400}/.test(text);
+  const nested = /^(?:[ \t]*(?:>|[-*+]|\d{1,9}[.)])){24}|^[ \t]{80,}(?:>|[-*+]|\d{1,9}[.)])/m;
+  return nested.test(text) || /([*_[\]!(<`~|&\\])(?:\1|\s){400}/.test(text);
 }
 
 // one block that would take too long to draw
