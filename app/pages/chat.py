@@ -239,6 +239,9 @@ class _Page:
         except ChatError as error:
             self._composer.refuse(nonce, self._refusal(error))
             return
+        except Exception:  # a full disk, say: the text stays where it is and can be sent again
+            self._composer.refuse(nonce, speech().tr('That could not be sent.'))
+            raise
         self._accepted.append(nonce)
         if self._root.is_deleted:
             return

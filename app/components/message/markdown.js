@@ -1,5 +1,5 @@
 // A growing answer as Markdown. Only the end of it is read again, and only blocks that changed are drawn again.
-import { Marked, Renderer } from "corral-marked";
+import { Lexer, Marked, Renderer } from "corral-marked";
 import { clean, escape, hostOf, safeLink } from "./clean.js";
 import { CodeBlock } from "./code.js";
 
@@ -207,10 +207,24 @@ class Ours extends Renderer {
 const marked = new Marked({ gfm: true, breaks: true });
 marked.setOptions({ renderer: new Ours() });
 
+// Reading a paragraph costs the square of its openers, or of its longest word; one that has too many stays as it is.
+class Careful extends Lexer {
+  inlineTokens(src, tokens = []) {
+    if (!costly(src)) return super.inlineTokens(src, tokens);
+    tokens.push({ type: "text", raw: src, text: src, escaped: false });
+    return tokens;
+  }
+}
+
+function costly(src) {
+  if (src.length < 1_000) return false;
+  return (src.match(/[*_~[`<]/g)?.length ?? 0) > 500 || /[\w.!#$%&'*+/=?`{|}~-]{3000}|[ \t]{2000}/.test(src);
+}
+
 function lex(text, links, from) {
   try {
     if (pathological(text) || (text.length > GIANT && !/^(?: {0,3})(?:`{3}|~{3})/m.test(text))) throw new Error("too deep");
-    const lexer = new marked.Lexer(marked.defaults);
+    const lexer = new Careful(marked.defaults);
     for (const tag in links) if (links[tag].at < from) lexer.tokens.links[tag] = links[tag];
     return lexer.lex(text);
   } catch {
