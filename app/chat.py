@@ -10,11 +10,12 @@ import logging
 import time
 import unicodedata
 from collections.abc import Callable, Coroutine
+from copy import copy
 from typing import Any, Self
 
 from app.answer import Answer
 from app.board import Board
-from app.desk import Conversation, Desk, Message, Stats
+from app.desk import Conversation, Desk, DeskError, Message, Stats
 from app.listeners import Listeners, Unsubscribe
 from app.settings import AppSettings
 from app.views import JobView
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 TITLE_WIDTH = 48  # columns; a Chinese character takes two
 RESUBMIT_S = 3600.0  # a message that did not get through before a crash is sent again if it is not older than this
 ASK_AGAIN_S = 2.0
+STORE_AGAIN_S = 5.0
 USER = 'local'
 
 
@@ -71,6 +73,10 @@ class ChatService:
         for task in self._tasks:
             if task.get_name() != 'store':
                 task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
+        for task in self._tasks:
+            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._desk.close()
 
@@ -145,7 +151,7 @@ class ChatService:
                 id=new_job_id(), title=title_from(text), created_at=now, updated_at=now, model=model, priority=priority
             )
         elif conversation_id in self._headers:
-            header = self._headers[conversation_id]
+            header = copy(self._headers[conversation_id])
             header.updated_at, header.model, header.priority = now, model, priority
         else:
             raise ChatError('gone')
@@ -206,8 +212,10 @@ class ChatService:
         title = ' '.join(title.split())[:200]
         header = self._headers.get(conversation_id)
         if header is not None and title and title != header.title:
-            header.title = title
-            await self._desk.put(header)
+            renamed = copy(header)
+            renamed.title = title
+            await self._desk.put(renamed)
+            self._headers[conversation_id] = renamed
             self._changed.call(conversation_id)
 
     async def delete(self, conversation_id: str) -> None:
@@ -290,7 +298,13 @@ class ChatService:
         message.code, message.detail = (end.code, end.detail) if isinstance(end, facts.JobDied) else ('', '')
         message.priority = end.priority
         message.stats = _stats(end)
-        await self._desk.change(message, only_job=end.job_id)
+        while True:
+            try:
+                await self._desk.change(message, only_job=end.job_id)
+                break
+            except DeskError:  # a full disk, say; what cannot be stored now is read from the queue after a restart
+                log.exception('an answer could not be stored yet', extra={'action': 'store', 'job_id': end.job_id})
+                await asyncio.sleep(STORE_AGAIN_S)
         self._awaited.pop(end.job_id, None)
         self._changed.call(message.conversation_id)
 

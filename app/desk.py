@@ -177,7 +177,12 @@ class Desk:
         await self._do(write)
 
     async def _do(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except apsw.FullError as error:
+            raise DeskError(f'the disk that holds {self._path} is full') from error
+        except apsw.Error as error:
+            raise DeskError(f'{self._path} cannot be used: {error}. Restore a copy of it, or move it away.') from error
 
     def _open(self) -> None:
         try:
@@ -190,11 +195,9 @@ class Desk:
                 self._db.execute(f'PRAGMA {pragma}').fetchall()
             self._migrate()
             self._purge()
-        except (DeskError, apsw.Error) as error:
+        except (DeskError, apsw.Error):
             self._db.close(True)
-            if isinstance(error, DeskError):
-                raise
-            raise DeskError(f'{self._path} cannot be used: {error}. Restore a copy of it, or move it away.') from error
+            raise
 
     def _migrate(self) -> None:
         version: Any = self._db.execute('PRAGMA user_version').fetchall()[0][0]

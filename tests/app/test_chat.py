@@ -7,6 +7,7 @@ import pytest
 
 from app.board import Board
 from app.chat import TITLE_WIDTH, ChatError, ChatService, title_from
+from app.desk import DeskError
 from app.settings import AppSettings
 from broker import errors, facts, protocol
 from broker.actions import FromStore, Publish, SendJob
@@ -274,6 +275,40 @@ async def test_a_message_stored_but_never_sent_is_sent_after_a_restart(setup):
 
 async def _never(request):
     await asyncio.Event().wait()
+
+
+async def test_an_answer_that_cannot_be_stored_yet_is_stored_later(setup, monkeypatch):
+    talk = await setup.service.send(None, 'hi', 'm', 5)
+    await setup.settle()
+    change, tries = setup.service._desk.change, []
+
+    async def full_at_first(*args, **fields):
+        tries.append(args)
+        if len(tries) < 3:
+            raise DeskError
+        return await change(*args, **fields)
+
+    monkeypatch.setattr('app.chat.STORE_AGAIN_S', 0.0)
+    monkeypatch.setattr(setup.service._desk, 'change', full_at_first)
+    await setup.run(talk, 'kept')
+    answer = await setup.answer_of(talk)
+    assert (answer.state, answer.content, len(tries)) == ('completed', 'kept', 3)
+
+
+async def test_a_message_that_cannot_be_stored_changes_nothing(setup, monkeypatch):
+    talk = await setup.service.send(None, 'hi', 'm', 5)
+    await setup.settle()
+
+    async def full(*_):
+        raise DeskError
+
+    monkeypatch.setattr(setup.service._desk, 'put', full)
+    with pytest.raises(DeskError):
+        await setup.service.send(talk.id, 'again', 'other', 15)
+    with pytest.raises(DeskError):
+        await setup.service.rename(talk.id, 'other')
+    header = setup.service.conversation(talk.id)
+    assert (header.title, header.model, header.priority) == ('hi', 'm', 5)
 
 
 async def test_renaming_and_deleting(setup):

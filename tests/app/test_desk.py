@@ -57,7 +57,7 @@ async def test_a_message_that_went_to_another_job_is_not_overwritten(desk):
 
 
 async def test_a_failed_write_leaves_nothing_of_it(desk):
-    with pytest.raises(apsw.ConstraintError):
+    with pytest.raises(DeskError, match='UNIQUE'):
         await desk.put(header(), message('1'), message('1'))
     assert (await desk.conversations(), await desk.messages('c')) == ([], [])
 
