@@ -11,7 +11,7 @@ const PICKS = "corral-picks";
 
 export default {
   props: { state: Object, labels: Object, lang: String },
-  emits: ["send", "stop"],
+  emits: ["part", "send", "stop"],
   data() {
     return {
       key: this.state.conversation,
@@ -173,7 +173,9 @@ export default {
       }
       this.pending = { nonce: Math.random().toString(36).slice(2), key: this.key, text: this.text };
       keep("sending", { ...this.pending });
-      this.$emit("send", { ...this.pending, model: this.model, priority: this.priority });
+      const { nonce, key, text } = this.pending;
+      for (const part of parts(text)) this.$emit("part", nonce, part);
+      this.$emit("send", { nonce, key, model: this.model, priority: this.priority });
     },
     put(text) {
       this.text = text;
@@ -276,6 +278,16 @@ export default {
     },
   },
 };
+
+// A text in pieces that fit the socket however they are escaped; a pair of surrogates stays together.
+function* parts(text) {
+  for (let from = 0; from < text.length; ) {
+    let to = Math.min(text.length, from + 100_000);
+    if (to < text.length && (text.charCodeAt(to - 1) & 0xfc00) === 0xd800) to--;
+    yield text.slice(from, to);
+    from = to;
+  }
+}
 
 function read(storage, name) {
   try {

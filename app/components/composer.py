@@ -23,7 +23,9 @@ class Composer(ui.element, component='composer.js'):
         super().__init__()
         self._props['state'] = state
         _labels(self)
-        self.on('send', lambda event: on_send(event.args))
+        self._nonce, self._parts = '', []  # of a message on its way: one socket message may hold only 1 MB
+        self.on('part', lambda event: self._take(str(event.args[0]), str(event.args[1])))
+        self.on('send', lambda event: on_send({**event.args, 'text': self._whole(str(event.args['nonce']))}))
         self.on('stop', on_stop)
 
     def show(self, **changes: Any) -> None:
@@ -44,6 +46,17 @@ class Composer(ui.element, component='composer.js'):
     def fill(self, text: str) -> None:
         """Put a text in, ready to send."""
         self.run_method('fill', text)
+
+    def _take(self, nonce: str, part: str) -> None:
+        if nonce != self._nonce:
+            self._nonce, self._parts = nonce, []
+        if sum(map(len, self._parts)) <= self._props['state']['limit']:  # what is longer is refused anyway
+            self._parts.append(part)
+
+    def _whole(self, nonce: str) -> str:
+        text = ''.join(self._parts) if nonce == self._nonce else ''
+        self._nonce, self._parts = '', []
+        return text
 
     def focus(self) -> None:
         """Put the cursor in."""

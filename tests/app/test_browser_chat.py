@@ -165,14 +165,14 @@ class Person:
         await self.page.wait_for_url(re.compile('/chat/[0-9a-f]{32}$'))
         return self.conversation
 
-    def stored(self, conversation_id=None):
-        """The last answer in ``desk.db``: state, content, starts, losses."""
+    def stored(self, role='assistant'):
+        """The last message of a role in ``desk.db``: state, content, starts, losses."""
         connection = apsw.Connection(str(self.desk.data_dir / 'desk.db'), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             row = connection.execute(
                 'SELECT state, content, stats FROM messages WHERE conversation_id = ? AND role = ? '
                 'ORDER BY ordinal DESC LIMIT 1',
-                (conversation_id or self.conversation, 'assistant'),
+                (self.conversation, role),
             ).fetchone()
         finally:
             connection.close()
@@ -296,6 +296,18 @@ async def test_too_long_a_message_is_refused_with_its_size_and_the_limit(demo_de
     await someone.box.fill('   \n ')
     await someone.box.press('Enter')
     await expect(someone.page.locator('.msg')).to_have_count(0)
+
+
+async def test_a_message_just_below_the_limit_arrives_whole_whatever_is_in_it(demo_desk, person):
+    someone = await person(demo_desk)
+    text = '"\\\n\x01🐎' * 49_990 + '.'
+    assert len(text.encode()) > 399_000
+    put = "(box, text) => { box.value = text; box.dispatchEvent(new Event('input', {bubbles: true})) }"
+    await someone.box.evaluate(put, text)
+    await someone.box.press('Enter')
+    await someone.addressed()
+    await someone.ended()
+    assert someone.stored('user')[1] == text
 
 
 async def test_switching_the_language_keeps_the_draft_and_the_stream(demo_desk, person):
