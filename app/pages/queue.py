@@ -1,6 +1,7 @@
 """The queue as it is now: what runs, what waits, what ended lately."""
 
 import time
+from collections.abc import Awaitable
 
 from app import theme
 from app.components.job_table import JobTable, State
@@ -22,8 +23,13 @@ REFUSALS = {
 
 def create(parts: Parts) -> None:
     """Build the page."""
-    _, body = theme.page('Queue')
+    bar, body = theme.page('Queue')
+    with bar:
+        theme.box('grow')
+        pause = theme.button('Pause', lambda: _pause(parts), icon_name='pause').mark('pause')
+        resume = theme.button('Resume', lambda: _resume(parts), kind='primary', icon_name='play').mark('resume')
     with body, theme.box('column'):
+        notice = theme.text('queue-notice', tag='p').props('role=status')
         table = JobTable(
             state_of(parts),
             on_stop=lambda job_id: _stop(parts, table, job_id),
@@ -39,7 +45,21 @@ def create(parts: Parts) -> None:
             theme.text(tag='a', classes='btn primary').props('href=/chat'),
         ):
             T(theme.text(), 'Go to the chat')
-    watch(parts.board.on_queue, lambda: table.show(state_of(parts)))
+
+    def say() -> None:
+        everything = ('all', '') in parts.board.pauses
+        pause.set_visibility(not everything)
+        resume.set_visibility(everything)
+        notice.set_visibility(bool(parts.board.pauses))
+        notice.set_text(_paused(parts.board.pauses))
+
+    def follow() -> None:
+        table.show(state_of(parts))
+        say()
+
+    say()
+    speech().on_switch(notice, say)
+    watch(parts.board.on_queue, follow)
 
 
 def state_of(parts: Parts) -> State:
@@ -103,6 +123,37 @@ async def _prioritise(parts: Parts, table: JobTable, job_id: str, priority: int)
         table.update()  # the browser showed the wish already
     else:
         theme.toast(speech().tr('Priority changed.'))
+
+
+async def _pause(parts: Parts) -> None:
+    await _control(parts.broker.pause('all'), N_('Nothing new starts until you resume.'))
+
+
+async def _resume(parts: Parts) -> None:
+    await _control(parts.broker.resume('all'), N_('The queue goes on.'))
+
+
+async def _control(wish: Awaitable[None], done: str) -> None:
+    try:
+        await wish
+    except errors.BrokerError:
+        theme.toast(speech().tr('The queue does not answer; nothing was changed.'), bad=True)
+    else:
+        theme.toast(speech().tr(done))
+
+
+def _paused(pauses: set[tuple[str, str]]) -> str:
+    """What is paused, as one sentence."""
+    if ('all', '') in pauses:
+        return speech().tr('The queue is paused: what runs goes on, nothing new starts.')
+    kinds = {
+        'model': N_('model {name}'),
+        'priority': N_('priority {name}'),
+        'user': N_('user {name}'),
+        'worker': N_('worker {name}'),
+    }
+    said = [speech().tr(kinds[scope], name=name) for scope, name in sorted(pauses) if scope in kinds]
+    return speech().tr('Paused: {what}', what=speech().tr(', ').join(said))
 
 
 def _refused(table: JobTable, job_id: str, error: errors.BrokerError) -> None:

@@ -65,6 +65,9 @@ class News:
     def left(self, worker: str = 'w:1', reason: str = 'lost') -> protocol.FactOut:
         return self._fact(facts.WorkerLeft, worker=worker, reason=reason)
 
+    def paused(self, scope: str, name: str = '', *, over: bool = False) -> protocol.FactOut:
+        return self._fact(facts.Resumed if over else facts.Paused, scope=scope, name=name)
+
     def pulse(self, boot: str = 'b1') -> protocol.Pulse:
         return protocol.Pulse(boot=boot, seq=self.seq)
 

@@ -34,6 +34,12 @@ class FakeBroker:
     async def set_priority(self, job_id: str, priority: int) -> None:
         self._want('priority', job_id, priority)
 
+    async def pause(self, scope: str, name: str = '') -> None:
+        self._want('pause', scope, name)
+
+    async def resume(self, scope: str, name: str = '') -> None:
+        self._want('resume', scope, name)
+
     def _want(self, *what: object) -> None:
         if self.trouble:
             raise self.trouble
@@ -235,6 +241,24 @@ async def test_a_switch_changes_every_text_and_keeps_the_page(parts: Parts, boar
         assert table(user) is shown and shown._props['labels']['cancel'] == '取消' and shown._props['lang'] == 'zh-CN'
         press(user, '语言：English')
         await user.should_see('Queue running')
+
+
+async def test_the_queue_can_be_paused_and_says_what_is_paused(parts: Parts, board: Board):
+    news = News()
+    async with opened(parts) as user:
+        user.find(marker='pause').click()
+        await user.should_see('Nothing new starts until you resume.')
+        await user.should_not_see('Resume')
+        tell(board, news.paused('all'))
+        await user.should_see('The queue is paused: what runs goes on, nothing new starts.')
+        user.find(marker='resume').click()
+        await user.should_see('The queue goes on.')
+        tell(board, news.paused('all', over=True), news.paused('model', 'qwen3'), news.paused('user', 'anna'))
+        await user.should_see('Paused: model qwen3, user anna')
+        assert parts.broker.wanted == [('pause', 'all', ''), ('resume', 'all', '')]
+        parts.broker.trouble = errors.BrokerUnreachable()
+        user.find(marker='pause').click()
+        await user.should_see('The queue does not answer; nothing was changed.')
 
 
 async def test_a_draft_outlives_a_look_at_the_queue(parts: Parts):
