@@ -225,8 +225,10 @@ def _figures(parts: Parts) -> None:
 
     def refresh() -> None:
         said, counts, alive = speech(), board.counts(), board.broker_alive
-        dot.classes(replace=f'dot {"ok" if alive else "bad"}')
-        queue.set_text(said.tr('Queue running') if alive else said.tr('Queue unreachable'))
+        paused = alive and ('all', '') in board.pauses
+        dot.classes(replace=f'dot {"warn" if paused else "ok" if alive else "bad"}')
+        state = said.tr('Queue running') if alive else said.tr('Queue unreachable')
+        queue.set_text(said.tr('Queue paused') if paused else state)
         workers.set_text(said.trn('{n} worker', '{n} workers', counts.workers))
         running.set_text(said.trn('{n} running', '{n} running', counts.running))
         waiting.set_text(said.trn('{n} waiting', '{n} waiting', counts.waiting))

@@ -29,7 +29,7 @@ def create(parts: Parts) -> None:
         pause = theme.button('Pause', lambda: _pause(parts), icon_name='pause').mark('pause')
         resume = theme.button('Resume', lambda: _resume(parts), kind='primary', icon_name='play').mark('resume')
     with body, theme.box('column'):
-        notice = theme.text('queue-notice', tag='p').props('role=status')
+        notice = theme.text(classes='queue-notice', tag='p').props('role=status')
         table = JobTable(
             state_of(parts),
             on_stop=lambda job_id: _stop(parts, table, job_id),

@@ -245,12 +245,14 @@ async def test_a_switch_changes_every_text_and_keeps_the_page(parts: Parts, boar
 
 async def test_the_queue_can_be_paused_and_says_what_is_paused(parts: Parts, board: Board):
     news = News()
+    tell(board, news.joined(), news.pulse())
     async with opened(parts) as user:
         user.find(marker='pause').click()
         await user.should_see('Nothing new starts until you resume.')
         await user.should_not_see('Resume')
         tell(board, news.paused('all'))
         await user.should_see('The queue is paused: what runs goes on, nothing new starts.')
+        await user.should_see('Queue paused')
         user.find(marker='resume').click()
         await user.should_see('The queue goes on.')
         tell(board, news.paused('all', over=True), news.paused('model', 'qwen3'), news.paused('user', 'anna'))
