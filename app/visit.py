@@ -13,8 +13,7 @@ from app.listeners import Callback, Unsubscribe
 class Visit:
     """State that outlives a switch between Chat, Queue and Analytics: a page rebuilt finds here what it left."""
 
-    drafts: dict[str, str] = field(default_factory=dict)  # unsent text by conversation id, '' for a new one
-    state: dict[str, Any] = field(default_factory=dict)  # anything else a page wants to find again
+    state: dict[str, Any] = field(default_factory=dict)  # whatever a page wants to find again, by a name of its own
     theme: str = 'system'
 
 

@@ -171,6 +171,7 @@ export default {
         this.notice = this.why;
         return;
       }
+      if (this.text.isWellFormed && !this.text.isWellFormed()) this.put(this.text.toWellFormed()); // half a pair of surrogates would never arrive
       this.pending = { nonce: Math.random().toString(36).slice(2), key: this.key, text: this.text };
       keep("sending", { ...this.pending });
       const { nonce, key, text } = this.pending;

@@ -310,6 +310,16 @@ async def test_a_message_just_below_the_limit_arrives_whole_whatever_is_in_it(de
     assert someone.stored('user')[1] == text
 
 
+async def test_half_of_an_emoji_does_not_hold_up_a_message(demo_desk, person):
+    someone = await person(demo_desk)
+    put = "box => { box.value = 'half \\ud83d done'; box.dispatchEvent(new Event('input', {bubbles: true})) }"
+    await someone.box.evaluate(put)
+    await someone.box.press('Enter')
+    await someone.addressed()
+    await someone.ended()
+    assert someone.stored('user')[1] == 'half \ufffd done'
+
+
 async def test_switching_the_language_keeps_the_draft_and_the_stream(demo_desk, person):
     someone = await person(demo_desk)
     await someone.ask()

@@ -71,8 +71,8 @@ def parts(board: Board, broker: FakeBroker) -> Parts:
 async def opened(parts: Parts, path: str = '/queue', **headers: str) -> AsyncIterator[User]:
     def chat() -> None:
         draft = ui.input('draft')
-        draft.value = visit().drafts.get('', '')
-        draft.on_value_change(lambda event: visit().drafts.update({'': event.value}))
+        draft.value = visit().state.get('draft', '')
+        draft.on_value_change(lambda event: visit().state.update(draft=event.value))
 
     def broken() -> None:
         raise RuntimeError('secret detail')
