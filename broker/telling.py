@@ -31,7 +31,7 @@ def started(job: Job, seq: int, now: float) -> facts.JobStarted:
         epoch=job.epoch,
         worker=job.worker,
         starts=job.starts,
-        waited_s=now - job.queued_at,
+        waited_s=max(0.0, now - job.queued_at),
     )
 
 
