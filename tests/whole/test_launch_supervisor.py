@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.supervisor import Backoff, ProcessSpec, Supervisor
-from tests.conftest import ROOT, wait_for
+from tests.conftest import ROOT, is_running, wait_for
 
 pytestmark = pytest.mark.whole
 
