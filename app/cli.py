@@ -47,13 +47,13 @@ def _show_version(wanted: bool) -> None:
 def serve(  # noqa: PLR0917  typer makes the options from the parameters
     context: typer.Context,
     host: Annotated[str | None, typer.Option(help=HELP['host'])] = None,
-    port: Annotated[int | None, typer.Option(help=HELP['port'])] = None,
+    port: Annotated[str | None, typer.Option(help=HELP['port'], metavar='<int>')] = None,
     data_dir: Annotated[Path | None, typer.Option(help=HELP['data_dir'])] = None,
     config: Annotated[Path | None, typer.Option(help=HELP['config'])] = None,
     engine: Annotated[str | None, typer.Option(help=HELP['engine'], metavar='auto|ollama|demo')] = None,
     ollama_url: Annotated[str | None, typer.Option(help=HELP['ollama_url'], metavar='URL')] = None,
-    workers: Annotated[int | None, typer.Option(help=HELP['workers'])] = None,
-    slots: Annotated[int | None, typer.Option(help=HELP['slots'])] = None,
+    workers: Annotated[str | None, typer.Option(help=HELP['workers'], metavar='<int>')] = None,
+    slots: Annotated[str | None, typer.Option(help=HELP['slots'], metavar='<int>')] = None,
     log_level: Annotated[str | None, typer.Option(help=HELP['log_level'], metavar='LEVEL')] = None,
     no_browser: Annotated[bool, typer.Option('--no-browser', help=HELP['no_browser'])] = False,
     show_version: Annotated[

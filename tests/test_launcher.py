@@ -78,6 +78,12 @@ def test_each_room_has_a_table(tmp_path):
     assert both.app.allowed_hosts == ('a.lan', 'b.lan')
 
 
+@pytest.mark.parametrize('flag', ['--port', '--workers', '--slots'])
+def test_a_flag_that_is_no_number_is_refused_in_one_sentence(flag, capsys):
+    assert cli.run([flag, 'abc'], lambda chosen: [], run.tables) == 2
+    assert capsys.readouterr().err == f'{flag} abc is not allowed: it should be a whole number.\n'
+
+
 def test_another_file_can_be_named(tmp_path):
     (tmp_path / 'other.toml').write_text('port = 5\ndata_dir = "here"')
     by_flag = load({'config': Path('other.toml')}, cwd=tmp_path, toml='port = 1').settings
