@@ -403,6 +403,7 @@ def _figures(stats: Stats) -> dict[str, Any]:
         'prompt': stats.prompt_s,
         'load': stats.load_s,
         'truncated': stats.truncated,
+        'done_reason': stats.done_reason,
     }
 
 
@@ -435,6 +436,7 @@ def _live(job: JobView) -> dict[str, Any]:
         'prompt': usage.prompt_s,
         'load': usage.load_s,
         'truncated': usage.truncated,
+        'done_reason': usage.done_reason,
     }
 
 

@@ -19,7 +19,8 @@ ANSWER = {
     'id': 'a1', 'role': 'assistant', 'text': '', 'thinking': '', 'at': 1.7e9, 'state': 'running', 'job': 'j1',
     'model': 'demo', 'priority': 5, 'ahead': None, 'limit': 1000, 'reason': '', 'due': 0, 'queued': 1.7e9,
     'started': 1.7e9, 'tokens': 0, 'rate': 0.0, 'note': '', 'starts': 1, 'losses': 0, 'failures': 0, 'worker': '',
-    'engine': '', 'waited': 1, 'first': 0.5, 'ran': 2, 'truncated': False, 'code': '', 'detail': '', 'epoch': 1,
+    'engine': '', 'waited': 1, 'first': 0.5, 'ran': 2, 'truncated': False, 'done_reason': '', 'code': '',
+    'detail': '', 'epoch': 1,
 }  # fmt: skip
 QUESTION = ANSWER | {'id': 'u1', 'role': 'user', 'state': '', 'text': 'Why?\n  Because.', 'job': ''}
 DONE = ANSWER | {'state': 'completed'}
@@ -289,6 +290,17 @@ async def test_it_follows_the_end_until_one_scrolls_up(desk):
     await jump.click()
     await desk.page.wait_for_function(at_end)
     await expect(jump).to_be_hidden()
+
+
+async def test_an_answer_that_ends_early_says_why(desk):
+    await desk.tell('/show', [DONE | {'text': 'one', 'done_reason': 'stop'}])
+    note = desk.page.locator('.msg.answer .note')
+    await expect(desk.page.locator('.msg.answer')).to_contain_text('one')
+    await expect(note).to_have_count(0)
+    await desk.tell('/show', [DONE | {'text': 'one two', 'done_reason': 'length'}])
+    await expect(note).to_have_text('The answer ends here because it reached the limit of length.')
+    await desk.tell('/show', [DONE | {'text': 'one three', 'done_reason': 'stop', 'truncated': True}])
+    await expect(note).to_have_text('The model stopped here without saying that it was done.')
 
 
 async def test_buttons_say_what_the_user_wants(desk):

@@ -62,7 +62,7 @@ export const Message = {
       <button type="button" class="btn" :disabled="pending === 'retry'" @click="retry"><i class="icon icon-retry small" aria-hidden="true"></i>{{ labels.retry }}</button>
     </div>
     <p v-if="view.state === 'cancelled'" class="note"><i class="icon icon-stop small" aria-hidden="true"></i>{{ labels.stopped }}</p>
-    <p v-if="view.state === 'completed' && view.truncated" class="note"><i class="icon icon-info small" aria-hidden="true"></i>{{ labels.truncated }}</p>
+    <p v-if="short" class="note"><i class="icon icon-info small" aria-hidden="true"></i>{{ short }}</p>
     <p v-if="view.state === 'completed' && !view.speaks" class="note"><i class="icon icon-info small" aria-hidden="true"></i>{{ labels.silent }}</p>
 
     <div v-if="ended" class="meta">
@@ -118,6 +118,11 @@ export const Message = {
     },
     note() {
       return this.words.note(this.view);
+    },
+    short() {
+      const { state, truncated, done_reason } = this.view;
+      if (state !== "completed") return "";
+      return truncated ? this.labels.truncated : done_reason === "length" ? this.labels.length : "";
     },
     headline() {
       const { view, words } = this;
