@@ -83,7 +83,9 @@ class Waiting:
     def charge(self, user: str, work_s: float, now: float) -> None:
         """Somebody used so much; a negative amount takes an estimate back."""
         self._ledger.charge(user, work_s, now)
-        self._moved(user)
+        if work_s < 0.0:  # who has to wait longer is found out when it is their turn
+            for model in self._models.values():
+                model.credited(user)
 
     def hold(self, user: str) -> None:
         """This user's jobs may not start for now, and do not stand in anybody's way."""
@@ -191,8 +193,12 @@ class _Model:
 
     def moved(self, user: str) -> None:
         self.oldest.moved(user)
-        for level in self.levels.values():
-            level.moved(user)
+        self.credited(user)
+
+    def credited(self, user: str) -> None:
+        if user in self.oldest.users:
+            for level in self.levels.values():
+                level.moved(user)
 
     def turn(self, fairness: Fairness, now: float) -> Turn | None:
         """Whose turn it is here, None when all that is left is held or skipped."""
@@ -218,6 +224,7 @@ class _Line:
         self._rank = rank
         self.users: dict[str, PriorityHeap[Since]] = {}
         self._front: PriorityHeap[tuple[float, Since]] = PriorityHeap()
+        self._moved: set[str] = set()  # users whose place in front has to be looked at
 
     def add(self, job: Job, since: Since) -> None:
         self.users.setdefault(job.user, PriorityHeap()).push(job.job_id, since)
@@ -228,27 +235,31 @@ class _Line:
         jobs.remove(job.job_id)
         if not jobs:
             del self.users[job.user]
-            if job.user in self._front:
-                self._front.remove(job.user)
-        else:
-            self.moved(job.user)
+        self.moved(job.user)
 
     def moved(self, user: str) -> None:
-        """The user's rank or first job is another one now, or they were held or let go."""
-        if user not in self.users:
-            return
-        if user not in self._held:
-            self._front.push(user, (self._rank(user), self.users[user].peek()[0]))
-        elif user in self._front:
-            self._front.remove(user)
+        """The user's rank is lower or their first job another one now, or they were held or let go.
+
+        What that means for the front is found out when somebody asks: most lines are not asked between two changes.
+        """
+        self._moved.add(user)
 
     def first(self) -> tuple[tuple[float, Since], str, str] | None:
         """The user's rank and the job's place, its id, its user."""
-        found = self._front.first()
+        while self._moved:
+            self._place(self._moved.pop())
+        while (found := self._front.first()) is not None and found[0][0] != self._rank(found[1]):
+            self._place(found[1])  # charged since
         if found is None:
             return None
         key, user = found
         return key, self.users[user].peek()[1], user
+
+    def _place(self, user: str) -> None:
+        if user in self.users and user not in self._held:
+            self._front.push(user, (self._rank(user), self.users[user].peek()[0]))
+        elif user in self._front:
+            self._front.remove(user)
 
 
 class _Plan:

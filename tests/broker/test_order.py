@@ -5,10 +5,11 @@ import random
 
 import pytest
 
+from broker.heap import PriorityHeap
 from broker.job import Job
 from broker.order import Fairness, Waiting
 from broker.share import Estimates, Ledger
-from tests.broker.desk import job_id
+from tests.broker.desk import Desk, finished, job_id
 
 ANY = lambda model: True  # noqa: E731
 
@@ -184,3 +185,17 @@ def test_charging_and_taking_back_leaves_the_rank_as_it_was():
     assert ledger.rank('u') == pytest.approx(before)
     ledger.charge('u', -100.0, 1e9 + 50)
     assert ledger.used_s(1e9 + 50) == {}
+
+
+def test_a_start_looks_at_the_lines_of_its_user_only_when_they_are_asked(monkeypatch):
+    """With many models and levels most lines are not asked between two starts, and must cost nothing."""
+    pushes = []
+    push = PriorityHeap.push
+    monkeypatch.setattr(PriorityHeap, 'push', lambda heap, *args: pushes.append(args) or push(heap, *args))
+    desk = Desk()
+    worker = desk.join('w', models=('m0',))
+    for number in range(200):
+        desk.submit(number, model=f'm{number % 20}', priority=number // 20, user='u')
+    pushes.clear()
+    desk.tell(worker, finished(180, 1, 0))
+    assert len(pushes) < 20
