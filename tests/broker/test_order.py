@@ -5,9 +5,10 @@ import random
 
 import pytest
 
+from broker.forecast import Durations
 from broker.job import Job
 from broker.order import Fairness, Waiting
-from broker.share import Estimates, Ledger
+from broker.share import Ledger
 from tests.broker.desk import job_id
 
 ANY = lambda model: True  # noqa: E731
@@ -17,8 +18,8 @@ class Line:
     """A waiting line with one server and a clock."""
 
     def __init__(self, fairness=Fairness(), guess_s=5.0):  # noqa: B008
-        self.ledger, self.estimates = Ledger(), Estimates(guess_s)
-        self.waiting = Waiting(fairness, self.ledger, self.estimates)
+        self.ledger, self.durations = Ledger(), Durations(guess_s)
+        self.waiting = Waiting(fairness, self.ledger, self.durations)
         self.jobs, self.now = {}, 1.0e9
 
     def add(self, number, user='', priority=5, model='m'):
@@ -40,7 +41,7 @@ class Line:
         charged_s = self.waiting.started(job, self.now)
         self.now += works_s
         self.waiting.charge(job.user, works_s - charged_s, self.now)
-        self.estimates.learn(job.model, works_s)
+        self.durations.learn(job.model, works_s)
         return job
 
     def order(self):
@@ -151,8 +152,8 @@ def test_the_order_that_is_told_is_the_order_that_happens(seed):
     """Through users, models, priorities, changes and overdue jobs; every job takes what was expected."""
     chance = random.Random(seed)
     line = Line(Fairness(overdue_after_s=30.0, overdue_every=chance.randrange(1, 5)), guess_s=2.0)
-    line.estimates.learn('m', 2.0)
-    line.estimates.learn('n', 2.0)
+    line.durations.learn('m', 2.0)
+    line.durations.learn('n', 2.0)
     numbers = itertools.count(1)
     for _ in range(60):
         for _ in range(chance.randrange(4)):
