@@ -38,7 +38,9 @@ def checked(text: str) -> str:
     scheme, has_scheme, rest = text.strip().partition('://')
     if not text.strip() or (has_scheme and scheme not in ('http', 'https')) or any(c.isspace() for c in text.strip()):
         raise ValueError(example)
-    port = _split_port((rest if has_scheme else text.strip()).partition('/')[0])[1]
+    host, port = _split_port((rest if has_scheme else text.strip()).partition('/')[0])
+    if not _is_host(host):
+        raise ValueError(example)
     if port and not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
         raise ValueError(f'{example}, with a port of 1 to 65535')
     return parse(text)
@@ -53,6 +55,16 @@ def _split_port(place: str) -> tuple[str, str]:
         return place, ''
     host, _, port = place.partition(':')
     return host, port
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is a name, an address, or nothing, which means this machine."""
+    if ':' not in host:
+        return not set(host) & set('[]?#\\')
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False
 
 
 def _reachable(host: str) -> str:

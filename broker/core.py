@@ -37,6 +37,7 @@ from broker.share import Ledger, Work
 STANDING_EVERY_S = 0.25
 MAX_SLOTS = 256  # looked at for a forecast
 PULSE_S = 1.0
+MAX_CODE, MAX_DETAIL = 100, 4_000  # characters; a page of jobs has to fit into one message
 REMEMBER_ENDED_S = 60.0  # a repeated Submit of a job that has just ended is still known for one
 
 
@@ -74,12 +75,12 @@ class BrokerCore:
         self._gate = Gate(rules.limits)
         self._pauses = pauses.Pauses()
         self._backlog: Counter[str] = Counter()  # by user: jobs that wait or are delayed
-        self._wake_at = math.inf
         self._delayed = 0
         self._runs: dict[str, Run] = {}
         self._fleet = Fleet()
         self._ended: OrderedDict[str, float] = OrderedDict()
         self._timers: list[tuple[float, str, str]] = []
+        self._armed: dict[tuple[str, str], float] = {}  # the one timer in force of each kind and name
         self._out: list[Action] = []
         self._standing_changed = False
         self._standing_at = 0.0
@@ -96,18 +97,21 @@ class BrokerCore:
         """Take over what an earlier broker left. Leases get one full term, so that live workers can show up.
 
         ``work`` is what users had done lately, for fair share, and ``starts`` is what counts for rate limits: without
-        them everybody would begin anew.
+        them everybody would begin anew. The clock may have been put back since: nothing then lies in the future.
         """
         for start in starts:
-            self._gate.remember(start)
+            self._gate.remember(start._replace(at=min(start.at, now)))
         for scope, name in paused:
             self._pauses.add(scope, name)
         self._waiting.skip(self._pauses.priorities())
         for done in work:
-            self._ledger.charge(done.user, done.work_s, done.at)
+            self._ledger.charge(done.user, done.work_s, min(done.at, now))
             self._durations.learn(done.model, done.work_s)
         for job in jobs:
             self._jobs[job.job_id] = job
+            job.queued_at = min(job.queued_at, now)
+            if job.failures and job.state is State.DELAYED:
+                job.due_at = min(job.due_at, now + self._rules.retry.max_s)
             if job.state is State.WAITING:
                 self._waiting.add(job)
             elif job.state is State.DELAYED:
@@ -156,7 +160,10 @@ class BrokerCore:
     def tick(self, now: float) -> list[Action]:
         """Do what is due: leases that ran out, delays that are over, silent workers, the pulse."""
         while self._timers and self._timers[0][0] <= now:
-            _, kind, name = heapq.heappop(self._timers)
+            when, kind, name = heapq.heappop(self._timers)
+            if self._armed.get((kind, name)) != when:
+                continue  # an earlier one took its place
+            del self._armed[kind, name]
             if kind == 'lease':
                 self._lease_due(name, now)
             elif kind == 'job':
@@ -165,10 +172,8 @@ class BrokerCore:
                 self._deadline_due(name, now)
             elif kind == 'user':
                 self._limit(name, now)
-            elif kind == 'wake':
-                self._wake_at = math.inf  # the dispatch below looks again
-            else:
-                self._worker_due(name, now)
+            elif kind == 'worker':
+                self._worker_due(name, now)  # and after 'wake' the dispatch below looks again
         while self._ended and next(iter(self._ended.values())) <= now - REMEMBER_ENDED_S:
             self._ended.popitem(last=False)
         self._dispatch(now)
@@ -425,18 +430,23 @@ class BrokerCore:
             boot=self._boot, heartbeat_s=self._rules.heartbeat_s, lease_ttl_s=self._rules.lease_ttl_s
         )
         self._out.append(Send(peer, welcome))
-        self._adopt(worker, ready.runs)
+        self._adopt(worker, ready.runs, now)
         self._compare(worker, ready.runs, now)
         self._standing_changed = True
 
-    def _adopt(self, worker: Worker, held: tuple[protocol.Run, ...]) -> None:
-        """After a restart of the broker: the leases of a worker that shows its runs are its own again."""
+    def _adopt(self, worker: Worker, held: tuple[protocol.Run, ...], now: float) -> None:
+        """After a restart of the broker: the leases of a worker that shows its runs are its own again.
+
+        What it ought to have and does not show begins anew, with a new epoch: of the old one readers may have lines
+        that nobody can give again.
+        """
         shown = {(run.job_id, run.epoch) for run in held}
-        for run in self._runs.values():
-            same_place = run.worker == worker.ready.worker
-            if run.session == '' and (same_place or (run.job.job_id, run.epoch) in shown):
+        for run in [run for run in self._runs.values() if run.session == '']:
+            if (run.job.job_id, run.epoch) in shown:
                 run.worker, run.session = worker.ready.worker, worker.ready.session
                 worker.runs[run.job.job_id] = run
+            elif run.worker == worker.ready.worker:
+                self._hand_back(run, now)
 
     def _compare(self, worker: Worker, held: tuple[protocol.Run, ...], now: float) -> None:
         """Bring what the worker holds and what we gave it together."""
@@ -455,8 +465,11 @@ class BrokerCore:
                 self._ask_for_missing(worker, run, now)
         for run in worker.runs.values():
             if run.job.job_id not in shown and run.assigned_at < now - PULSE_S:
-                self._assign(worker, run)  # it never arrived; a second copy would do no harm
                 run.expires_at = now + self._rules.lease_ttl_s
+                if run.cancelling:
+                    self._tell_run(run, protocol.Stop(job_id=run.job.job_id, epoch=run.epoch))
+                else:
+                    self._assign(worker, run)  # it never arrived; a second copy would do no harm
 
     def _tokens(self, worker: Worker, run: Run, message: protocol.Tokens, now: float) -> None:
         run.expires_at = now + self._rules.lease_ttl_s
@@ -488,10 +501,10 @@ class BrokerCore:
     def _failed(self, run: Run, message: protocol.Failed, now: float) -> None:
         job = run.job
         job.failures += 1
-        job.code, job.detail = message.code, message.detail
-        job.usage = message.usage
+        job.code, job.detail = message.code[:MAX_CODE], message.detail[:MAX_DETAIL]
+        job.usage = intake.sound(message.usage)
         if not message.retryable or job.failures >= job.max_failures:
-            self._die(run, message.code, message.detail, now)
+            self._die(run, job.code, job.detail, now)
             return
         self._release(run, now)
         jitter = zlib.crc32(f'{job.job_id}:{job.failures}'.encode()) / 2**32  # ids are random, so this is too
@@ -524,14 +537,14 @@ class BrokerCore:
 
     def _next(self, now: float) -> str | None:
         """The job that may start now; when only a limit stands in its way, look again when the limit is over."""
-        if self._pauses.everything:
+        if self._pauses.everything or not self._waiting or not self._fleet.has_room():
             return None
         if (open_at := self._gate.open_at()) > now:
-            self._wake(open_at)
+            self._at(open_at, 'wake', '')
             return None
         limited = [at for model in self._waiting.models() if (at := self._gate.model_at(model)) > now]
         if limited:
-            self._wake(min(limited))
+            self._at(min(limited), 'wake', '')
         return self._waiting.best(lambda model: self._may_start(model, now), now)
 
     def _may_start(self, model: str, now: float) -> bool:
@@ -548,13 +561,7 @@ class BrokerCore:
             self._waiting.let_go(user)
             return
         self._waiting.hold(user)
-        if free_at < math.inf:  # else a run has to end first
-            self._at(free_at, 'user', user)
-
-    def _wake(self, when: float) -> None:
-        if when < self._wake_at:
-            self._wake_at = when
-            self._at(when, 'wake', '')
+        self._at(free_at, 'user', user)  # at infinity never: a run has to end first
 
     def _leave_queue(self, job: Job, was: State) -> None:
         """It waited or was delayed, and will not run."""
@@ -604,7 +611,7 @@ class BrokerCore:
 
     def _settle(self, run: Run, move: Move, end: End, usage: facts.Usage, now: float) -> None:
         self._release(run, now)
-        run.job.usage = usage
+        run.job.usage = intake.sound(usage)
         if move is Move.COMPLETE:
             self._durations.learn(run.job.model, now - run.job.started_at)
         self._move(run.job, move)
@@ -656,7 +663,10 @@ class BrokerCore:
     # time
 
     def _at(self, when: float, kind: str, name: str) -> None:
-        heapq.heappush(self._timers, (when, kind, name))
+        """Look at it then, or when an earlier timer of its kind and name goes off: whoever is early comes again."""
+        if when < self._armed.get((kind, name), math.inf):
+            self._armed[kind, name] = when
+            heapq.heappush(self._timers, (when, kind, name))
 
     def _lease_due(self, job_id: str, now: float) -> None:
         run = self._runs.get(job_id)
@@ -677,7 +687,10 @@ class BrokerCore:
 
     def _delay_due(self, job_id: str, now: float) -> None:
         job = self._jobs.get(job_id)
-        if job is None or job.state is not State.DELAYED or job.due_at > now:
+        if job is None or job.state is not State.DELAYED:
+            return
+        if job.due_at > now:
+            self._at(job.due_at, 'job', job_id)
             return
         self._delayed -= 1
         self._move(job, Move.DUE)

@@ -90,6 +90,10 @@ class Fleet:
         del self._by_name[worker.ready.worker]
         self._by_peer.pop(worker.peer, None)
 
+    def has_room(self) -> bool:
+        """Whether anybody has a free slot."""
+        return any(worker.free > 0 for worker in self._by_name.values())
+
     def can_start(self, model: str, paused: Pauses) -> bool:
         """Whether somebody who is not paused has this model and a free slot."""
         return any(self._able(model, paused))

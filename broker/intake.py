@@ -1,8 +1,11 @@
 """What comes in from clients: is it sound, and what job does it make."""
 
-from broker import protocol
+import math
+
+from broker import facts, protocol
 from broker.job import MAX_PRIORITY, MIN_PRIORITY, Job, State
 
+LAST_MOMENT = 1e11  # the year 5138; infinity is no number in JSON, and facts are JSON
 _HEX = frozenset('0123456789abcdef')
 
 
@@ -28,7 +31,10 @@ def problem_with(request: protocol.Submit) -> str:
         ),
         (len(request.user) <= 300, 'user may have 300 characters'),
         (len(request.conversation_id) <= 300, 'conversation_id may have 300 characters'),
-        (request.due_at >= 0 and request.deadline_at >= 0, 'due_at and deadline_at are unix seconds'),
+        (
+            0 <= request.due_at <= LAST_MOMENT and 0 <= request.deadline_at <= LAST_MOMENT,
+            'due_at and deadline_at are unix seconds',
+        ),
         (
             not request.deadline_at or request.due_at < request.deadline_at,
             'deadline_at must be after due_at, or the job could never run',
@@ -58,6 +64,12 @@ def job_from(request: protocol.Submit, order: int, now: float) -> Job:
         deadline_at=request.deadline_at,
         state=State.DELAYED if request.due_at > now else State.WAITING,
     )
+
+
+def sound(usage: facts.Usage) -> facts.Usage:
+    """``usage`` as it is, or an empty one when it has numbers that a fact cannot hold."""
+    figures = (usage.load_s, usage.prompt_s, usage.decode_s, usage.first_token_s, usage.total_s)
+    return usage if all(map(math.isfinite, figures)) else facts.Usage()
 
 
 def page_of(request: protocol.Read, epoch: int, lines: list[bytes], *, ended: bool) -> protocol.Lines:

@@ -121,11 +121,19 @@ class Waiting:
         """
         ranks = _Ranks(self._ledger, now)
         plans = {name: _Plan(model, self._fairness, ranks, now) for name, model in self._models.items() if models(name)}
-        while turns := [(turn, name) for name, plan in plans.items() if (turn := plan.turn()) is not None]:
-            turn, name = min(turns)
-            plans[name].take(turn)
-            ranks.charge(turn.user, self._durations.of(name).mean_s)
-            yield turn.job_id
+        turns = [(turn, name) for name, plan in plans.items() if (turn := plan.turn()) is not None]
+        heapq.heapify(turns)
+        while turns:
+            turn, name = turns[0]
+            turn_now = plans[name].turn()
+            if turn_now is None:
+                heapq.heappop(turns)
+            elif turn_now != turn:  # what others take can only put it off, so the top one is enough to look at
+                heapq.heapreplace(turns, (turn_now, name))
+            else:
+                plans[name].take(turn)
+                ranks.charge(turn.user, self._durations.of(name).mean_s)
+                yield turn.job_id
 
     def held(self) -> Iterator[str]:
         """The ids of what users who are held have waiting, each user's oldest first."""

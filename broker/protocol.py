@@ -4,6 +4,8 @@ Requests carry ``rid``, a number that the reply repeats. ``epoch`` is the fencin
 ``index`` counts the NDJSON lines of that run from 0. Payload lines are the engine's own bytes, without the newline.
 """
 
+from typing import Annotated
+
 import msgspec
 
 from broker import facts
@@ -15,6 +17,8 @@ MAX_BODY_BYTES = 4 * 1024 * 1024  # so a job's body is checked against this befo
 MAX_BATCH_BYTES = 1024 * 1024  # a sender splits longer runs of lines
 KINDS = ('chat', 'generate', 'embed')
 PAUSE_SCOPES = ('all', 'model', 'priority', 'user', 'worker')
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # what every database and language can hold
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
@@ -56,8 +60,8 @@ class Read(Request, frozen=True, kw_only=True):
     """The lines of a job's answer from ``index`` on. An epoch other than the current one reads from 0."""
 
     job_id: str
-    epoch: int = 0
-    index: int = 0
+    epoch: Count = 0
+    index: Count = 0
 
 
 class GetJob(Request, frozen=True, kw_only=True):
@@ -81,8 +85,8 @@ class FindJobs(Request, frozen=True, kw_only=True):
     states: tuple[State, ...] = ()
     model: str = ''
     user: str = ''
-    before_order: int = 0
-    limit: int = 50
+    before_order: Count = 0
+    limit: Count = 50
 
 
 class Replay(Request, frozen=True, kw_only=True):
@@ -116,14 +120,14 @@ class Resume(Request, frozen=True, kw_only=True):
 class FactsAfter(Request, frozen=True, kw_only=True):
     """The facts after ``seq``, oldest first, at most ``limit``."""
 
-    seq: int
-    limit: int = 1000
+    seq: Count
+    limit: Count = 1000
 
 
 class GetSnapshot(Request, frozen=True, kw_only=True):
     """A page of the jobs that are not final, those behind ``after_order`` in order of arrival, and all workers."""
 
-    after_order: int = 0
+    after_order: Count = 0
 
 
 class Ping(Request, frozen=True, kw_only=True):
@@ -265,8 +269,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A run the worker holds: still going, or finished and not yet settled by the broker."""
 
     job_id: str
-    epoch: int
-    index: int  # lines produced so far
+    epoch: Count
+    index: Count  # lines produced so far
 
 
 class Ready(FromWorker, frozen=True, kw_only=True):
@@ -295,8 +299,8 @@ class Tokens(FromWorker, frozen=True, kw_only=True):
     """Lines ``index`` … of a run."""
 
     job_id: str
-    epoch: int
-    index: int
+    epoch: Count
+    index: Count
     lines: tuple[bytes, ...]
 
 
@@ -304,8 +308,8 @@ class Finished(FromWorker, frozen=True, kw_only=True):
     """The run ended well after ``lines`` lines; sent again until settled."""
 
     job_id: str
-    epoch: int
-    lines: int
+    epoch: Count
+    lines: Count
     usage: facts.Usage
 
 

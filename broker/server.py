@@ -111,6 +111,7 @@ class Server:
         try:
             while actions:
                 actions = self._perform(actions)
+                taken = []  # that is on disk and answered; what follows from it is ours
         except errors.StoreFull as error:
             self._refuse(taken, str(error))
 
@@ -139,6 +140,8 @@ class Server:
         except zmq.ZMQError as error:  # EHOSTUNREACH: it is gone; EAGAIN: it does not read
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise
+            if peer.side == 'client':
+                return []  # it asks again, if it is still there
             undelivered = message if isinstance(message, protocol.ToWorker) else None
             return self._core.peer_gone(peer, self._clock.now(), undelivered)
         return []
@@ -156,7 +159,8 @@ class Server:
                 taken.append(_Taken(peer, self._decoders[side](data)))
             except (*protocol.Malformed, ValueError):
                 self._malformed += 1
-                logger.warning('%s messages not understood so far', self._malformed, extra={'action': 'malformed'})
+                if self._malformed & (self._malformed - 1) == 0:  # 1, 2, 4, 8, …: a flood must not fill the log
+                    logger.warning('%s messages not understood so far', self._malformed, extra={'action': 'malformed'})
                 if side == 'client':
                     self._send(peer, protocol.Refused(code='bad_request', detail='the message was not understood'))
         return taken
@@ -213,7 +217,10 @@ class Server:
                 jobs = self._store.find(request, limit + 1)
                 return protocol.Jobs(rid=request.rid, jobs=tuple(jobs[:limit]), more=len(jobs) > limit)
             case protocol.Purge():
-                return protocol.Purged(rid=request.rid, count=self._store.purge(request.job_id, request.before))
+                try:
+                    return protocol.Purged(rid=request.rid, count=self._store.purge(request.job_id, request.before))
+                except errors.StoreFull as error:
+                    return protocol.Refused(rid=request.rid, code='disk_full', detail=str(error), retry_after_s=30.0)
         return self._answer_about(request, getattr(request, 'job_id', ''))
 
     def _answer_about(self, request: protocol.AnyRequest, job_id: str) -> protocol.Reply:

@@ -40,6 +40,7 @@ MIGRATIONS = (
     CREATE TABLE pauses (scope TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (scope, name));
     """,
 )
+_TROUBLE = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError)  # of the disk, not of ours
 _COLUMNS = Job.__struct_fields__
 _INSERT = f'INSERT INTO jobs VALUES ({", ".join("?" * len(_COLUMNS))})'
 _CHANGING = _COLUMNS[_COLUMNS.index('state') :]
@@ -100,7 +101,7 @@ class Store:
                         self._db.execute('INSERT OR IGNORE INTO pauses VALUES (?, ?)', (fact.scope, fact.name))
                     elif isinstance(fact, facts.Resumed):
                         self._db.execute('DELETE FROM pauses WHERE scope = ? AND name = ?', (fact.scope, fact.name))
-        except (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError) as error:
+        except _TROUBLE as error:
             raise _plain(error, self.path) from error
 
     def alive(self) -> Iterator[Job]:
@@ -176,8 +177,9 @@ class Store:
         conditions: list[str] = ['1']
         values: list[apsw.SQLiteValue] = []
         if wanted.states:
-            conditions.append(f'state IN ({", ".join("?" * len(wanted.states))})')
-            values += wanted.states
+            states = sorted(set(wanted.states))  # SQLite takes only so many question marks
+            conditions.append(f'state IN ({", ".join("?" * len(states))})')
+            values += states
         for column in ('model', 'user'):
             if getattr(wanted, column):
                 conditions.append(f'{column} = ?')
@@ -189,15 +191,21 @@ class Store:
         return [_job(row) for row in self._db.execute(query, (*values, limit))]
 
     def purge(self, job_id: str, before: float) -> int:
-        """Delete dead jobs, one or all that ended before a time, with body and answer; the facts stay. How many."""
+        """Delete dead jobs, one or all that ended before a time, with body and answer; the facts stay. How many.
+
+        Raises as ``commit`` does.
+        """
         condition = 'job_id = ?' if job_id else 'ended_at < ?'
-        with self._db:
-            rows = self._db.execute(
-                f"DELETE FROM jobs WHERE state = 'dead' AND ended_at > 0 AND {condition} RETURNING job_id",
-                (job_id or before,),
-            ).fetchall()
-            for table in ('bodies', 'answers'):
-                self._db.executemany(f'DELETE FROM {table} WHERE job_id = ?', rows)
+        try:
+            with self._db:
+                rows = self._db.execute(
+                    f"DELETE FROM jobs WHERE state = 'dead' AND ended_at > 0 AND {condition} RETURNING job_id",
+                    (job_id or before,),
+                ).fetchall()
+                for table in ('bodies', 'answers'):
+                    self._db.executemany(f'DELETE FROM {table} WHERE job_id = ?', rows)
+        except _TROUBLE as error:
+            raise _plain(error, self.path) from error
         return len(rows)
 
     def _migrate(self) -> None:

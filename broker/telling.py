@@ -31,7 +31,7 @@ def started(job: Job, seq: int, now: float, predicted: tuple[float, float] | Non
         epoch=job.epoch,
         worker=job.worker,
         starts=job.starts,
-        waited_s=now - job.queued_at,
+        waited_s=max(0.0, now - job.queued_at),
         predicted_from=predicted[0] if predicted else 0.0,
         predicted_until=predicted[1] if predicted else 0.0,
     )

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -183,6 +184,14 @@ def clean_environment() -> dict[str, str]:
         and not name.startswith(('NICEGUI_', 'CORRAL_'))
     }
     return ours | {'CORRAL_NO_SETUP': '1'}
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there; one that has ended and only waits to be reaped is not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float, what: str) -> object:

@@ -96,6 +96,7 @@ def test_another_file_can_be_named(tmp_path):
         ('port = "x"', ["port = 'x'", 'a whole number']),
         ('engine = "vllm"', ["'auto', 'ollama' or 'demo'"]),
         ('ollama_url = "ftp://x"', ['http://127.0.0.1:11434']),
+        ('ollama_url = "gpu::x"', ["ollama_url = 'gpu::x'", 'http://127.0.0.1:11434']),
         ('[broker]\nlease_ttl_s = 0', ['broker.lease_ttl_s = 0', 'greater than 0']),
         ('[workers]\nidle_timeout_s = 1', ['[worker]']),
         ('broker = 1', ['[broker]']),

@@ -334,3 +334,28 @@ def test_job_ids_are_unique_and_sort_by_time():
     assert len(set(ids)) == len(ids)
     assert all(len(each) == 32 and each[12] == '7' and each[16] in '89ab' for each in ids)
     assert [each[:12] for each in ids] == sorted(each[:12] for each in ids)
+
+
+async def test_what_follows_from_a_stored_batch_may_fail_and_nobody_is_told_otherwise(broker, monkeypatch):
+    """A worker is found gone while its assignment is sent: the job goes back, and that does not fit on the disk."""
+    commit, said = broker.store.commit, []
+
+    def full_later(changes):
+        if any(isinstance(change.fact, facts.JobRequeued) for change in changes):
+            raise errors.StoreFull()
+        commit(changes)
+
+    monkeypatch.setattr(broker.store, 'commit', full_later)
+    send = broker.server._send
+    monkeypatch.setattr(broker.server, '_send', lambda peer, message: said.append(message) or send(peer, message))
+    gone = HandWorker(broker.endpoints.for_peers())
+    await gone.ready()
+    await gone.hears(protocol.Welcome)
+    gone.socket.close(0)
+    async with client.BrokerClient(broker.endpoints.for_peers()) as desk:
+        job = a_job()
+        await desk.submit(job)
+        assert (await desk.get(job.job_id)).job.state in ('waiting', 'running')
+        await desk.ping()
+    gone.context.destroy(linger=0)
+    assert not [message for message in said if isinstance(message, protocol.Refused)]

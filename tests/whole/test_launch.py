@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
-from tests.conftest import READY, wait_for
+from tests.conftest import READY, is_running, wait_for
 
 pytestmark = pytest.mark.whole
 
@@ -26,7 +25,7 @@ def test_it_starts_restarts_what_dies_and_stops_without_a_trace(corral):
     wait_for(lambda: _health(desk.url) == 200, 15, 'the desk is back on the same port')
     pids = desk.pids().values()
     assert desk.stop() == 0
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert not any(is_running(pid) for pid in pids)
     assert len(desk.lines) == 1
 
 
@@ -38,11 +37,11 @@ def test_killed_itself_it_leaves_no_orphan_and_the_next_one_waits_for_their_end(
     desk.process.kill()
     desk.process.wait(5)
     again = corral('--engine', 'demo', ready=False)
-    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in children if pid != pids['worker-1']), 10, 'no orphan')
+    wait_for(lambda: not any(is_running(pid) for pid in children if pid != pids['worker-1']), 10, 'no orphan')
     assert again.lines == []
     os.kill(pids['worker-1'], signal.SIGCONT)
     again.wait_ready()
-    assert not any(psutil.pid_exists(pid) for pid in children)
+    assert not any(is_running(pid) for pid in children)
 
 
 def test_a_second_one_on_the_same_data_is_refused_and_a_ctrl_c_stops_the_first(corral):
@@ -58,7 +57,7 @@ def test_a_second_one_on_the_same_data_is_refused_and_a_ctrl_c_stops_the_first(c
     pids = first.pids().values()
     first.process.send_signal(signal.SIGINT)
     assert first.wait_ended(10) == 0
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert not any(is_running(pid) for pid in pids)
 
 
 def test_it_runs_over_tcp_with_keys_too(corral):

@@ -10,11 +10,10 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from app.supervisor import Backoff, ProcessSpec, Supervisor
-from tests.conftest import ROOT, wait_for
+from tests.conftest import ROOT, is_running, wait_for
 
 pytestmark = pytest.mark.whole
 
@@ -134,7 +133,7 @@ async def test_a_child_that_will_not_stop_is_told_so_and_then_killed(stage):
     async with asyncio.timeout(10):
         assert await running == 0
     assert stage.noted == ['mule started', 'mule hung up', 'mule ignores SIGTERM']
-    assert not psutil.pid_exists(stage.pids['mule'])
+    assert not is_running(stage.pids['mule'])
 
 
 async def test_a_second_ctrl_c_kills_at_once(stage):
@@ -203,7 +202,7 @@ def test_a_killed_parent_leaves_no_orphan(stage):
         wait_for(lambda: len(stage.noted) == 2, 20, 'both children started')
         pids = json.loads((stage.folder / 'pids').read_text()).values()
         parent.kill()
-    wait_for(lambda: not any(_runs(pid) for pid in pids), 5, 'no orphan')
+    wait_for(lambda: not any(is_running(pid) for pid in pids), 5, 'no orphan')
     assert sorted(stage.noted)[0] == 'one hung up'
 
 
@@ -212,10 +211,3 @@ async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
