@@ -10,7 +10,8 @@ CREATE TABLE queued (
 );
 
 CREATE TABLE starts (
-    seq BIGINT, happened_at DOUBLE, job_id VARCHAR, epoch BIGINT, worker VARCHAR, starts BIGINT, waited_s DOUBLE
+    seq BIGINT, happened_at DOUBLE, job_id VARCHAR, epoch BIGINT, worker VARCHAR, starts BIGINT, waited_s DOUBLE,
+    predicted_from DOUBLE, predicted_until DOUBLE
 );
 
 CREATE TABLE requeues (

@@ -316,9 +316,7 @@ class Board:
             job, place = self._jobs.get(job_id), places.get(job_id)
             if job is None or not job.waits:
                 continue
-            stands = (place.ahead, place.reason, place.not_before) if place else (None, '', 0.0)
-            if stands != (job.ahead, job.reason, job.not_before):
-                job.ahead, job.reason, job.not_before = stands
+            if job.stand(place):
                 self._dirty.add(job_id)
         self._places, self._guessed = places, set()
 
@@ -331,7 +329,7 @@ class Board:
         """Where a job that just began to wait stands, until the broker tells; it may have told already."""
         place = self._places.get(job.job_id)
         if place is not None:
-            job.ahead, job.reason, job.not_before = place.ahead, place.reason, place.not_before
+            job.stand(place)
             return
         self._guessed.add(job.job_id)
         if len(self._jobs) > 2 * protocol.STANDING_LIMIT:

@@ -3,7 +3,7 @@
 import msgspec
 
 from app.answer import Answer
-from broker import facts
+from broker import facts, protocol
 from broker.job import FINAL, HELD_BY_WORKER, Job, State
 
 
@@ -38,6 +38,7 @@ class JobView:
         self.ahead: int | None = None
         self.reason = ''  # why it waits: 'ahead', 'no_worker', 'limited' or 'paused'; see protocol.Place
         self.not_before = 0.0  # of a limited job, when that is known
+        self.earliest_at = self.latest_at = 0.0  # between these it will probably start; 0 while nothing can be said
         self.requeue_reason = ''  # of the last time it went back: 'retry', 'worker_lost' or 'handed_back'
         self.waited_s = max(0.0, job.started_at - job.queued_at) if job.started_at else 0.0  # set once it started
         self.ran_s = 0.0  # set when it ended
@@ -84,6 +85,16 @@ class JobView:
     def held(self) -> bool:
         """Whether a worker has it."""
         return self.state in HELD_BY_WORKER
+
+    def stand(self, place: protocol.Place | None) -> bool:
+        """Take in where it stands; whether that is news."""
+        before = (self.ahead, self.reason, self.not_before, self.earliest_at, self.latest_at)
+        if place is None:
+            self.ahead, self.reason, self.not_before, self.earliest_at, self.latest_at = None, '', 0.0, 0.0, 0.0
+        else:
+            self.ahead, self.reason, self.not_before = place.ahead, place.reason, place.not_before
+            self.earliest_at, self.latest_at = place.earliest_at, place.latest_at
+        return before != (self.ahead, self.reason, self.not_before, self.earliest_at, self.latest_at)
 
     def learn(self, fact: facts.JobFact) -> None:
         """Take in a fact about this job."""

@@ -18,6 +18,7 @@ import msgspec
 from broker import facts, intake, pauses, protocol, telling
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
 from broker.fleet import Fleet, Run, Worker, model_names
+from broker.forecast import Durations, Slot, Start, forecast
 from broker.job import (
     FINAL,
     HELD_BY_WORKER,
@@ -31,9 +32,10 @@ from broker.job import (
 from broker.limits import Gate, Limits, Started
 from broker.order import Fairness, Waiting
 from broker.retry import RetryPolicy
-from broker.share import Estimates, Ledger, Work
+from broker.share import Ledger, Work
 
 STANDING_EVERY_S = 0.25
+MAX_SLOTS = 256  # looked at for a forecast
 PULSE_S = 1.0
 MAX_CODE, MAX_DETAIL = 100, 4_000  # characters; a page of jobs has to fit into one message
 REMEMBER_ENDED_S = 60.0  # a repeated Submit of a job that has just ended is still known for one
@@ -67,8 +69,9 @@ class BrokerCore:
         self._order = last_order
         self._jobs: dict[str, Job] = {}
         self._ledger = Ledger()
-        self._estimates = Estimates()
-        self._waiting = Waiting(rules.fairness, self._ledger, self._estimates)
+        self._durations = Durations()
+        self._waiting = Waiting(rules.fairness, self._ledger, self._durations)
+        self._predicted: dict[str, tuple[float, float]] = {}  # by job: the interval that was told first
         self._gate = Gate(rules.limits)
         self._pauses = pauses.Pauses()
         self._backlog: Counter[str] = Counter()  # by user: jobs that wait or are delayed
@@ -103,7 +106,7 @@ class BrokerCore:
         self._waiting.skip(self._pauses.priorities())
         for done in work:
             self._ledger.charge(done.user, done.work_s, min(done.at, now))
-            self._estimates.learn(done.model, done.work_s)
+            self._durations.learn(done.model, done.work_s)
         for job in jobs:
             self._jobs[job.job_id] = job
             job.queued_at = min(job.queued_at, now)
@@ -529,7 +532,7 @@ class BrokerCore:
             run = self._hold(job, session=worker.ready.session, now=now)
             run.charged_s = charged_s
             worker.runs[job_id] = run
-            self._record(telling.started(job, self._next_seq(), now), job)
+            self._record(telling.started(job, self._next_seq(), now, self._predicted.pop(job_id, None)), job)
             self._assign(worker, run)
 
     def _next(self, now: float) -> str | None:
@@ -610,7 +613,7 @@ class BrokerCore:
         self._release(run, now)
         run.job.usage = intake.sound(usage)
         if move is Move.COMPLETE:
-            self._estimates.learn(run.job.model, now - run.job.started_at)
+            self._durations.learn(run.job.model, now - run.job.started_at)
         self._move(run.job, move)
         self._end(run.job, end, tuple(run.lines), now)
 
@@ -653,6 +656,7 @@ class BrokerCore:
         job.ended_at = now
         job.lines = len(answer)
         del self._jobs[job.job_id]
+        self._predicted.pop(job.job_id, None)
         self._ended[job.job_id] = now
         self._record(telling.ended(end, job, self._next_seq()), job, answer=answer)
 
@@ -761,18 +765,32 @@ class BrokerCore:
 
     def _standing(self, now: float) -> protocol.Standing:
         limit = protocol.STANDING_LIMIT
-        places = [
-            self._place(job_id, ahead, now)
-            for ahead, job_id in enumerate(itertools.islice(self._waiting.in_order(self._fleet.serves, now), limit))
-        ]
+        front = list(itertools.islice(self._waiting.in_order(self._fleet.serves, now), limit))
+        starts = self._forecast(front, now)
+        places = [self._place(job_id, ahead, now, starts) for ahead, job_id in enumerate(front)]
         stuck = self._waiting.in_order(lambda model: not self._fleet.serves(model), now)
         for ahead, job_id in enumerate(itertools.islice(stuck, limit)):
             places.append(protocol.Place(job_id=job_id, ahead=ahead, reason='no_worker'))
         aside = itertools.chain(self._waiting.held(), self._waiting.skipped())
-        places += [self._place(job_id, 0, now) for job_id in itertools.islice(aside, limit)]
+        places += [self._place(job_id, 0, now, {}) for job_id in itertools.islice(aside, limit)]
         return protocol.Standing(places=tuple(places), waiting=len(self._waiting) + self._delayed)
 
-    def _place(self, job_id: str, ahead: int, now: float) -> protocol.Place:
+    def _forecast(self, front: list[str], now: float) -> dict[str, Start]:
+        """When the front of the queue will start, if nothing is paused and no limit comes between."""
+        if self._pauses.everything:
+            return {}
+        slots: list[Slot] = []
+        for worker in self._fleet:
+            if worker.draining or worker.gone or self._pauses.has('worker', worker.ready.worker):
+                continue
+            for run in worker.runs.values():
+                rest = self._durations.rest(run.job.model, now - run.job.started_at)
+                slots.append(Slot(worker.models, rest.mean_s, rest.variance))
+            slots += [Slot(worker.models)] * (worker.ready.slots - len(worker.runs))
+        line = [(job_id, self._jobs[job_id].model) for job_id in front]
+        return forecast(line, slots[:MAX_SLOTS], self._durations)
+
+    def _place(self, job_id: str, ahead: int, now: float, starts: dict[str, Start]) -> protocol.Place:
         job, paused = self._jobs[job_id], self._pauses
         if (
             paused.everything
@@ -783,7 +801,12 @@ class BrokerCore:
             return protocol.Place(job_id=job_id, ahead=ahead, reason='paused')
         until = max(self._gate.open_at(), self._gate.model_at(job.model), self._gate.user_at(job.user))
         if until <= now:
-            return protocol.Place(job_id=job_id, ahead=ahead)
+            start = starts.get(job_id)
+            if start is None:
+                return protocol.Place(job_id=job_id, ahead=ahead)
+            interval = (now + start.earliest_s, now + start.latest_s)
+            self._predicted.setdefault(job_id, interval)
+            return protocol.Place(job_id=job_id, ahead=ahead, earliest_at=interval[0], latest_at=interval[1])
         not_before = until if until < math.inf else 0.0
         return protocol.Place(job_id=job_id, ahead=ahead, reason='limited', not_before=not_before)
 

@@ -69,6 +69,8 @@ class JobStarted(JobFact, frozen=True, kw_only=True):
     worker: str
     starts: int
     waited_s: float  # since the job was queued
+    predicted_from: float = 0.0  # when it was first said to start: the earliest …
+    predicted_until: float = 0.0  # … and the latest; 0 when nothing was said
 
 
 class JobRequeued(JobFact, frozen=True, kw_only=True):

@@ -14,9 +14,10 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from broker.forecast import Durations
 from broker.heap import PriorityHeap
 from broker.job import Job
-from broker.share import Estimates, Ledger
+from broker.share import Ledger
 
 
 class Fairness(NamedTuple):
@@ -43,10 +44,10 @@ class Turn(NamedTuple):
 class Waiting:
     """All jobs that could start now if a worker were free. Users who are held leave no candidate behind."""
 
-    def __init__(self, fairness: Fairness, ledger: Ledger, estimates: Estimates) -> None:
+    def __init__(self, fairness: Fairness, ledger: Ledger, durations: Durations) -> None:
         self._fairness = fairness
         self._ledger = ledger
-        self._estimates = estimates
+        self._durations = durations
         self._models: dict[str, _Model] = {}
         self._held: set[str] = set()
         self._skipped: set[int] = set()
@@ -76,7 +77,7 @@ class Waiting:
         turn = model.turn(self._fairness, now)
         model.since_overdue = 0 if turn is not None and not turn.regular else model.since_overdue + 1
         self.remove(job)
-        work_s = self._estimates.of(job.model)
+        work_s = self._durations.of(job.model).mean_s
         self.charge(job.user, work_s, now)
         return work_s
 
@@ -133,7 +134,7 @@ class Waiting:
                 heapq.heapreplace(turns, (turn_now, name))
             else:
                 plans[name].take(turn)
-                ranks.charge(turn.user, self._estimates.of(name))
+                ranks.charge(turn.user, self._durations.of(name).mean_s)
                 yield turn.job_id
 
     def held(self) -> Iterator[str]:

@@ -434,6 +434,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     ahead: int
     reason: str = 'ahead'
     not_before: float = 0.0
+    earliest_at: float = 0.0  # nine of ten start between these two; 0 while nothing can be said
+    latest_at: float = 0.0
 
 
 class Standing(Published, frozen=True, kw_only=True):

@@ -51,20 +51,3 @@ class Ledger:
         used = {user: math.exp(log - now / self._decay_s) for user, log in self._log_work.items()}
         self._log_work = {user: log for user, log in self._log_work.items() if used[user] > 1e-3}
         return {user: used[user] for user in self._log_work}
-
-
-class Estimates:
-    """How much work a job of a model is, as an average that follows the last ones."""
-
-    def __init__(self, first_guess_s: float = 5.0) -> None:
-        self._first_guess_s = first_guess_s
-        self._mean_s: dict[str, float] = {}
-
-    def of(self, model: str) -> float:
-        """Seconds of work to expect."""
-        return self._mean_s.get(model, self._first_guess_s)
-
-    def learn(self, model: str, work_s: float) -> None:
-        """One more job of this model took this long."""
-        mean_s = self._mean_s.get(model)
-        self._mean_s[model] = work_s if mean_s is None else mean_s + 0.1 * (work_s - mean_s)

@@ -22,7 +22,7 @@ def queued(job: Job, request: protocol.Submit, seq: int) -> facts.JobQueued:
     )
 
 
-def started(job: Job, seq: int, now: float) -> facts.JobStarted:
+def started(job: Job, seq: int, now: float, predicted: tuple[float, float] | None) -> facts.JobStarted:
     """A worker got it."""
     return facts.JobStarted(
         seq=seq,
@@ -32,6 +32,8 @@ def started(job: Job, seq: int, now: float) -> facts.JobStarted:
         worker=job.worker,
         starts=job.starts,
         waited_s=max(0.0, now - job.queued_at),
+        predicted_from=predicted[0] if predicted else 0.0,
+        predicted_until=predicted[1] if predicted else 0.0,
     )
 
 

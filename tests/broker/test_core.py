@@ -456,3 +456,28 @@ def test_another_version_of_the_protocol_is_not_let_in():
     desk.tell(desk.join('ok'), protocol.Heartbeat())
     desk.tell(type(CLIENT)('worker', b'odd'), ready)
     assert all(getattr(fact, 'worker', 'ok') == 'ok' for fact in desk.facts)
+
+
+def test_standing_says_when_a_job_will_probably_start_and_the_start_tells_what_was_said():
+    desk = Desk()
+    worker = desk.join('w')
+    for number in range(1, 8):
+        desk.submit(number)
+        desk.now += 10
+        desk.tell(worker, finished(number, 1, 0))
+    desk.submit(8)
+    desk.submit(9)
+    desk.submit(10)
+    begun = desk.now
+    desk.wait(0.5)
+    places = {place.job_id: place for place in desk.published(protocol.Standing)[-1].places}
+    assert places[job_id(9)].earliest_at <= begun + 10 <= places[job_id(9)].latest_at + 1
+    assert places[job_id(10)].latest_at > places[job_id(9)].latest_at
+    desk.now = begun + 10
+    desk.tell(worker, finished(8, 1, 0))
+    started = [fact for fact in desk.facts if isinstance(fact, facts.JobStarted)][-1]
+    assert started.job_id == job_id(9)
+    assert (started.predicted_from, started.predicted_until) == (
+        places[job_id(9)].earliest_at,
+        places[job_id(9)].latest_at,
+    )

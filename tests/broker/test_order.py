@@ -5,10 +5,11 @@ import random
 
 import pytest
 
+from broker.forecast import Durations
 from broker.heap import PriorityHeap
 from broker.job import Job
 from broker.order import Fairness, Waiting
-from broker.share import Estimates, Ledger
+from broker.share import Ledger
 from tests.broker.desk import Desk, finished, job_id
 
 ANY = lambda model: True  # noqa: E731
@@ -18,8 +19,8 @@ class Line:
     """A waiting line with one server and a clock."""
 
     def __init__(self, fairness=Fairness(), guess_s=5.0):  # noqa: B008
-        self.ledger, self.estimates = Ledger(), Estimates(guess_s)
-        self.waiting = Waiting(fairness, self.ledger, self.estimates)
+        self.ledger, self.durations = Ledger(), Durations(guess_s)
+        self.waiting = Waiting(fairness, self.ledger, self.durations)
         self.jobs, self.now = {}, 1.0e9
 
     def add(self, number, user='', priority=5, model='m'):
@@ -41,7 +42,7 @@ class Line:
         charged_s = self.waiting.started(job, self.now)
         self.now += works_s
         self.waiting.charge(job.user, works_s - charged_s, self.now)
-        self.estimates.learn(job.model, works_s)
+        self.durations.learn(job.model, works_s)
         return job
 
     def order(self):
@@ -152,8 +153,8 @@ def test_the_order_that_is_told_is_the_order_that_happens(seed):
     """Through users, models, priorities, changes and overdue jobs; every job takes what was expected."""
     chance = random.Random(seed)
     line = Line(Fairness(overdue_after_s=30.0, overdue_every=chance.randrange(1, 5)), guess_s=2.0)
-    line.estimates.learn('m', 2.0)
-    line.estimates.learn('n', 2.0)
+    line.durations.learn('m', 2.0)
+    line.durations.learn('n', 2.0)
     numbers = itertools.count(1)
     for _ in range(60):
         for _ in range(chance.randrange(4)):
@@ -197,5 +198,6 @@ def test_a_start_looks_at_the_lines_of_its_user_only_when_they_are_asked(monkeyp
     for number in range(200):
         desk.submit(number, model=f'm{number % 20}', priority=number // 20, user='u')
     pushes.clear()
-    desk.tell(worker, finished(180, 1, 0))
+    desk.tell(worker, finished(0, 1, 0))
+    assert desk.assigned() == [(worker.routing_id, job_id(180), 1)]
     assert len(pushes) < 20

@@ -128,11 +128,19 @@ export const Message = {
       const { view, words } = this;
       const rest = Math.ceil(view.due - this.clock);
       if (view.state === "waiting" && view.reason === "limited" && rest > 0) return words.say("limited_for", { time: words.ticking(rest) });
-      if (view.state !== "delayed") return words.standing(view);
+      if (view.state !== "delayed") return words.with(words.standing(view), this.eta);
       if (rest <= 0) return this.labels.any_moment;
       const time = words.ticking(rest);
       if (!view.failures) return words.say("later", { time });
       return words.say(view.failures > 1 ? "failed_often" : "failed_once", { n: words.number(view.failures), time });
+    },
+    // when it will probably start: seconds from now, never more exact than it is known
+    eta() {
+      const { view, words } = this;
+      if (view.state !== "waiting" || view.reason !== "ahead" || !view.latest) return "";
+      const [from, to] = [view.earliest - this.clock, view.latest - this.clock].map((left) => Math.max(0, Math.round(left)));
+      if (to < 2) return this.labels.soon;
+      return from < 1 || from === to ? words.say("within", { time: words.ticking(to) }) : words.say("between", { from: words.ticking(from), to: words.ticking(to) });
     },
     why() {
       const { view, words } = this;

@@ -83,6 +83,11 @@ export class Words {
     return this.say(many ? "many_ahead" : "n_ahead", { n: this.number(view.ahead) });
   }
 
+  // two halves of a sentence
+  with(first, second) {
+    return second ? first + (this.lang === "zh-CN" ? "，" : ", ") + second : first;
+  }
+
   note(view) {
     if (view.note === "worker_lost") return this.labels[view.state === "running" ? "lost_running" : "lost_waiting"];
     if (view.note === "handed_back") return this.labels[view.state === "running" ? "" : "handed_back"] ?? "";
