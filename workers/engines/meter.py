@@ -71,16 +71,25 @@ class Meter:
         """What is known so far; a line counts as one token until the engine's own numbers are there."""
         last = self._last
         return facts.Usage(
-            prompt_tokens=int(last.prompt_eval_count or 0),
-            output_tokens=int(last.eval_count or 0) if self.done or self._truncated else self._lines,
-            load_s=(last.load_duration or 0) / 1e9,
-            prompt_s=(last.prompt_eval_duration or 0) / 1e9,
-            decode_s=(last.eval_duration or 0) / 1e9,
+            prompt_tokens=count(last.prompt_eval_count),
+            output_tokens=count(last.eval_count) if self.done or self._truncated else self._lines,
+            load_s=_seconds(last.load_duration),
+            prompt_s=_seconds(last.prompt_eval_duration),
+            decode_s=_seconds(last.eval_duration),
             first_token_s=self._first_s,
             total_s=self._last_s,
-            done_reason=last.done_reason or '',
+            done_reason=(last.done_reason or '')[:100],
             truncated=self._truncated,
         )
+
+
+def count(number: float | None) -> int:
+    """A number of things as an engine says it, within what can be sent and stored."""
+    return int(min(max(number or 0.0, 0.0), 2.0**53))
+
+
+def _seconds(nanoseconds: float | None) -> float:
+    return min(max(nanoseconds or 0.0, 0.0) / 1e9, 1e9)
 
 
 def error_text(error: Any) -> str:

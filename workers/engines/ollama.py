@@ -195,7 +195,7 @@ def _model_info(tag: _Tag) -> facts.ModelInfo:
     return facts.ModelInfo(
         name=tag.name,
         engine='ollama',
-        size_bytes=int(tag.size),
+        size_bytes=meter.count(tag.size),
         parameter_size=details.parameter_size or '',
         quantization=details.quantization_level or '',
         capabilities=tuple(tag.capabilities or ()),
