@@ -18,6 +18,7 @@ write them as literals in one of these calls (or in ``theme.button``, ``icon_but
 
 import datetime
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from typing import Any, TypeVar
 from babel import dates, numbers
 from babel.messages import pofile
 from nicegui import context, ui
+from nicegui.translations import translations
 
 FOLDER = Path(__file__).parent.parent / 'locales'
 LANGUAGES = {'en': 'English', 'zh': '中文'}
@@ -113,7 +115,8 @@ class Speech:
             if not element.is_deleted:  # asked each time: a callback may rebuild a part of the page
                 callback()
         self._followers = [pair for pair in self._followers if not pair[0].is_deleted]
-        ui.run_javascript(f'corral.setLanguage({code!r}, {TAGS[code]!r})')
+        popup = [translations[TAGS[code]][line] for line in ('connection_lost', 'trying_to_reconnect')]
+        ui.run_javascript(f'corral.setLanguage({code!r}, {TAGS[code]!r}, {json.dumps(popup)})')
 
 
 def speech() -> Speech:

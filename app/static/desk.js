@@ -26,9 +26,11 @@
       keep("corral_theme", value);
       paint();
     },
-    async setLanguage(code, tag) {
+    async setLanguage(code, tag, popup) {
       keep("corral_lang", code);
       document.documentElement.lang = tag;
+      // what NiceGUI says when the connection is lost stands outside of Vue and is there from the start
+      document.querySelectorAll("#popup > span").forEach((line, at) => (line.textContent = popup[at]));
       const name = tag.replace("-", "");
       if (!Quasar.lang[name]) {
         const src = document.querySelector('script[src*="/static/lang/"]').src.replace(/lang\/[^/]+$/, `lang/${tag}.umd.prod.js`);
