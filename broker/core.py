@@ -35,6 +35,7 @@ from broker.retry import RetryPolicy
 from broker.share import Ledger, Work
 
 STANDING_EVERY_S = 0.25
+LONG_QUEUE, LONG_STANDING_EVERY_S = 1_000, 1.0  # working it out takes longer then, and matters less
 MAX_SLOTS = 256  # looked at for a forecast
 PULSE_S = 1.0
 MAX_CODE, MAX_DETAIL = 100, 4_000  # characters; a page of jobs has to fit into one message
@@ -186,7 +187,7 @@ class BrokerCore:
             self._out.append(Publish(protocol.TOPIC_PULSE, pulse))
         if self._standing_changed and self._standing_at <= now:
             self._standing_changed = False
-            self._standing_at = now + STANDING_EVERY_S
+            self._standing_at = now + (STANDING_EVERY_S if len(self._waiting) <= LONG_QUEUE else LONG_STANDING_EVERY_S)
             self._out.append(Publish(protocol.TOPIC_STANDING, self._standing(now)))
         return self._take()
 
