@@ -226,6 +226,7 @@ class _Line:
         self.users: dict[str, PriorityHeap[Since]] = {}
         self._front: PriorityHeap[tuple[float, Since]] = PriorityHeap()
         self._moved: set[str] = set()  # users whose place in front has to be looked at
+        self._found: tuple[tuple[float, Since], str, str] | None = None  # what ``first`` said last
 
     def add(self, job: Job, since: Since) -> None:
         self.users.setdefault(job.user, PriorityHeap()).push(job.job_id, since)
@@ -247,6 +248,9 @@ class _Line:
 
     def first(self) -> tuple[tuple[float, Since], str, str] | None:
         """The user's rank and the job's place, its id, its user."""
+        if self._found is not None and not self._moved and self._found[0][0] == self._rank(self._found[2]):
+            return self._found
+        self._found = None
         while self._moved:
             self._place(self._moved.pop())
         while (found := self._front.first()) is not None and found[0][0] != self._rank(found[1]):
@@ -254,7 +258,8 @@ class _Line:
         if found is None:
             return None
         key, user = found
-        return key, self.users[user].peek()[1], user
+        self._found = key, self.users[user].peek()[1], user
+        return self._found
 
     def _place(self, user: str) -> None:
         if user in self.users and user not in self._held:
