@@ -115,6 +115,7 @@ class _Banner:
             'no_model': self._no_model,
             'engine_problem': self._engine_problem,
             'demo': self._demo,
+            'stand_in': self._stand_in,
         }
         self._place = theme.box('banner-place').props('aria-live=polite')
         watch(parts.board.on_workers, self._refresh)
@@ -141,7 +142,7 @@ class _Banner:
         if engine.problem == 'no_models':
             return ('no_model',)
         if engine.kind == 'demo':
-            return ('demo',)
+            return ('stand_in',) if engine.problem else ('demo',)
         if engine.problem:
             return ('engine_problem',)
         return ('no_model',) if not board.models() else ('',)
@@ -172,6 +173,17 @@ class _Banner:
             T(
                 theme.text(classes='say'),
                 'Ollama at {url} does not answer. Jobs wait until it is back; this starts it:',
+                url=url,
+            )
+            command('ollama serve')
+
+    def _stand_in(self) -> None:
+        with theme.box('banner bad').props('role=alert'):
+            theme.icon('unplugged')
+            url = self._parts.settings.ollama_url
+            T(
+                theme.text(classes='say'),
+                'Ollama at {url} no longer answers. Its jobs wait, and the demo gives canned answers. This starts it:',
                 url=url,
             )
             command('ollama serve')
@@ -250,7 +262,8 @@ def _engine(parts: Parts) -> None:
         shown = {'': said.tr('no engine'), 'demo': said.tr('Demo engine')}.get(
             engine.kind, f'{engine.kind.capitalize()} {engine.version}'.strip()
         )
-        name.set_text(said.tr('{engine}: unreachable', engine=shown) if engine.problem == 'unreachable' else shown)
+        gone = engine.problem == 'unreachable' and engine.kind != 'demo'
+        name.set_text(said.tr('{engine}: unreachable', engine=shown) if gone else shown)
         explanation.clear()
         with explanation:
             _explain(parts, engine.kind, engine.problem, len(models))

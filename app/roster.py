@@ -13,6 +13,7 @@ class Roster:
 
     def __init__(self) -> None:
         self._workers: dict[str, protocol.WorkerInfo] = {}
+        self._had_real = False  # an engine other than the demo has answered since this process began
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -20,6 +21,7 @@ class Roster:
     def restore(self, workers: Iterable[protocol.WorkerInfo]) -> None:
         """These and no others."""
         self._workers = {worker.worker: worker for worker in workers}
+        self._remember()
 
     def learn(self, fact: facts.WorkerFact) -> None:
         """Take in a fact about a worker."""
@@ -48,6 +50,7 @@ class Roster:
                 )
             case facts.WorkerLeft():
                 self._workers.pop(fact.worker, None)
+        self._remember()
 
     def all(self, busy: dict[str, int]) -> list[protocol.WorkerInfo]:
         """All of them by name, with ``busy`` filled in."""
@@ -79,8 +82,17 @@ class Roster:
         return [found[name] for name in sorted(found)]
 
     def engine(self) -> EngineView:
-        """What answers now: a real engine that works, else the demo, else a real one with its problem."""
+        """What answers now: a real engine that works, else the demo, else a real one with its problem.
+
+        With the demo, the problem is that of the real engine: 'unreachable' when it has answered before.
+        """
         ranked = sorted(self._workers.values(), key=lambda worker: (not worker.models, worker.engine == 'demo'))
         if not ranked:
             return EngineView()
-        return EngineView(kind=ranked[0].engine, version=ranked[0].engine_version, problem=ranked[0].problem)
+        kind, problem = ranked[0].engine, ranked[0].problem
+        if kind == 'demo' and self._had_real:
+            problem = problem or 'unreachable'
+        return EngineView(kind=kind, version=ranked[0].engine_version, problem=problem)
+
+    def _remember(self) -> None:
+        self._had_real |= any(worker.models and worker.engine != 'demo' for worker in self._workers.values())

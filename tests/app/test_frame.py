@@ -207,6 +207,11 @@ async def test_the_banner_says_the_one_thing_that_matters(parts: Parts, board: B
         await user.should_see('Ollama at http://127.0.0.1:11434 does not answer.')
         tell(board, news.changed())
         await user.should_not_see('does not answer')
+        tell(board, news.changed(engine='demo', models=(n.model('demo', 'demo'),)))
+        await user.should_see('Ollama at http://127.0.0.1:11434 no longer answers.')
+        await user.should_not_see('This is the built-in demo')
+        tell(board, news.changed())
+        await user.should_not_see('no longer answers')
 
 
 async def test_the_demo_notice_can_be_closed_and_stays_closed(parts: Parts, board: Board):
