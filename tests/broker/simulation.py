@@ -324,6 +324,7 @@ class SimWorker:
         elif run.ending == 'crash':
             self._die()
         elif run.ending == 'finished':
+            self.world.history.produced[run.job_id, run.epoch] = len(run.lines)
             run.outcome = protocol.Finished(
                 job_id=run.job_id, epoch=run.epoch, lines=len(run.lines), usage=facts.Usage()
             )
@@ -401,6 +402,7 @@ class History:
         self.states: dict[str, State] = {}
         self.keys: dict[str, tuple[str, int, str, int]] = {}  # model, minus priority, user, order of arrival
         self.epochs: dict[str, int] = {}
+        self.produced: dict[tuple[str, int], int] = {}  # by job and epoch: lines of an answer that was finished
         self.ends: dict[str, facts.JobEnded] = {}
 
     def add(self, fact: facts.AnyFact) -> None:
@@ -489,6 +491,8 @@ class History:
             wanted = [f'{name}/{fact.epoch}/{number}'.encode() for number in range(len(answer))]
             if answer != wanted:
                 raise Violation(f'the answer of {name} is {answer}')
+            if isinstance(fact, facts.JobCompleted) and len(answer) != self.produced[name, fact.epoch]:
+                raise Violation(f'the answer of {name} lacks its end')
 
 
 def simulate(seed: int, **options: object) -> History:

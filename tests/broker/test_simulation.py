@@ -1,9 +1,11 @@
 """The queue through chaos, from seeds; and proof that the checker would see what it looks for."""
 
+import msgspec
 import pytest
 
 from broker import facts, protocol
 from broker.core import BrokerCore
+from broker.job import State
 from tests.broker.simulation import simulate
 
 SEEDS = range(1_000)
@@ -75,9 +77,98 @@ class KeepsNoLeases(BrokerCore):
         pass
 
 
-@pytest.mark.parametrize(
-    'fault', [NoFencing, LastComeFirstServed, TrustsTheIndex, CompletesTheCancelled, KeepsNoLeases]
-)
+class IgnoresPriority(BrokerCore):
+    """Serves all in the order in which they came."""
+
+    def _submit(self, request, now):
+        reply = super()._submit(request, now)
+        job = self._jobs.get(request.job_id)
+        if job is not None and job.state is State.WAITING:
+            self._waiting.remove(job)
+            told, job.priority = job.priority, 5
+            self._waiting.add(job)
+            self._told[job.job_id] = told
+        return reply
+
+    def restore(self, jobs, *rest):
+        self._told = {}
+        super().restore(jobs, *rest)
+
+
+class PutsTheLostAtTheEnd(BrokerCore):
+    """A job whose worker was lost has to queue again."""
+
+    def _lose(self, run, now):
+        self._order += 1
+        run.job.order, run.job.queued_at = self._order, now
+        super()._lose(run, now)
+
+
+class KeepsTheEpoch(BrokerCore):
+    """Every start of a job has the same epoch."""
+
+    def _hold(self, job, *, session, now):
+        job.epoch = 1
+        return super()._hold(job, session=session, now=now)
+
+
+class TakesAnUnfinishedAnswer(BrokerCore):
+    """Believes a worker that is done, whatever lines are missing."""
+
+    def _serve_run(self, worker, message, now):
+        if isinstance(message, protocol.Finished):
+            message = msgspec.structs.replace(message, lines=0)
+        super()._serve_run(worker, message, now)
+
+
+class StartsWhatRunsAlready(BrokerCore):
+    """After a restart every running job is started again at once."""
+
+    def restore(self, jobs, *rest):
+        jobs = list(jobs)
+        for job in jobs:
+            if job.state is State.RUNNING:
+                job.state = State.WAITING
+        super().restore(jobs, *rest)
+
+
+class SkipsANumber(BrokerCore):
+    """Now and then a fact gets a number too high."""
+
+    def _next_seq(self):
+        seq = super()._next_seq()
+        self._seq += seq == 40
+        return self._seq
+
+
+class ForgetsTheCancel(BrokerCore):
+    """After a restart a job that was being cancelled just runs on."""
+
+    def restore(self, jobs, *rest):
+        jobs = list(jobs)
+        for job in jobs:
+            if job.state is State.CANCELLING:
+                job.state = State.RUNNING
+        super().restore(jobs, *rest)
+
+
+FAULTS = [
+    NoFencing,
+    LastComeFirstServed,
+    TrustsTheIndex,
+    CompletesTheCancelled,
+    KeepsNoLeases,
+    IgnoresPriority,
+    PutsTheLostAtTheEnd,
+    KeepsTheEpoch,
+    TakesAnUnfinishedAnswer,
+    StartsWhatRunsAlready,
+    SkipsANumber,
+    ForgetsTheCancel,
+]
+
+
+@pytest.mark.parametrize('fault', FAULTS)
 def test_a_planted_fault_is_found(fault):
     with pytest.raises((AssertionError, KeyError)):
         for seed in SEEDS:
