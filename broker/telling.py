@@ -87,35 +87,15 @@ def ended(
 
 def joined(ready: protocol.Ready, seq: int, now: float) -> facts.WorkerJoined:
     """A worker process signed in."""
-    return facts.WorkerJoined(
-        seq=seq,
-        at=now,
-        worker=ready.worker,
-        session=ready.session,
-        host=ready.host,
-        pid=ready.pid,
-        engine=ready.engine,
-        engine_version=ready.engine_version,
-        slots=ready.slots,
-        models=ready.models,
-        problem=ready.problem,
-    )
+    who = {'worker': ready.worker, 'session': ready.session, 'host': ready.host, 'pid': ready.pid}
+    return facts.WorkerJoined(seq=seq, at=now, **who, **face(ready))  # type: ignore[arg-type]
 
 
 def changed(ready: protocol.Ready, seq: int, now: float) -> facts.WorkerChanged:
     """A worker says something new about itself."""
-    return facts.WorkerChanged(
-        seq=seq,
-        at=now,
-        worker=ready.worker,
-        engine=ready.engine,
-        engine_version=ready.engine_version,
-        slots=ready.slots,
-        models=ready.models,
-        problem=ready.problem,
-    )
+    return facts.WorkerChanged(seq=seq, at=now, worker=ready.worker, **face(ready))  # type: ignore[arg-type]
 
 
-def face(ready: protocol.Ready) -> tuple[object, ...]:
+def face(ready: protocol.Ready) -> dict[str, object]:
     """What ``changed`` would tell: when it is another one, a fact is due."""
-    return ready.engine, ready.engine_version, ready.slots, ready.models, ready.problem
+    return {name: getattr(ready, name) for name in ('engine', 'engine_version', 'slots', 'models', 'problem')}
