@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 LOCK = 'corral.lock'
+OURS = ('corral', 'queue.db', 'desk.db', 'analytics.duckdb', 'logs', 'run')  # how the names of what we keep begin
 ENDING_S = 12.0  # the processes of a Corral that was killed end within this
 LOCKED_BYTE = 4096  # Windows locks bytes against reading, so the locked one is behind the text
 
@@ -77,8 +78,8 @@ def hold(path: Path) -> Iterator[Held]:
 
 
 def _make_private(path: Path) -> None:
-    if os.name == 'posix':
-        path.chmod(0o700)
+    if os.name == 'posix' and all(entry.name.startswith(OURS) for entry in path.iterdir()):
+        path.chmod(0o700)  # a folder that others use, too, keeps its mode; what we write is private either way
     for folder in (path / 'logs', path / 'run'):
         folder.mkdir(mode=0o700, exist_ok=True)
     with tempfile.TemporaryFile(dir=path) as probe:

@@ -164,6 +164,19 @@ def test_a_data_directory_is_private_and_held_by_one(tmp_path):
         assert json.loads((path / data_dir.LOCK).read_text()) == {'pid': os.getpid()}
 
 
+def test_a_folder_with_other_things_in_it_keeps_its_mode_and_ours_stay_private(tmp_path):
+    """``--data-dir /tmp`` must not lock everybody else out of it."""
+    shared = tmp_path / 'shared'
+    shared.mkdir()
+    shared.chmod(0o755)
+    (shared / 'of somebody else').touch()
+    for _ in range(2):
+        with data_dir.hold(shared):
+            assert stat.S_IMODE(shared.stat().st_mode) == 0o755
+            for ours in ('logs', 'run', data_dir.LOCK):
+                assert not (shared / ours).stat().st_mode & 0o077
+
+
 def test_a_killed_holders_children_are_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(data_dir, 'ENDING_S', 0.1)
     with data_dir.hold(tmp_path / 'data') as held:
