@@ -55,6 +55,7 @@ class ChatService:
         self._changed = Listeners()
         self._stop_listening: Unsubscribe = lambda: None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._submitting: dict[str, asyncio.Task[None]] = {}  # by job id
 
     @classmethod
     async def open(cls, settings: AppSettings, broker: BrokerClient, board: Board) -> Self:
@@ -200,7 +201,10 @@ class ChatService:
         try:
             await self._broker.cancel(job_id)
         except errors.Refused as refused:
-            if refused.code != 'final':
+            if refused.code == 'not_found' and job_id in self._submitting:
+                await asyncio.wait([self._submitting[job_id]])  # the wish overtook the message
+                await self.stop(job_id)
+            elif refused.code != 'final':
                 raise
 
     async def set_priority(self, job_id: str, priority: int) -> None:
@@ -220,11 +224,13 @@ class ChatService:
 
     async def delete(self, conversation_id: str) -> None:
         """Delete a conversation, and stop what it waits for. ``undelete`` works until the desk is started again."""
+        if conversation_id not in self._headers:
+            return
+        await self._desk.set_deleted(conversation_id, time.time())
         header = self._headers.pop(conversation_id, None)
-        if header is None:
+        if header is None:  # deleted in another tab meanwhile
             return
         self._deleted[conversation_id] = header
-        await self._desk.set_deleted(conversation_id, time.time())
         self._changed.call(conversation_id)
         for job_id, message in list(self._awaited.items()):
             if message.conversation_id == conversation_id and message.state == 'pending':
@@ -235,18 +241,20 @@ class ChatService:
 
     async def undelete(self, conversation_id: str) -> None:
         """Take a delete back."""
-        header = self._deleted.pop(conversation_id, None)
-        if header is not None:
+        if conversation_id in self._deleted:
             await self._desk.set_deleted(conversation_id, 0.0)
-            self._headers[conversation_id] = header
-            self._changed.call(conversation_id)
+            header = self._deleted.pop(conversation_id, None)
+            if header is not None:
+                self._headers[conversation_id] = header
+                self._changed.call(conversation_id)
 
     # jobs
 
     def _begin(self, answer: Message) -> None:
         self._awaited[answer.job_id] = answer
         self._changed.call(answer.conversation_id)
-        self._later(self._submit(answer))
+        self._submitting[answer.job_id] = task = self._later(self._submit(answer))
+        task.add_done_callback(lambda _: self._submitting.pop(answer.job_id, None))
 
     async def _submit(self, answer: Message) -> None:
         body = await self._body(answer)
@@ -349,10 +357,11 @@ class ChatService:
         self._awaited.pop(message.job_id, None)
         self._changed.call(message.conversation_id)
 
-    def _later(self, work: Coroutine[Any, Any, None], name: str = 'chat') -> None:
+    def _later(self, work: Coroutine[Any, Any, None], name: str = 'chat') -> 'asyncio.Task[None]':
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._over)
+        return task
 
     def _over(self, task: 'asyncio.Task[None]') -> None:
         self._tasks.discard(task)

@@ -311,6 +311,45 @@ async def test_a_message_that_cannot_be_stored_changes_nothing(setup, monkeypatc
     assert (header.title, header.model, header.priority) == ('hi', 'm', 5)
 
 
+async def test_a_stop_that_overtakes_its_message_still_stops_it(setup, monkeypatch):
+    sent, submit = asyncio.Event(), setup.broker.submit
+
+    async def slow(job):
+        await sent.wait()
+        await submit(job)
+
+    monkeypatch.setattr(setup.broker, 'submit', slow)
+    talk = await setup.service.send(None, 'q', 'm', 5)
+    stopping = asyncio.create_task(setup.service.stop((await setup.answer_of(talk)).job_id))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    sent.set()
+    await stopping
+    await setup.settle()
+    assert (await setup.view(talk))['state'] == 'cancelled'
+
+
+async def test_a_conversation_that_cannot_be_deleted_or_brought_back_stays_where_it_is(setup, monkeypatch):
+    talk = await setup.service.send(None, 'q', 'm', 5)
+    await setup.settle()
+
+    async def full(*_):
+        raise DeskError('full')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(setup.service._desk, 'set_deleted', full)
+        with pytest.raises(DeskError):
+            await setup.service.delete(talk.id)
+    assert setup.service.conversation(talk.id) is not None
+    await setup.service.delete(talk.id)
+    with monkeypatch.context() as patch:
+        patch.setattr(setup.service._desk, 'set_deleted', full)
+        with pytest.raises(DeskError):
+            await setup.service.undelete(talk.id)
+    await setup.service.undelete(talk.id)
+    assert setup.service.conversation(talk.id) is not None
+
+
 async def test_renaming_and_deleting(setup):
     talk = await setup.service.send(None, 'hi', 'm', 5)
     await setup.settle()
