@@ -16,6 +16,18 @@
   dark.addEventListener("change", paint);
   paint(); // before the first pixel
 
+  // arrows in a menu, which has the focus itself once it is open; one that moves by itself has prevented the default
+  document.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const items = step && !event.defaultPrevented && !event.target.matches("input")
+      ? [...(event.target.closest(".q-menu")?.querySelectorAll('[role^="menuitem"]') ?? [])] : [];
+    if (!items.length) return;
+    const at = items.indexOf(document.activeElement);
+    const checked = Math.max(0, items.findIndex((item) => item.ariaChecked === "true"));
+    items[at < 0 ? checked : (at + step + items.length) % items.length].focus();
+    event.preventDefault();
+  });
+
   globalThis.corral = {
     // 'light' or 'dark', as painted now; charts listen to the window event 'corral-theme'
     get theme() {

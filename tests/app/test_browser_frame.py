@@ -76,6 +76,14 @@ async def test_the_queue_page_is_live_and_obeys(corral, chromium):
         await page.get_by_role('button', name='Set', exact=True).click()
         await expect(rows.nth(2)).to_have_attribute('data-job', second)
         assert (await broker.get(second)).job.priority == 2
+        await rows.nth(2).get_by_role('button', name='Change the priority').press('Enter')  # and with keys alone
+        await expect(page.locator('.q-menu')).to_be_focused()
+        await page.keyboard.press('ArrowDown')
+        await page.keyboard.press('ArrowDown')
+        await expect(page.get_by_role('menuitemradio', name='Normal')).to_be_focused()
+        await page.keyboard.press('Enter')
+        await expect(rows.nth(2)).to_contain_text('Normal')
+        assert (await broker.get(second)).job.priority == 5
 
         await rows.nth(2).get_by_role('button', name='Cancel').click()
         await expect(rows).to_have_count(2)
