@@ -30,17 +30,18 @@ class Durations:
         self._all = deque[float](maxlen=REMEMBER)
         self._of: dict[str, deque[float]] = {}
         self._guesses: dict[str, Guess] = {}
+        self._of_any = self._first
 
     def learn(self, model: str, seconds: float) -> None:
         """One more job of this model took so long."""
         self._of.setdefault(model, deque(maxlen=REMEMBER)).append(seconds)
         self._all.append(seconds)
         self._guesses[model] = _guess(self._of[model], self._first)
+        self._of_any = _guess(self._all, self._first)
 
     def of(self, model: str) -> Guess:
         """What to expect of a job of this model."""
-        known = self._guesses.get(model)
-        return known if known is not None else _guess(self._all, self._first)
+        return self._guesses.get(model, self._of_any)
 
     def rest(self, model: str, elapsed_s: float) -> Guess:
         """What is left of one that has run for a while: as long as those that lasted longer than that."""

@@ -353,7 +353,8 @@ class _Ranks:
         self._changed: dict[str, float] = {}
 
     def of(self, user: str) -> float:
-        return self._changed.get(user, self._ledger.rank(user))
+        rank = self._changed.get(user)
+        return self._ledger.rank(user) if rank is None else rank
 
     def charge(self, user: str, work_s: float) -> None:
         self._changed[user] = self._ledger.after(self.of(user), work_s, self._now)

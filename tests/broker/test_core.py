@@ -403,6 +403,21 @@ def test_standing_tells_how_many_go_first_and_who_waits_for_a_machine():
     assert desk.published(protocol.Standing) == [], 'nothing changed, so nothing is said'
 
 
+@pytest.mark.parametrize(('waiting', 'at_most'), [(10, 17), (1_050, 5)])
+def test_standing_is_told_less_often_when_many_wait(waiting, at_most):
+    desk = Desk()
+    desk.core.check = lambda: None  # of a thousand jobs at every step it would take seconds
+    worker = desk.join('w')
+    for number in range(waiting):
+        desk.submit(number)
+    told = 0
+    for step in range(40):
+        desk.tell(worker, failed(step, 1, retryable=False))
+        desk.wait(0.1)
+        told += len(desk.published(protocol.Standing))
+    assert 3 <= told <= at_most
+
+
 def test_the_pulse_comes_every_second_and_says_the_newest_seq():
     desk = Desk()
     desk.submit(1)
