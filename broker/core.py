@@ -18,7 +18,7 @@ import msgspec
 from broker import facts, intake, pauses, protocol, telling
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
 from broker.fleet import Fleet, Run, Worker, model_names
-from broker.forecast import Durations, Slot, Start, forecast
+from broker.forecast import Durations
 from broker.job import (
     FINAL,
     HELD_BY_WORKER,
@@ -33,10 +33,10 @@ from broker.limits import Gate, Limits, Started
 from broker.order import Fairness, Waiting
 from broker.retry import RetryPolicy
 from broker.share import Ledger, Work
+from broker.standing import Standings
 
 STANDING_EVERY_S = 0.25
 LONG_QUEUE, LONG_STANDING_EVERY_S = 1_000, 1.0  # working it out takes longer then, and matters less
-MAX_SLOTS = 256  # looked at for a forecast
 PULSE_S = 1.0
 MAX_CODE, MAX_DETAIL = 100, 4_000  # characters; a page of jobs has to fit into one message
 REMEMBER_ENDED_S = 60.0  # a repeated Submit of a job that has just ended is still known for one
@@ -72,7 +72,6 @@ class BrokerCore:
         self._ledger = Ledger()
         self._durations = Durations()
         self._waiting = Waiting(rules.fairness, self._ledger, self._durations)
-        self._predicted: dict[str, tuple[float, float]] = {}  # by job: the interval that was told first
         self._gate = Gate(rules.limits)
         self._pauses = pauses.Pauses()
         self._backlog: Counter[str] = Counter()  # by user: jobs that wait or are delayed
@@ -80,6 +79,14 @@ class BrokerCore:
         self._runs: dict[str, Run] = {}
         self._fleet = Fleet()
         self._ended: OrderedDict[str, float] = OrderedDict()
+        self._standings = Standings(
+            self._jobs,
+            self._waiting,
+            self._fleet,
+            gate=self._gate,
+            pauses=self._pauses,
+            durations=self._durations,
+        )
         self._timers: list[tuple[float, str, str]] = []
         self._armed: dict[tuple[str, str], float] = {}  # the one timer in force of each kind and name
         self._out: list[Action] = []
@@ -188,7 +195,9 @@ class BrokerCore:
         if self._standing_changed and self._standing_at <= now:
             self._standing_changed = False
             self._standing_at = now + (STANDING_EVERY_S if len(self._waiting) <= LONG_QUEUE else LONG_STANDING_EVERY_S)
-            self._out.append(Publish(protocol.TOPIC_STANDING, self._standing(now)))
+            places = tuple(self._standings.places(now))
+            standing = protocol.Standing(places=places, waiting=len(self._waiting) + self._delayed)
+            self._out.append(Publish(protocol.TOPIC_STANDING, standing))
         return self._take()
 
     # read-only
@@ -264,7 +273,8 @@ class BrokerCore:
                 self._reply(peer, request, self._read(request))
             case protocol.GetJob():
                 job = self._jobs[request.job_id]
-                self._reply(peer, request, protocol.JobState(job=copy(job), ahead=self._ahead(job, now)))
+                ahead = self._standings.ahead_of(job, now) if job.state is State.WAITING else -1
+                self._reply(peer, request, protocol.JobState(job=copy(job), ahead=ahead))
 
     def _reply(self, peer: Peer, request: protocol.Request, reply: protocol.Reply) -> None:
         self._out.append(Send(peer, msgspec.structs.replace(reply, rid=request.rid)))
@@ -533,7 +543,7 @@ class BrokerCore:
             run = self._hold(job, session=worker.ready.session, now=now)
             run.charged_s = charged_s
             worker.runs[job_id] = run
-            self._record(telling.started(job, self._next_seq(), now, self._predicted.pop(job_id, None)), job)
+            self._record(telling.started(job, self._next_seq(), now, self._standings.told(job_id)), job)
             self._assign(worker, run)
 
     def _next(self, now: float) -> str | None:
@@ -657,7 +667,7 @@ class BrokerCore:
         job.ended_at = now
         job.lines = len(answer)
         del self._jobs[job.job_id]
-        self._predicted.pop(job.job_id, None)
+        self._standings.told(job.job_id)
         self._ended[job.job_id] = now
         self._record(telling.ended(end, job, self._next_seq()), job, answer=answer)
 
@@ -758,58 +768,6 @@ class BrokerCore:
         worker = self._fleet.named(run.worker)
         if worker is not None and worker.ready.session == run.session:
             self._out.append(Send(worker.peer, message))
-
-    def _ahead(self, job: Job, now: float) -> int:
-        if job.state is not State.WAITING:
-            return -1
-        return self._waiting.ahead_of(job, self._fleet.serves, protocol.STANDING_LIMIT, now)
-
-    def _standing(self, now: float) -> protocol.Standing:
-        limit = protocol.STANDING_LIMIT
-        front = list(itertools.islice(self._waiting.in_order(self._fleet.serves, now), limit))
-        starts = self._forecast(front, now)
-        places = [self._place(job_id, ahead, now, starts) for ahead, job_id in enumerate(front)]
-        stuck = self._waiting.in_order(lambda model: not self._fleet.serves(model), now)
-        for ahead, job_id in enumerate(itertools.islice(stuck, limit)):
-            places.append(protocol.Place(job_id=job_id, ahead=ahead, reason='no_worker'))
-        aside = itertools.chain(self._waiting.held(), self._waiting.skipped())
-        places += [self._place(job_id, 0, now, {}) for job_id in itertools.islice(aside, limit)]
-        return protocol.Standing(places=tuple(places), waiting=len(self._waiting) + self._delayed)
-
-    def _forecast(self, front: list[str], now: float) -> dict[str, Start]:
-        """When the front of the queue will start, if nothing is paused and no limit comes between."""
-        if self._pauses.everything:
-            return {}
-        slots: list[Slot] = []
-        for worker in self._fleet:
-            if worker.draining or worker.gone or self._pauses.has('worker', worker.ready.worker):
-                continue
-            for run in worker.runs.values():
-                rest = self._durations.rest(run.job.model, now - run.job.started_at)
-                slots.append(Slot(worker.models, rest.mean_s, rest.variance))
-            slots += [Slot(worker.models)] * (worker.ready.slots - len(worker.runs))
-        line = [(job_id, self._jobs[job_id].model) for job_id in front]
-        return forecast(line, slots[:MAX_SLOTS], self._durations)
-
-    def _place(self, job_id: str, ahead: int, now: float, starts: dict[str, Start]) -> protocol.Place:
-        job, paused = self._jobs[job_id], self._pauses
-        if (
-            paused.everything
-            or paused.has('model', job.model)
-            or paused.has('user', job.user)
-            or paused.has('priority', str(job.priority))
-        ):
-            return protocol.Place(job_id=job_id, ahead=ahead, reason='paused')
-        until = max(self._gate.open_at(), self._gate.model_at(job.model), self._gate.user_at(job.user))
-        if until <= now:
-            start = starts.get(job_id)
-            if start is None:
-                return protocol.Place(job_id=job_id, ahead=ahead)
-            interval = (now + start.earliest_s, now + start.latest_s)
-            self._predicted.setdefault(job_id, interval)
-            return protocol.Place(job_id=job_id, ahead=ahead, earliest_at=interval[0], latest_at=interval[1])
-        not_before = until if until < math.inf else 0.0
-        return protocol.Place(job_id=job_id, ahead=ahead, reason='limited', not_before=not_before)
 
     def _take(self) -> list[Action]:
         out, self._out = self._out, []

@@ -208,7 +208,7 @@ GARBAGE = [
 
 async def test_garbage_on_any_socket_is_dropped_and_the_broker_lives(broker, worker):
     endpoints = broker.endpoints.for_peers()
-    context = zmq.asyncio.Context()
+    context, opened = zmq.asyncio.Context(), []
     for address in (endpoints.client, endpoints.worker):
         socket = context.socket(zmq.DEALER)
         sockets.tune(socket)
@@ -219,6 +219,7 @@ async def test_garbage_on_any_socket_is_dropped_and_the_broker_lives(broker, wor
         if address == endpoints.client:
             async with asyncio.timeout(10):
                 assert isinstance(protocol.decode_reply(await socket.recv()), protocol.Refused)
+        opened.append(socket)
     subscriber = context.socket(zmq.SUB)
     sockets.connect(subscriber, endpoints, endpoints.facts)
     for data in GARBAGE:
@@ -228,7 +229,9 @@ async def test_garbage_on_any_socket_is_dropped_and_the_broker_lives(broker, wor
         await worker.hears(protocol.Welcome)
         assert (await desk.submit(a_job())).job_id
         await worker.hears(protocol.Assign)
-    context.destroy(linger=0)
+    for socket in (*opened, subscriber):
+        socket.close(0)
+    context.term()
 
 
 async def test_a_dead_job_is_found_told_of_done_again_and_purged(broker, worker):
