@@ -39,7 +39,7 @@ def rules_from(settings: BrokerSettings) -> Rules:
     """The core's numbers out of the settings."""
     return Rules(
         lease_ttl_s=settings.lease_ttl_s,
-        heartbeat_s=settings.heartbeat_s,
+        heartbeat_s=min(settings.heartbeat_s, settings.lease_ttl_s / 3),  # one may be late, or a healthy run is lost
         reattach_s=settings.reattach_s,
         retry=RetryPolicy(settings.retry_base_s, settings.retry_max_s),
         fairness=Fairness(settings.overdue_after_s, settings.overdue_every),

@@ -26,7 +26,9 @@ class BrokerSettings(BaseModel):
     data_dir: Path = Field(description='Folder that holds queue.db and the logs.')
     endpoints: Endpoints = Field(description='Where the sockets are.')
     lease_ttl_s: float = Field(default=15.0, gt=0, description='How long a run may go without a heartbeat, seconds.')
-    heartbeat_s: float = Field(default=5.0, gt=0, description='How often workers send a heartbeat, seconds.')
+    heartbeat_s: float = Field(
+        default=5.0, gt=0, description='How often workers send a heartbeat, seconds; at least thrice in a lease.'
+    )
     reattach_s: float = Field(default=2.0, gt=0, description='How long a worker that vanished may take to come back.')
     retry_base_s: float = Field(default=2.0, ge=0, description='Back-off before the first retry, seconds; it doubles.')
     retry_max_s: float = Field(default=60.0, ge=0, description='Longest back-off, seconds.')

@@ -8,9 +8,11 @@ import zmq
 import zmq.asyncio
 
 from broker import client, errors, facts, protocol, sockets
+from broker.__main__ import rules_from
 from broker.core import Rules
 from broker.endpoints import Endpoints
 from broker.server import Server
+from broker.settings import BrokerSettings
 from broker.store import Store
 
 
@@ -362,3 +364,11 @@ async def test_what_follows_from_a_stored_batch_may_fail_and_nobody_is_told_othe
         await desk.ping()
     gone.context.destroy(linger=0)
     assert not [message for message in said if isinstance(message, protocol.Refused)]
+
+
+def test_a_shorter_lease_brings_quicker_heartbeats(tmp_path):
+    endpoints = Endpoints(**dict.fromkeys(('client', 'worker', 'facts'), 'ipc:///nowhere'))
+    rules = rules_from(BrokerSettings(data_dir=tmp_path, endpoints=endpoints, lease_ttl_s=3))
+    assert rules.heartbeat_s == 1
+    rules = rules_from(BrokerSettings(data_dir=tmp_path, endpoints=endpoints, heartbeat_s=2))
+    assert rules.heartbeat_s == 2
