@@ -50,7 +50,7 @@ def run(settings: AppSettings) -> bool:
         )
         server = _Server(config)
         child.on_stop(lambda: _stop(server))
-        asyncio.run(server.serve(sockets=[listening]))
+        child.run(server.serve(sockets=[listening]))
         return server.started
 
 

@@ -2,6 +2,7 @@
 stdin means that the parent is gone or wants us to stop. So a killed parent leaves no orphan, on any platform.
 """
 
+import asyncio
 import json
 import logging
 import logging.handlers
@@ -9,20 +10,29 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 CANNOT_START = 78  # exit code (EX_CONFIG of sysexits.h): starting again would not help
 
+WINDOWS = os.name == 'nt'
+
 Settings = TypeVar('Settings', bound=BaseModel)
+ResultT = TypeVar('ResultT')
 
 
 def read_settings(model: type[Settings]) -> Settings:
     """The settings that the parent wrote as one line of JSON."""
     return model.model_validate_json(sys.stdin.readline())
+
+
+def run(work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """``asyncio.run`` on a loop that ZeroMQ can use: the usual one of Windows cannot watch sockets for it."""
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop if WINDOWS else None) as runner:
+        return runner.run(work)
 
 
 def on_stop(callback: Callable[[], None]) -> None:

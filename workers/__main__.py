@@ -17,7 +17,7 @@ def main() -> None:
     settings = child.read_settings(WorkerSettings)
     child.configure_logging(f'worker-{_file_name(settings.worker)}', settings.data_dir, settings.log_level)
     logging.getLogger('httpx').setLevel(logging.WARNING)  # a line per request is too much
-    asyncio.run(_serve(settings))
+    child.run(_serve(settings))
 
 
 async def _serve(settings: WorkerSettings) -> None:
