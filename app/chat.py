@@ -18,7 +18,7 @@ from app.board import Board
 from app.desk import Conversation, Desk, DeskError, Message, Stats
 from app.listeners import Listeners, Unsubscribe
 from app.settings import AppSettings
-from app.views import JobView
+from app.views import END_STATES, JobView
 from broker import errors, facts, protocol
 from broker.client import BrokerClient, new_job_id
 from broker.job import FINAL, State
@@ -257,18 +257,19 @@ class ChatService:
         task.add_done_callback(lambda _: self._submitting.pop(answer.job_id, None))
 
     async def _submit(self, answer: Message) -> None:
-        body = await self._body(answer)
-        job = protocol.Submit(
-            job_id=answer.job_id,
-            kind='chat',
-            model=answer.model,
-            body=body,
-            priority=answer.priority,
-            user=USER,
-            conversation_id=answer.conversation_id,
-        )
         try:
+            job = protocol.Submit(
+                job_id=answer.job_id,
+                kind='chat',
+                model=answer.model,
+                body=await self._body(answer),
+                priority=answer.priority,
+                user=USER,
+                conversation_id=answer.conversation_id,
+            )
             await self._broker.submit(job)
+        except DeskError as error:
+            await self._unsent(answer, 'interrupted', str(error))
         except errors.Refused as refused:
             await self._unsent(answer, refused.code, refused.detail)
         except errors.BrokerError as error:
@@ -281,8 +282,10 @@ class ChatService:
     async def _unsent(self, answer: Message, code: str, detail: str) -> None:
         if self._awaited.get(answer.job_id) is answer:  # else it got through after all, and has ended
             answer.state, answer.code, answer.detail = 'unsent', code, detail
-            await self._desk.change(answer, only_job=answer.job_id)
-            self._changed.call(answer.conversation_id)
+            try:
+                await self._desk.change(answer, only_job=answer.job_id)
+            finally:
+                self._changed.call(answer.conversation_id)
 
     async def _body(self, answer: Message) -> bytes:
         """The request for the engine: the conversation up to this answer."""
@@ -302,7 +305,7 @@ class ChatService:
     async def _store(self, message: Message, end: facts.JobEnded, text: str, thinking: str) -> None:
         """The answer as it ended. Doing it twice changes nothing."""
         message.content, message.thinking = text, thinking
-        message.state = _END_STATES[type(end)]
+        message.state = str(END_STATES[type(end)])
         message.code, message.detail = (end.code, end.detail) if isinstance(end, facts.JobDied) else ('', '')
         message.priority = end.priority
         message.stats = _stats(end)
@@ -380,11 +383,6 @@ def title_from(text: str) -> str:
     return line
 
 
-_END_STATES: dict[type[facts.JobEnded], str] = {
-    facts.JobCompleted: 'completed',
-    facts.JobCancelled: 'cancelled',
-    facts.JobDied: 'dead',
-}
 _IDLE: dict[str, Any] = {
     'ahead': None,
     'limit': protocol.STANDING_LIMIT,

@@ -95,10 +95,6 @@ class Speech:
         """The date of a unix time: 'Nov 22, 2026', '2026年11月22日'."""
         return dates.format_date(_local(at).date(), 'medium', locale=_locale(self.code))
 
-    def weekday(self, at: float) -> str:
-        """The day of the week of a unix time: 'Sat', '周六'."""
-        return dates.format_date(_local(at).date(), 'EEE', locale=_locale(self.code))
-
     def on_switch(self, element: ui.element, callback: Callable[[], object]) -> None:
         """Call back after each switch, for as long as ``element`` is there."""
         self._followers.append((element, callback))

@@ -43,11 +43,6 @@ def level(priority: int) -> str:
     return 'p-low' if priority < 4 else 'p-normal' if priority < 8 else 'p-high' if priority < 13 else 'p-real'
 
 
-def priority_name(priority: int) -> str:
-    """The name of a priority's level, as a msgid."""
-    return PRIORITIES[{'p-low': 1, 'p-normal': 5, 'p-high': 10, 'p-real': 15}[level(priority)]]
-
-
 class text(TextElement):
     """Plain text in any tag: ``T(theme.text(tag='h1'), 'Queue')``, ``theme.text(job.model, 'mono')``."""
 

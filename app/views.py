@@ -126,7 +126,7 @@ class JobView:
         self.begin(fact.epoch)
 
     def _end(self, fact: facts.JobEnded) -> None:
-        self.state = _END_STATES[type(fact)]
+        self.state = END_STATES[type(fact)]
         self.ended, self.ended_at = fact, fact.at
         self.started_at, self.waited_s, self.ran_s = fact.started_at, fact.waited_s, fact.ran_s
         self.starts, self.failures, self.losses = fact.starts, fact.failures, fact.losses
@@ -181,7 +181,7 @@ def ended(fact: facts.JobEnded) -> JobView:
     return view
 
 
-_END_STATES: dict[type[facts.JobEnded], State] = {
+END_STATES: dict[type[facts.JobEnded], State] = {
     facts.JobCompleted: State.COMPLETED,
     facts.JobCancelled: State.CANCELLED,
     facts.JobDied: State.DEAD,

@@ -129,7 +129,7 @@ class JobCompleted(JobEnded, frozen=True, kw_only=True):
 
 
 class JobDied(JobEnded, frozen=True, kw_only=True):
-    """The job failed for good: not worth a retry, out of retries, or it took two workers down with it."""
+    """The job failed for good: not worth a retry, out of retries, too late, or it took two workers down with it."""
 
     code: str
     detail: str

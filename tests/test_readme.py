@@ -40,7 +40,8 @@ def states_diagram():
     """The transition table as a Mermaid diagram."""
     arrows = [f'    {before} --> {after}: {move}' for (before, move), after in TRANSITIONS.items()]
     ends = [f'    {state} --> [*]' for state in State if state in FINAL]
-    return '\n'.join(['```mermaid', 'stateDiagram-v2', '    [*] --> waiting: submit', *arrows, *ends, '```'])
+    begins = ['    [*] --> waiting: submit', '    [*] --> delayed: submit for later']
+    return '\n'.join(['```mermaid', 'stateDiagram-v2', *begins, *arrows, *ends, '```'])
 
 
 def facts_table():

@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui import background_tasks, context, ui
 
-from app import theme
+from app import refusals, theme
 from app.chat import ChatError
 from app.components.composer import Composer
 from app.components.conversation_list import ConversationList, Row
@@ -36,11 +36,6 @@ REFUSALS = {
     'empty': N_('There is nothing to send yet.'),
     'no_model': N_('Pick a model first.'),
     'gone': N_('This conversation was deleted.'),
-}
-NOT_DONE = {
-    'final': N_('It has already ended.'),
-    'not_found': N_('It has already ended.'),
-    'not_waiting': N_('It is running already; its priority cannot be changed any more.'),
 }
 
 
@@ -280,10 +275,8 @@ class _Page:
             await wish
         except ChatError:
             why = speech().tr('This conversation was deleted.')
-        except errors.Refused as refused:
-            why = speech().tr(NOT_DONE.get(refused.code, N_('The queue refused that.')))
-        except errors.BrokerError:
-            why = speech().tr('The queue does not answer; nothing was changed.')
+        except errors.BrokerError as error:
+            why = speech().tr(refusals.why(error))
         else:
             return
         self._transcript.release(message_id)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable
 
-from app import theme
+from app import refusals, theme
 from app.components.job_table import JobTable, State
 from app.i18n import N_, T, speech
 from app.parts import Parts
@@ -13,12 +13,6 @@ from broker import errors, protocol
 
 SHOWN_WAITING = 200
 SHOWN_FINISHED = 30
-
-REFUSALS = {
-    'final': N_('It has already ended.'),
-    'not_found': N_('It has already ended.'),
-    'not_waiting': N_('It is running already; its priority cannot be changed any more.'),
-}
 
 
 def create(parts: Parts) -> None:
@@ -136,8 +130,8 @@ async def _resume(parts: Parts) -> None:
 async def _control(wish: Awaitable[None], done: str) -> None:
     try:
         await wish
-    except errors.BrokerError:
-        theme.toast(speech().tr('The queue does not answer; nothing was changed.'), bad=True)
+    except errors.BrokerError as error:
+        theme.toast(speech().tr(refusals.why(error)), bad=True)
     else:
         theme.toast(speech().tr(done))
 
@@ -158,7 +152,4 @@ def _paused(pauses: set[tuple[str, str]]) -> str:
 
 def _refused(table: JobTable, job_id: str, error: errors.BrokerError) -> None:
     table.settle(job_id)
-    if isinstance(error, errors.Refused):
-        theme.toast(speech().tr(REFUSALS.get(error.code, N_('The queue refused that.'))), bad=True)
-    else:
-        theme.toast(speech().tr('The queue does not answer; nothing was changed.'), bad=True)
+    theme.toast(speech().tr(refusals.why(error)), bad=True)
