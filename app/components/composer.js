@@ -60,9 +60,17 @@ export default {
   mounted() {
     this.fit();
     if (!this.touch) this.focus();
-    addEventListener("resize", this.fit);
+    let width = 0; // the panes beside it settle only after the window's own resize event
+    this.resizes = new ResizeObserver(([entry]) => {
+      if (entry.contentRect.width === width) return;
+      width = entry.contentRect.width;
+      requestAnimationFrame(this.fit);
+    });
+    this.resizes.observe(this.$el);
+    addEventListener("resize", this.fit); // the limit follows the window's height
   },
   beforeUnmount() {
+    this.resizes.disconnect();
     removeEventListener("resize", this.fit);
   },
   watch: {

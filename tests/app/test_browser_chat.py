@@ -448,6 +448,7 @@ async def test_the_page_fits_every_width(demo_desk, person, width):
         await expect(sheet).to_be_visible()
     box = await someone.page.locator('.composer').bounding_box()
     assert box['x'] >= 0 and box['x'] + box['width'] <= width
+    assert (await someone.box.bounding_box())['height'] < 60, 'an empty message is one line'
 
 
 async def test_days_and_times_of_the_list_follow_the_local_clock(demo_desk, person):
