@@ -204,7 +204,7 @@ class Desk:
         if version > len(MIGRATIONS):
             raise DeskError(
                 f'{self._path} was written by a newer Corral (schema {version}, this one knows {len(MIGRATIONS)}); '
-                'start the newer version, or choose another --data-dir'
+                'start the newer version, or choose another --data-dir.'
             )
         for number, statements in enumerate(MIGRATIONS[version:], version + 1):
             with self._db:

@@ -26,7 +26,7 @@ def create(parts: Parts, routes: dict[str, Callable[..., Any]]) -> None:
         T(theme.text(tag='a', classes='skip').props('href=#content'), 'Skip to the content')
         _rail(parts)
         _Banner(parts)
-        with theme.box('content', tag='main').props('id=content tabindex=-1'):
+        with theme.box('content').props('id=content tabindex=-1'):
             _Pages(routes)
         _status(parts)
 

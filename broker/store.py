@@ -65,6 +65,7 @@ class Store:
                 self._db.execute(f'PRAGMA {pragma}').fetchall()
             self._db.execute('PRAGMA journal_size_limit = 67108864').fetchall()
             self._migrate()
+            self._check()
         except (errors.StoreError, apsw.Error) as error:
             self._db.close(True)
             raise _plain(error, path) from error
@@ -213,11 +214,18 @@ class Store:
         if version > len(MIGRATIONS):
             raise errors.NewerSchema(
                 f'{self.path} was written by a newer Corral (schema {version}, this one knows {len(MIGRATIONS)}); '
-                'start the newer version, or choose another --data-dir'
+                'start the newer version, or choose another --data-dir.'
             )
         for number, statements in enumerate(MIGRATIONS[version:], version + 1):
             with self._db:
                 self._db.execute(f'{statements}; PRAGMA user_version = {number}').fetchall()
+
+    def _check(self) -> None:
+        """Look through what the queue lives on. (Not the bodies and answers: a damaged one costs that job only.)"""
+        for table in ('jobs', 'pauses'):
+            ((found,), *_) = self._db.execute(f'PRAGMA quick_check({table})').fetchall()
+            if found != 'ok':
+                raise apsw.CorruptError(str(found))
 
     def _number(self, query: str) -> int:
         return int(self._db.execute(query).fetchall()[0][0] or 0)
@@ -234,7 +242,7 @@ def _plain(error: Exception, path: Path) -> errors.StoreError:
             return errors.StoreError(f'{path} is in use by another process')
         case apsw.NotADBError() | apsw.CorruptError():
             return errors.StoreError(
-                f'{path} is damaged ({error}); move it away to begin with an empty queue, or restore a copy of it'
+                f'{path} is damaged ({error}); move it away to begin with an empty queue, or restore a copy of it.'
             )
         case _:
             return errors.StoreError(f'{path} cannot be read or written: {error}')

@@ -31,7 +31,7 @@ export default {
     <textarea ref="box" rows="1" :value="text" :aria-label="labels.message" :placeholder="touch ? labels.placeholder_touch : labels.placeholder"
       :aria-invalid="tooLong" enterkeyhint="send" @input="typed" @keydown.enter="entered"></textarea>
     <div class="composer-row">
-      <button type="button" class="btn composer-model" :class="{ missing: !listed }" :aria-label="labels.model + ': ' + (model || labels.no_model)" aria-haspopup="menu">
+      <button type="button" class="btn composer-model" :class="{ missing: !listed }" :aria-label="labels.model + colon + (model || labels.no_model)" aria-haspopup="menu">
         <span class="clip">{{ model || labels.no_model }}</span><span v-if="isDemo(model)" class="chip soft">{{ labels.demo }}</span><i class="icon icon-down"></i>
         <q-menu anchor="top left" self="bottom left" :offset="[0, 6]" @show="opened" @hide="found = ''">
           <div class="composer-models">
@@ -87,6 +87,9 @@ export default {
     },
   },
   computed: {
+    colon() {
+      return this.lang.startsWith("zh") ? "：" : ": ";
+    },
     shown() {
       const wanted = this.found.trim().toLowerCase();
       return this.state.models.filter((each) => each.name.toLowerCase().includes(wanted));
@@ -122,7 +125,9 @@ export default {
     said() {
       if (this.tooLong)
         return this.labels.too_long.replace("{size}", this.amount(this.bytes)).replace("{limit}", this.amount(this.state.limit));
-      return this.notice || (this.text.trim() ? this.why : "");
+      if (this.notice) return this.notice;
+      if (!this.text.trim()) return "";
+      return this.why || (this.listed || this.state.alive ? "" : this.labels.not_there.replace("{model}", this.model));
     },
   },
   methods: {
@@ -228,7 +233,9 @@ export default {
     settle(last = read(localStorage, PICKS)?.model) {
       const names = this.state.models.map((each) => each.name);
       const wanted = this.wanted || this.state.model;
-      this.model = !names.length || names.includes(wanted) ? wanted : names.includes(last) ? last : names[0];
+      const instead = names.includes(last) ? last : names[0];
+      // the demo never takes the place of a real model that was picked: that would be another answer than was asked for
+      this.model = !names.length || names.includes(wanted) || (wanted && this.isDemo(instead)) ? wanted : instead;
     },
     save() {
       const own = this.picked ? { model: this.model, priority: this.priority } : {};

@@ -78,6 +78,7 @@ def _labels(composer: Composer) -> None:
         search='Search models',
         none_found='No model is called that.',
         no_model='No model',
+        not_there='{model} is not there right now. A message waits until it is; pick another model to be answered now.',
         no_model_why='There is no model to answer yet. The notice at the top says how to get one.',
         missing='not available now',
         demo='demo',

@@ -31,8 +31,8 @@ export default {
                 <span class="clip grow">{{ rows[id].title }}</span>
                 <small>{{ when(id) }}</small></a>
               <span class="conv-acts">
-                <button type="button" class="btn square ghost" :aria-label="labels.rename + ': ' + rows[id].title" :title="labels.rename" @click="edit(id)"><i class="icon small icon-pencil"></i></button>
-                <button type="button" class="btn square ghost" :aria-label="labels.remove + ': ' + rows[id].title" :title="labels.remove" @click="remove(id)"><i class="icon small icon-trash"></i></button>
+                <button type="button" class="btn square ghost" :aria-label="labels.rename + colon + rows[id].title" :title="labels.rename" @click="edit(id)"><i class="icon small icon-pencil"></i></button>
+                <button type="button" class="btn square ghost" :aria-label="labels.remove + colon + rows[id].title" :title="labels.remove" @click="remove(id)"><i class="icon small icon-trash"></i></button>
               </span>
             </template>
           </li>
@@ -65,6 +65,9 @@ export default {
     },
   },
   computed: {
+    colon() {
+      return this.lang.startsWith("zh") ? "：" : ": ";
+    },
     count() {
       return Object.keys(this.rows).length;
     },

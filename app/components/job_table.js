@@ -27,7 +27,7 @@ export default {
         <td class="c-worker quiet">{{ rows[id].worker }}</td>
         <td class="c-speed num">{{ speed(id) }}</td>
         <td class="c-time num">{{ ticking(clock - rows[id].started) }}</td>
-        <td class="c-act"><button type="button" class="btn ghost" :disabled="busy(id)" :aria-label="labels.stop + ': ' + title(id)" @click="stop(id)">
+        <td class="c-act"><button type="button" class="btn ghost" :disabled="busy(id)" :aria-label="labels.stop + colon + title(id)" @click="stop(id)">
           {{ busy(id) ? labels.stopping : labels.stop }}</button></td>
       </tr></tbody></table>
     </section>
@@ -38,7 +38,7 @@ export default {
       <tbody><tr v-for="id in waiting" :key="id" :data-job="id">
         <td class="job-name"><i class="dot" :class="'held'"></i><component :is="rows[id].conversation ? 'a' : 'span'" :href="link(id)" class="job-title">{{ title(id) }}</component><span v-if="note(id)" class="faint note">{{ note(id) }}</span></td>
         <td class="c-model quiet">{{ rows[id].model }}</td>
-        <td class="c-prio"><button type="button" class="chip" :class="level(id)" :aria-label="labels.change + ': ' + name(id)" aria-haspopup="menu">{{ name(id) }}<i class="icon icon-down"></i>
+        <td class="c-prio"><button type="button" class="chip" :class="level(id)" :aria-label="labels.change + colon + name(id)" aria-haspopup="menu">{{ name(id) }}<i class="icon icon-down"></i>
           <q-menu anchor="bottom left" self="top left" :offset="[0, 4]" @before-show="exact = rows[id].priority">
             <div role="menu" class="jobs-menu">
               <button v-for="[value, key] in levels" type="button" role="menuitemradio" class="menu-item" v-close-popup :aria-checked="rows[id].priority === value"
@@ -51,7 +51,7 @@ export default {
         <td class="c-user quiet">{{ rows[id].user || '—' }}</td>
         <td class="c-ahead">{{ place(id) }}</td>
         <td class="c-time num">{{ ticking(clock - rows[id].queued) }}</td>
-        <td class="c-act"><button type="button" class="btn ghost" :disabled="busy(id)" :aria-label="labels.cancel + ': ' + title(id)" @click="stop(id)">
+        <td class="c-act"><button type="button" class="btn ghost" :disabled="busy(id)" :aria-label="labels.cancel + colon + title(id)" @click="stop(id)">
           {{ busy(id) ? labels.stopping : labels.cancel }}</button></td>
       </tr></tbody></table>
       <p v-if="total > waiting.length" class="jobs-more quiet">{{ labels.more.replace('{n}', number(total - waiting.length)) }}</p>
@@ -92,6 +92,9 @@ export default {
     },
   },
   computed: {
+    colon() {
+      return this.lang.startsWith("zh") ? "：" : ": ";
+    },
     valid() {
       return Number.isInteger(this.exact) && this.exact >= 0 && this.exact <= 15;
     },

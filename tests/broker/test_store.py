@@ -116,6 +116,18 @@ def test_a_file_that_is_no_database_is_left_alone_and_named(tmp_path):
     assert path.read_bytes().startswith(b'these are my notes')
 
 
+def test_a_damaged_page_is_noticed_at_the_start(tmp_path):
+    path = tmp_path / 'queue.db'
+    store = Store(path)
+    store.commit(some_history())
+    store.close()
+    data = bytearray(path.read_bytes())
+    data[4096:8192] = b'\xff' * 4096
+    path.write_bytes(data)
+    with pytest.raises(errors.StoreError, match=r'queue\.db is damaged'):
+        Store(path)
+
+
 def test_a_second_broker_on_the_same_file_is_refused(tmp_path):
     first = Store(tmp_path / 'queue.db')
     first.commit(some_history())
