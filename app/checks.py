@@ -23,7 +23,7 @@ def run(arguments: Sequence[str], root: Path) -> int:
             ('ruff format', [sys.executable, '-m', 'ruff', 'format', '--check']),
             ('mypy', [sys.executable, '-m', 'mypy']),
             ('lint-imports', [str(script)]),
-            ('pytest', [*pytest, '-m', 'not browser']),
+            ('pytest', [*pytest, '-m', 'not browser', '-n', 'auto', '--maxprocesses', '4']),
             # Playwright's loop and those of asynchronous tests do not get on in one process
             ('pytest -m browser', [*pytest, '-m', 'browser']),
         )

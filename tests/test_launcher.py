@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -222,17 +223,18 @@ def test_sockets_are_files_in_a_private_folder(tmp_path):
 
 
 def test_a_long_path_gets_a_short_folder_for_its_sockets(tmp_path, monkeypatch):
-    monkeypatch.setenv('XDG_RUNTIME_DIR', str(tmp_path))
-    deep = tmp_path / ('x' * 90)
-    places = addresses.choose(deep)
-    folder = Path(places.client.removeprefix('ipc://')).parent
-    assert folder.parent == tmp_path
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert addresses.choose(deep) == places
-    folder.rmdir()
-    folder.symlink_to('/')
-    with pytest.raises(addresses.UnsafeFolder):
-        addresses.choose(deep)
+    with tempfile.TemporaryDirectory() as short:
+        monkeypatch.setenv('XDG_RUNTIME_DIR', short)
+        deep = tmp_path / ('x' * 90)
+        places = addresses.choose(deep)
+        folder = Path(places.client.removeprefix('ipc://')).parent
+        assert folder.parent == Path(short)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert addresses.choose(deep) == places
+        folder.rmdir()
+        folder.symlink_to('/')
+        with pytest.raises(addresses.UnsafeFolder):
+            addresses.choose(deep)
 
 
 def test_tcp_has_keys_of_its_own_and_only_the_broker_has_its_secret(tmp_path):
