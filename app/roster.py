@@ -71,15 +71,13 @@ class Roster:
 
     def models(self) -> list[ModelView]:
         """The models to pick from, by name. The demo engine's are hidden while a real one can answer."""
-        able = [worker for worker in self._workers.values() if worker.models]
-        if any(worker.engine != 'demo' for worker in able):
-            able = [worker for worker in able if worker.engine != 'demo']
         found: dict[str, ModelView] = {}
-        for worker in able:
+        for worker in self._workers.values():
             for model in worker.models:
                 slots = worker.slots + (found[model.name].slots if model.name in found else 0)
                 found[model.name] = ModelView(**msgspec.structs.asdict(model), slots=slots)
-        return [found[name] for name in sorted(found)]
+        real = [name for name, model in found.items() if model.engine != 'demo']
+        return [found[name] for name in sorted(real or found)]
 
     def engine(self) -> EngineView:
         """What answers now: a real engine that works, else the demo, else a real one with its problem.

@@ -332,6 +332,12 @@ def test_demo_models_hide_while_a_real_one_can_answer(board: Board, news: News):
     assert not board.models() and board.engine().problem == 'unreachable'
 
 
+def test_the_demo_hides_behind_the_real_models_of_a_worker_that_has_both(board: Board, news: News):
+    feed(board, news.joined(models=(n.model('qwen3'), n.model('demo', 'demo'))))
+    assert [model.name for model in board.models()] == ['qwen3']
+    assert board.engine().kind == 'ollama'
+
+
 def test_the_demo_can_be_picked_while_ollama_has_no_model(board: Board, news: News):
     feed(board, news.joined(engine='demo', models=(n.model('demo', 'demo'),), problem='no_models'))
     assert [model.name for model in board.models()] == ['demo']
