@@ -107,8 +107,8 @@ async def test_language_and_theme_switch_in_place_and_are_remembered(corral, chr
         await expect(page.get_by_role('heading', name='队列')).to_be_visible()
         await expect(page).to_have_title('队列 · Corral')
         await expect(page.locator('html')).to_have_attribute('lang', 'zh-CN')
-        assert await page.evaluate('Quasar.lang.props.isoName') == 'zh-CN'
-        assert '连接' in await page.locator('#popup').text_content(), 'what is said when the connection is lost'
+        await page.wait_for_function("Quasar.lang.props.isoName === 'zh-CN'")  # its texts come in a file of their own
+        await expect(page.locator('#popup')).to_contain_text('连接')  # what is said when the connection is lost
         theme = page.get_by_role('button', name='外观')
         await expect(page.locator('html')).to_have_attribute('data-theme', 'light')
         await theme.click()
