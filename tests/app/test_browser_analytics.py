@@ -4,10 +4,11 @@ import asyncio
 import re
 
 import pytest
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import expect
 
 from broker import client, protocol
 from broker.endpoints import Endpoints
+from tests.browser import launched
 
 pytestmark = [pytest.mark.browser, pytest.mark.whole]
 
@@ -31,12 +32,8 @@ async def run_jobs(desk, count, model='demo'):
 
 @pytest.fixture
 async def chromium(chromium_path):
-    async with async_playwright() as play:
-        browser = await play.chromium.launch(
-            executable_path=chromium_path, args=['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu']
-        )
+    async with launched(chromium_path) as browser:
         yield browser
-        await browser.close()
 
 
 async def test_figures_and_charts_follow_the_queue_in_both_languages_and_fit_every_width(corral, chromium):

@@ -12,9 +12,10 @@ import apsw
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import expect
 
 from tests import conftest
+from tests.browser import launched
 from workers.engines import demo_text
 
 pytestmark = [pytest.mark.browser, pytest.mark.whole, pytest.mark.asyncio(loop_scope='module')]
@@ -96,12 +97,8 @@ def ollama_desk(tmp_path_factory, ollama):
 
 @pytest_asyncio.fixture(scope='module', loop_scope='module')
 async def chromium(chromium_path):
-    async with async_playwright() as play:
-        browser = await play.chromium.launch(
-            executable_path=chromium_path, args=['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu']
-        )
+    async with launched(chromium_path) as browser:
         yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope='module')

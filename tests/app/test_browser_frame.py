@@ -7,22 +7,19 @@ import signal
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from broker import client, protocol
 from broker.endpoints import Endpoints
+from tests.browser import launched
 
 pytestmark = [pytest.mark.browser, pytest.mark.whole]
 
 
 @pytest.fixture
 async def chromium(chromium_path: str) -> AsyncIterator[Browser]:
-    async with async_playwright() as play:
-        browser = await play.chromium.launch(
-            executable_path=chromium_path, args=['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu']
-        )
+    async with launched(chromium_path) as browser:
         yield browser
-        await browser.close()
 
 
 @contextlib.asynccontextmanager

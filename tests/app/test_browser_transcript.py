@@ -8,9 +8,10 @@ import sys
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import TimeoutError, async_playwright, expect
+from playwright.async_api import TimeoutError, expect
 
 from tests.app import hostile_markdown
+from tests.browser import launched
 from tests.conftest import ROOT, clean_environment
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope='module')]
@@ -103,12 +104,8 @@ def url():
 
 @pytest_asyncio.fixture(scope='module', loop_scope='module')
 async def chromium(chromium_path):
-    async with async_playwright() as play:
-        browser = await play.chromium.launch(
-            executable_path=chromium_path, args=['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu']
-        )
+    async with launched(chromium_path) as browser:
         yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(scope='module', loop_scope='module')
