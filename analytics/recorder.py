@@ -16,6 +16,8 @@ TABLES: dict[type[facts.Fact], str] = {
     facts.JobStarted: 'starts',
     facts.JobRequeued: 'requeues',
     facts.JobDue: 'dues',
+    facts.JobUnblocked: 'unblocks',
+    facts.JobShared: 'shares',
     facts.JobPriorityChanged: 'priority_changes',
     facts.JobCancelRequested: 'cancel_requests',
     facts.JobCompleted: 'jobs_ended',
@@ -26,6 +28,12 @@ TABLES: dict[type[facts.Fact], str] = {
     facts.WorkerLeft: 'worker_leaves',
     facts.Paused: 'pauses',
     facts.Resumed: 'resumes',
+    facts.Drained: 'drains',
+    facts.BatchOpened: 'batches_opened',
+    facts.BatchEnded: 'batches_ended',
+    facts.ScheduleSet: 'schedules_set',
+    facts.ScheduleRemoved: 'schedules_removed',
+    facts.ScheduleSkipped: 'schedule_skips',
 }
 OUTCOMES: dict[type[facts.Fact], str] = {
     facts.JobCompleted: 'completed',
@@ -111,6 +119,8 @@ def _columns(kind: type[facts.Fact], some: list[facts.AnyFact]) -> dict[str, lis
         values = [getattr(fact, name) for fact in some]
         if name == 'models':
             columns[name] = [', '.join(model.name for model in models) for models in values]
+        elif name == 'labels':
+            columns[name] = [', '.join(labels) for labels in values]
         elif name == 'usage':
             for field in facts.Usage.__struct_fields__:
                 columns[field] = _sane([getattr(usage, field) for usage in values])
@@ -120,6 +130,7 @@ def _columns(kind: type[facts.Fact], some: list[facts.AnyFact]) -> dict[str, lis
         columns['outcome'] = [OUTCOMES[kind]] * len(some)
         columns.setdefault('code', [''] * len(some))
         columns.setdefault('detail', [''] * len(some))
+        columns.setdefault('trace', [''] * len(some))
     return columns
 
 

@@ -18,7 +18,7 @@ import duckdb
 
 from analytics import errors
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 KEEP_BROKEN = 3  # files set aside; older ones are deleted, since they hold nothing that the queue has not
 
 log = logging.getLogger('corral.analytics')

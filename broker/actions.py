@@ -20,6 +20,7 @@ class Persist(NamedTuple):
     job: Job | None = None  # a copy: it does not change any more
     body: bytes | None = None  # given once, when the job is new
     answer: tuple[bytes, ...] | None = None  # given once, when the job ends
+    schedule: protocol.Schedule | None = None  # given when it is new, changed, or one tick further
 
 
 class Send(NamedTuple):

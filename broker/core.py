@@ -263,7 +263,7 @@ class BrokerCore:
                 self._out.append(FromStore(peer, request))
             case protocol.Replay() | protocol.Purge():
                 self._out.append(FromStore(peer, request))
-            case _ if request.job_id not in self._jobs:
+            case _ if getattr(request, 'job_id', '') not in self._jobs:
                 self._out.append(FromStore(peer, request))
             case protocol.Cancel():
                 self._reply(peer, request, self._cancel(self._jobs[request.job_id], now))

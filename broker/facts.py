@@ -33,6 +33,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     parameter_size: str = ''
     quantization: str = ''
     capabilities: tuple[str, ...] = ()
+    resident: bool = False  # it is in memory now
+    problem: str = ''  # why it would not answer now, e.g. 'canary_failed'
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='fact'):
@@ -60,6 +62,11 @@ class JobQueued(JobFact, frozen=True, kw_only=True):
     due_at: float = 0.0  # not before this time
     deadline_at: float = 0.0  # not after this time
     replay_of: str = ''  # the dead job that this one repeats
+    parent: str = ''  # the batch it belongs to
+    schedule: str = ''  # the schedule that made it
+    priority_rule: str = ''  # the rule that guessed its priority; '' when its sender chose it
+    runner: str = ''  # what has to be loaded to run it
+    blocked_by: int = 0  # so many jobs have to be completed first
 
 
 class JobStarted(JobFact, frozen=True, kw_only=True):
@@ -71,6 +78,7 @@ class JobStarted(JobFact, frozen=True, kw_only=True):
     waited_s: float  # since the job was queued
     predicted_from: float = 0.0  # when it was first said to start: the earliest …
     predicted_until: float = 0.0  # … and the latest; 0 when nothing was said
+    resident: bool = False  # what it needs was loaded there already, as far as we knew
 
 
 class JobRequeued(JobFact, frozen=True, kw_only=True):
@@ -83,10 +91,21 @@ class JobRequeued(JobFact, frozen=True, kw_only=True):
     losses: int
     code: str = ''
     detail: str = ''
+    trace: str = ''  # where in the worker's code it broke, for the operator
 
 
 class JobDue(JobFact, frozen=True, kw_only=True):
     """A delayed job may run again."""
+
+
+class JobUnblocked(JobFact, frozen=True, kw_only=True):
+    """All jobs that had to be completed first are."""
+
+
+class JobShared(JobFact, frozen=True, kw_only=True):
+    """One caller more, or one less, waits for this job."""
+
+    claims: int
 
 
 class JobPriorityChanged(JobFact, frozen=True, kw_only=True):
@@ -122,6 +141,7 @@ class JobEnded(JobFact, frozen=True, kw_only=True):
     engine: str
     lines: int  # how many NDJSON lines the answer has
     usage: Usage
+    parent: str = ''
 
 
 class JobCompleted(JobEnded, frozen=True, kw_only=True):
@@ -133,6 +153,7 @@ class JobDied(JobEnded, frozen=True, kw_only=True):
 
     code: str
     detail: str
+    trace: str = ''
 
 
 class JobCancelled(JobEnded, frozen=True, kw_only=True):
@@ -156,6 +177,7 @@ class WorkerJoined(WorkerFact, frozen=True, kw_only=True):
     slots: int
     models: tuple[ModelInfo, ...]
     problem: str = ''
+    labels: tuple[str, ...] = ()
 
 
 class WorkerChanged(WorkerFact, frozen=True, kw_only=True):
@@ -166,6 +188,7 @@ class WorkerChanged(WorkerFact, frozen=True, kw_only=True):
     slots: int
     models: tuple[ModelInfo, ...]
     problem: str = ''  # why the engine cannot run anything now, e.g. 'unreachable'
+    labels: tuple[str, ...] = ()
 
 
 class WorkerLeft(WorkerFact, frozen=True, kw_only=True):
@@ -188,11 +211,62 @@ class Resumed(Fact, frozen=True, kw_only=True):
     name: str
 
 
+class Drained(Fact, frozen=True, kw_only=True):
+    """Somebody asked to drain this: it is paused, and now the last run of it has ended."""
+
+    scope: str
+    name: str
+
+
+class BatchOpened(Fact, frozen=True, kw_only=True):
+    """A batch of so many jobs begins."""
+
+    batch_id: str
+    name: str
+    user: str
+    total: int
+
+
+class BatchEnded(Fact, frozen=True, kw_only=True):
+    """All jobs of a batch have ended, or it was cancelled."""
+
+    batch_id: str
+    completed: int
+    dead: int
+    cancelled: int
+
+
+class ScheduleSet(Fact, frozen=True, kw_only=True):
+    """A schedule is new or was changed."""
+
+    schedule_id: str
+    name: str
+    cron: str
+    timezone: str
+    enabled: bool
+
+
+class ScheduleRemoved(Fact, frozen=True, kw_only=True):
+    """A schedule is gone."""
+
+    schedule_id: str
+
+
+class ScheduleSkipped(Fact, frozen=True, kw_only=True):
+    """Ticks of a schedule passed without a job."""
+
+    schedule_id: str
+    ticks: int
+    reason: str  # 'missed': the broker was down; otherwise why the queue refused the job
+
+
 AnyFact = (
     JobQueued
     | JobStarted
     | JobRequeued
     | JobDue
+    | JobUnblocked
+    | JobShared
     | JobPriorityChanged
     | JobCancelRequested
     | JobCompleted
@@ -203,6 +277,12 @@ AnyFact = (
     | WorkerLeft
     | Paused
     | Resumed
+    | Drained
+    | BatchOpened
+    | BatchEnded
+    | ScheduleSet
+    | ScheduleRemoved
+    | ScheduleSkipped
 )
 
 _encoder = msgspec.json.Encoder()

@@ -59,6 +59,8 @@ def job_from(request: protocol.Submit, order: int, now: float) -> Job:
         queued_at=now,
         user=request.user,
         conversation_id=request.conversation_id,
+        parent=request.parent,
+        body_bytes=len(request.body),
         max_failures=request.max_failures,
         due_at=request.due_at if request.due_at > now else 0.0,
         deadline_at=request.deadline_at,

@@ -7,11 +7,13 @@ import msgspec
 from broker import facts
 
 MIN_PRIORITY, DEFAULT_PRIORITY, MAX_PRIORITY = 0, 5, 15
+AUTO_PRIORITY = -1  # asked for: guess it from the content
 
 
 class State(StrEnum):
     """Where a job stands."""
 
+    BLOCKED = 'blocked'
     WAITING = 'waiting'
     DELAYED = 'delayed'
     RUNNING = 'running'
@@ -24,6 +26,7 @@ class State(StrEnum):
 class Move(StrEnum):
     """What can happen to a job."""
 
+    UNBLOCK = 'unblock'
     START = 'start'
     RETRY = 'retry'
     DUE = 'due'
@@ -38,6 +41,10 @@ class Move(StrEnum):
 
 # The whole life of a job. What is not written here cannot happen.
 TRANSITIONS: dict[tuple[State, Move], State] = {
+    (State.BLOCKED, Move.UNBLOCK): State.WAITING,
+    (State.BLOCKED, Move.CANCEL): State.CANCELLED,
+    (State.BLOCKED, Move.EXPIRE): State.DEAD,
+    (State.BLOCKED, Move.DIE): State.DEAD,
     (State.WAITING, Move.START): State.RUNNING,
     (State.WAITING, Move.CANCEL): State.CANCELLED,
     (State.WAITING, Move.EXPIRE): State.DEAD,
@@ -57,6 +64,22 @@ FINAL = frozenset({State.COMPLETED, State.CANCELLED, State.DEAD})
 HELD_BY_WORKER = frozenset({State.RUNNING, State.CANCELLING})
 
 
+class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What few jobs have: what their sender asked for beyond the usual. It never changes."""
+
+    path: str = ''  # of a raw job: where on the engine its body is posted
+    after: tuple[str, ...] = ()  # jobs that must be completed first
+    schedule: str = ''  # the schedule that made it
+    retry_base_s: float = 0.0  # 0: as the settings say
+    retry_max_s: float = 0.0
+    priority_rule: str = ''  # the rule that guessed its priority
+    fingerprint: str = ''  # of what it asks for; '' unless it may be found again
+    attach: bool = False  # the same request, sent again while this one is alive, becomes this one
+
+
+PLAIN = Terms()  # shared by all jobs that have none
+
+
 class Job(msgspec.Struct, kw_only=True):
     """One request, as the broker keeps it. The body and the answer are in the store, not here.
 
@@ -71,6 +94,11 @@ class Job(msgspec.Struct, kw_only=True):
     queued_at: float
     user: str = ''
     conversation_id: str = ''
+    parent: str = ''  # the batch it belongs to
+    idempotency_key: str = ''  # no two jobs of a user have the same
+    runner: str = ''  # what has to be loaded to run it; jobs with the same one need no reload between them
+    body_bytes: int = 0
+    terms: Terms = PLAIN
     max_failures: int = 3
     deadline_at: float = 0.0  # not started by then, it is dead; 0 is no deadline
     state: State = State.WAITING
@@ -86,4 +114,5 @@ class Job(msgspec.Struct, kw_only=True):
     code: str = ''  # of the last failure
     detail: str = ''
     lines: int = 0
+    claims: int = 1  # how many callers wait for it
     usage: facts.Usage = facts.Usage()

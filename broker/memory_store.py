@@ -1,12 +1,15 @@
 """The store's twin without a disk, for tests and simulations."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import copy
 
+import msgspec
+
 from broker import facts, protocol
 from broker.actions import Persist
-from broker.job import FINAL, Job, State
+from broker.job import FINAL, HELD_BY_WORKER, Job, State
 from broker.limits import Started
 from broker.share import Work
 
@@ -20,6 +23,8 @@ class MemoryStore:
         self._answers: dict[str, tuple[bytes, ...]] = {}
         self._facts: list[facts.AnyFact] = []
         self._pauses: set[tuple[str, str]] = set()
+        self._batches: dict[str, protocol.Batch] = {}
+        self._schedules: dict[str, protocol.Schedule] = {}
 
     def close(self) -> None:
         """Nothing to close."""
@@ -28,16 +33,30 @@ class MemoryStore:
         """Keep all ``changes``."""
         for change in changes:
             self._facts.append(change.fact)
-            if isinstance(change.fact, facts.Paused):
-                self._pauses.add((change.fact.scope, change.fact.name))
-            elif isinstance(change.fact, facts.Resumed):
-                self._pauses.discard((change.fact.scope, change.fact.name))
+            self._keep(change)
             if change.job is not None:
                 self._jobs[change.job.job_id] = change.job
                 if change.body is not None:
                     self._bodies[change.job.job_id] = change.body
                 if change.answer:
                     self._answers[change.job.job_id] = change.answer
+
+    def _keep(self, change: Persist) -> None:
+        match change.fact:
+            case facts.Paused(scope=scope, name=name):
+                self._pauses.add((scope, name))
+            case facts.Resumed(scope=scope, name=name):
+                self._pauses.discard((scope, name))
+            case facts.BatchOpened(batch_id=batch_id, name=name, user=user, total=total, at=at):
+                self._batches[batch_id] = protocol.Batch(
+                    batch_id=batch_id, name=name, user=user, total=total, opened_at=at
+                )
+            case facts.BatchEnded(batch_id=batch_id, at=at):
+                self._batches[batch_id] = msgspec.structs.replace(self._batches[batch_id], ended_at=at)
+            case facts.ScheduleRemoved(schedule_id=schedule_id):
+                self._schedules.pop(schedule_id, None)
+        if change.schedule is not None:
+            self._schedules[change.schedule.schedule_id] = change.schedule
 
     def alive(self) -> Iterator[Job]:
         """All jobs that are not final, in order of arrival."""
@@ -91,6 +110,31 @@ class MemoryStore:
         """The pauses in force, as scope and name."""
         return sorted(self._pauses)
 
+    def schedules(self) -> list[protocol.Schedule]:
+        """All schedules, by id."""
+        return [schedule for _, schedule in sorted(self._schedules.items())]
+
+    def open_batches(self) -> list[protocol.Batch]:
+        """The batches that go on, oldest first."""
+        going = (batch for batch in self._batches.values() if not batch.ended_at)
+        return [self._counted(batch) for batch in sorted(going, key=lambda batch: batch.opened_at)]
+
+    def batch(self, batch_id: str) -> protocol.Batch | None:
+        """A batch as it stands."""
+        found = self._batches.get(batch_id)
+        return self._counted(found) if found is not None else None
+
+    def find_batches(self, user: str, limit: int) -> list[protocol.Batch]:
+        """Batches, of one user or of all, newest first."""
+        found = [batch for batch in self._batches.values() if user in ('', batch.user)]
+        found.sort(key=lambda batch: (-batch.opened_at, batch.batch_id))
+        return [self._counted(batch) for batch in found[:limit]]
+
+    def by_key(self, user: str, key: str) -> Job | None:
+        """The job that this user submitted with this idempotency key."""
+        jobs = (job for job in self._jobs.values() if (job.user, job.idempotency_key) == (user, key))
+        return next((copy(job) for job in jobs), None)
+
     def find(self, wanted: protocol.FindJobs, limit: int) -> list[Job]:
         """Jobs that ``wanted`` describes, newest first."""
         found = (
@@ -99,9 +143,21 @@ class MemoryStore:
             if (not wanted.states or job.state in wanted.states)
             and wanted.model in ('', job.model)
             and wanted.user in ('', job.user)
+            and wanted.parent in ('', job.parent)
             and not 0 < wanted.before_order <= job.order
         )
         return [copy(job) for job in itertools.islice(found, limit)]
+
+    def _counted(self, batch: protocol.Batch) -> protocol.Batch:
+        states = Counter(job.state for job in self._jobs.values() if job.parent == batch.batch_id)
+        return msgspec.structs.replace(
+            batch,
+            submitted=states.total(),
+            running=sum(states[state] for state in HELD_BY_WORKER),
+            completed=states[State.COMPLETED],
+            dead=states[State.DEAD],
+            cancelled=states[State.CANCELLED],
+        )
 
     def purge(self, job_id: str, before: float) -> int:
         """Delete dead jobs, one or all that ended before a time, with body and answer; the facts stay. How many."""

@@ -15,7 +15,7 @@ VERSION = 1
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024  # ZeroMQ drops a peer that sends more, without a word to us
 MAX_BODY_BYTES = 4 * 1024 * 1024  # so a job's body is checked against this before it is sent
 MAX_BATCH_BYTES = 1024 * 1024  # a sender splits longer runs of lines
-KINDS = ('chat', 'generate', 'embed')
+KINDS = ('chat', 'generate', 'embed', 'raw')
 PAUSE_SCOPES = ('all', 'model', 'priority', 'user', 'worker')
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # what every database and language can hold
@@ -28,25 +28,111 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'
 
 
 class Submit(Request, frozen=True, kw_only=True):
-    """Please queue this job. The sender makes the id (uuid7 hex), so sending it twice makes one job."""
+    """Please queue this job. The sender makes the id (uuid7 hex), so sending it twice makes one job.
+
+    With ``after`` the job waits until those jobs are completed; ``{{1}}`` in its texts is the answer of the first of
+    them, ``{{2}}`` of the second, and so on.
+    """
 
     job_id: str
     kind: str
     model: str
     body: bytes  # the JSON object for the engine, as the client wrote it
-    priority: int = DEFAULT_PRIORITY
+    path: str = ''  # only for kind 'raw': where on the engine to post the body, e.g. /v1/rerank
+    priority: int = DEFAULT_PRIORITY  # AUTO_PRIORITY: by the rules of the settings
     user: str = ''
     conversation_id: str = ''
+    parent: str = ''  # an open batch
+    after: tuple[str, ...] = ()
     max_failures: int = 3
+    retry_base_s: float = 0.0  # back-off before the first retry; 0 is as the settings say
+    retry_max_s: float = 0.0
+    idempotency_key: str = ''  # the same key with the same request is the same job; with another one it is refused
+    attach: bool = False  # where the same request of this user is alive, and came with this too, be that job
     due_at: float = 0.0  # not before this time (unix seconds)
     deadline_at: float = 0.0  # not started by then, it is dead
     replay_of: str = ''
+    schedule: str = ''
+
+
+class SubmitMany(Request, frozen=True, kw_only=True):
+    """Several jobs at once; they may be ``after`` each other in any order, but not in a circle."""
+
+    jobs: tuple[Submit, ...]
+
+
+class OpenBatch(Request, frozen=True, kw_only=True):
+    """Begin a batch of ``total`` jobs; they are then submitted with it as ``parent``."""
+
+    batch_id: str
+    total: Count
+    name: str = ''
+    user: str = ''
+
+
+class GetBatch(Request, frozen=True, kw_only=True):
+    """How far a batch is."""
+
+    batch_id: str
+
+
+class FindBatches(Request, frozen=True, kw_only=True):
+    """Batches, newest first, at most ``limit``."""
+
+    user: str = ''
+    limit: Count = 50
+
+
+class CancelBatch(Request, frozen=True, kw_only=True):
+    """Stop all jobs of a batch; it takes no more."""
+
+    batch_id: str
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that is made again and again. ``cron`` has five fields, read in ``timezone`` (an IANA name)."""
+
+    schedule_id: str
+    name: str
+    cron: str
+    kind: str
+    model: str
+    body: bytes
+    timezone: str = 'UTC'
+    enabled: bool = True
+    missed: str = 'skip'  # 'once': when ticks were missed, make one job for them when we are back
+    path: str = ''
+    priority: int = DEFAULT_PRIORITY
+    user: str = ''
+    max_failures: int = 3
+    last_tick: float = 0.0  # the newest tick that was dealt with; kept by the broker
+
+
+class SetSchedule(Request, frozen=True, kw_only=True):
+    """Make a schedule, or replace the one of the same id."""
+
+    schedule: Schedule
+
+
+class RemoveSchedule(Request, frozen=True, kw_only=True):
+    """No more jobs by this schedule."""
+
+    schedule_id: str
+
+
+class FindSchedules(Request, frozen=True, kw_only=True):
+    """Schedules by id, at most ``limit`` behind ``after_id``, each with its next ``runs`` ticks."""
+
+    after_id: str = ''
+    limit: Count = 100
+    runs: Count = 3
 
 
 class Cancel(Request, frozen=True, kw_only=True):
-    """Stop this job, whether it waits or runs."""
+    """Stop this job, whether it waits or runs. With ``release`` only when no other caller waits for it."""
 
     job_id: str
+    release: bool = False
 
 
 class SetPriority(Request, frozen=True, kw_only=True):
@@ -85,6 +171,7 @@ class FindJobs(Request, frozen=True, kw_only=True):
     states: tuple[State, ...] = ()
     model: str = ''
     user: str = ''
+    parent: str = ''
     before_order: Count = 0
     limit: Count = 50
 
@@ -117,6 +204,20 @@ class Resume(Request, frozen=True, kw_only=True):
     name: str = ''
 
 
+class Drain(Request, frozen=True, kw_only=True):
+    """Pause this; when the last run of it has ended, a fact says so."""
+
+    scope: str
+    name: str = ''
+
+
+class Retire(Request, frozen=True, kw_only=True):
+    """Let this worker take nothing new, end when its runs have, and hand back what is left after ``grace_s``."""
+
+    worker: str
+    grace_s: float = 300.0
+
+
 class FactsAfter(Request, frozen=True, kw_only=True):
     """The facts after ``seq``, oldest first, at most ``limit``."""
 
@@ -136,6 +237,14 @@ class Ping(Request, frozen=True, kw_only=True):
 
 AnyRequest = (
     Submit
+    | SubmitMany
+    | OpenBatch
+    | GetBatch
+    | FindBatches
+    | CancelBatch
+    | SetSchedule
+    | RemoveSchedule
+    | FindSchedules
     | Cancel
     | SetPriority
     | Read
@@ -146,6 +255,8 @@ AnyRequest = (
     | Purge
     | Pause
     | Resume
+    | Drain
+    | Retire
     | FactsAfter
     | GetSnapshot
     | Ping
@@ -175,6 +286,48 @@ class Refused(Reply, frozen=True, kw_only=True):
 
 class Done(Reply, frozen=True, kw_only=True):
     """It was done as asked."""
+
+
+class Submitted(Reply, frozen=True, kw_only=True):
+    """What became of each job of a ``SubmitMany``, in its order."""
+
+    results: tuple[Accepted | Refused, ...]
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch and how far it is. Jobs that are neither are alive or still to come."""
+
+    batch_id: str
+    total: int
+    name: str = ''
+    user: str = ''
+    opened_at: float = 0.0
+    ended_at: float = 0.0  # 0 while it goes on
+    submitted: int = 0
+    running: int = 0
+    completed: int = 0
+    dead: int = 0
+    cancelled: int = 0
+
+
+class Batches(Reply, frozen=True, kw_only=True):
+    """Batches that were found."""
+
+    batches: tuple[Batch, ...]
+
+
+class ScheduleInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule and when it makes its next jobs (unix seconds)."""
+
+    schedule: Schedule
+    next_runs: tuple[float, ...] = ()
+
+
+class Schedules(Reply, frozen=True, kw_only=True):
+    """Schedules that were found; ``more`` when others follow."""
+
+    schedules: tuple[ScheduleInfo, ...]
+    more: bool = False
 
 
 class Lines(Reply, frozen=True, kw_only=True):
@@ -238,6 +391,10 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[facts.ModelInfo, ...]
     problem: str = ''
     joined_at: float = 0.0
+    labels: tuple[str, ...] = ()
+    draining: bool = False
+    last_token_at: float = 0.0  # when its engine last gave a good token, 0 for never
+    saturated: bool = False
 
 
 class Snapshot(Reply, frozen=True, kw_only=True):
@@ -258,7 +415,21 @@ class Pong(Reply, frozen=True, kw_only=True):
     seq: int = 0
 
 
-AnyReply = Accepted | Refused | Done | Lines | JobState | Jobs | Purged | Facts | Snapshot | Pong
+AnyReply = (
+    Accepted
+    | Refused
+    | Submitted
+    | Batches
+    | Schedules
+    | Done
+    | Lines
+    | JobState
+    | Jobs
+    | Purged
+    | Facts
+    | Snapshot
+    | Pong
+)
 
 
 class FromWorker(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
@@ -287,12 +458,15 @@ class Ready(FromWorker, frozen=True, kw_only=True):
     problem: str = ''
     runs: tuple[Run, ...] = ()
     version: int = VERSION
+    labels: tuple[str, ...] = ()
+    saturated: bool = False  # the engine does not take more at once: more workers for it would not help
 
 
 class Heartbeat(FromWorker, frozen=True, kw_only=True):
-    """Still here, holding these runs."""
+    """Still here, holding these runs. ``quiet_s``: since the engine last gave a good token, -1 for never."""
 
     runs: tuple[Run, ...] = ()
+    quiet_s: float = -1.0
 
 
 class Tokens(FromWorker, frozen=True, kw_only=True):
@@ -322,6 +496,7 @@ class Failed(FromWorker, frozen=True, kw_only=True):
     detail: str
     retryable: bool
     usage: facts.Usage = facts.Usage()
+    trace: str = ''  # the worker's own stack, where its code broke
 
 
 class Stopped(FromWorker, frozen=True, kw_only=True):
@@ -372,6 +547,7 @@ class Assign(ToWorker, frozen=True, kw_only=True):
     kind: str
     model: str
     body: bytes = b''
+    path: str = ''
 
 
 class Stop(ToWorker, frozen=True, kw_only=True):
@@ -397,11 +573,17 @@ class Settled(ToWorker, frozen=True, kw_only=True):
     epoch: int
 
 
+class Leave(ToWorker, frozen=True, kw_only=True):
+    """Take nothing new; end when the runs have, or after ``grace_s`` and hand back what is left."""
+
+    grace_s: float
+
+
 class Beat(ToWorker, frozen=True, kw_only=True):
     """Nothing to say; a worker that is gone is noticed by sending this."""
 
 
-AnyToWorker = Welcome | Identify | Assign | Stop | Resend | Settled | Beat
+AnyToWorker = Welcome | Identify | Assign | Stop | Resend | Settled | Leave | Beat
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
@@ -427,7 +609,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where a waiting job stands, and why it waits.
 
     ``reason`` is 'ahead', 'no_worker' when no live worker can run its model, 'paused', or 'limited': then it starts
-    at ``not_before`` at the earliest, or, where that is 0, when a running job has ended.
+    at ``not_before`` at the earliest, or, where that is 0, when a running job has ended. ``load_s`` is what loading
+    its model will take before the first token. ``alternative`` is a model that would answer clearly sooner, and
+    ``alternative_at`` when; '' where there is none.
     """
 
     job_id: str
@@ -436,6 +620,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     not_before: float = 0.0
     earliest_at: float = 0.0  # nine of ten start between these two; 0 while nothing can be said
     latest_at: float = 0.0
+    load_s: float = 0.0
+    alternative: str = ''
+    alternative_at: float = 0.0
 
 
 class Standing(Published, frozen=True, kw_only=True):

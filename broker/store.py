@@ -14,7 +14,7 @@ import msgspec
 
 from broker import errors, facts, protocol
 from broker.actions import Persist
-from broker.job import FINAL, Job, State
+from broker.job import FINAL, HELD_BY_WORKER, PLAIN, Job, State, Terms
 from broker.limits import Started
 from broker.share import Work
 
@@ -39,13 +39,32 @@ MIGRATIONS = (
     CREATE INDEX facts_of_job ON facts (job_id) WHERE job_id IS NOT NULL;
     CREATE TABLE pauses (scope TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (scope, name));
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN idempotency_key TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN runner TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN body_bytes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN terms TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE jobs ADD COLUMN claims INTEGER NOT NULL DEFAULT 1;
+    CREATE UNIQUE INDEX jobs_key ON jobs (user, idempotency_key) WHERE idempotency_key != '';
+    CREATE INDEX jobs_parent ON jobs (parent) WHERE parent != '';
+    CREATE TABLE batches (
+        batch_id TEXT PRIMARY KEY, name TEXT NOT NULL, user TEXT NOT NULL, total INTEGER NOT NULL,
+        opened_at REAL NOT NULL, ended_at REAL NOT NULL
+    );
+    CREATE INDEX batches_opened ON batches (opened_at);
+    CREATE TABLE schedules (schedule_id TEXT PRIMARY KEY, last_tick REAL NOT NULL, schedule BLOB NOT NULL);
+    """,
 )
 _TROUBLE = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError)  # of the disk, not of ours
 _COLUMNS = Job.__struct_fields__
-_INSERT = f'INSERT INTO jobs VALUES ({", ".join("?" * len(_COLUMNS))})'
+_NAMES = ', '.join(f'"{name}"' for name in _COLUMNS)
+_INSERT = f'INSERT INTO jobs ({_NAMES}) VALUES ({", ".join("?" * len(_COLUMNS))})'
 _CHANGING = _COLUMNS[_COLUMNS.index('state') :]
 _UPDATE = f'UPDATE jobs SET priority = ?, {", ".join(f"{name} = ?" for name in _CHANGING)} WHERE job_id = ?'
-_SELECT = f'SELECT {", ".join(_quoted for _quoted in (f"{chr(34)}{name}{chr(34)}" for name in _COLUMNS))} FROM jobs'
+_SELECT = f'SELECT {_NAMES} FROM jobs'
+_TERMS, _USAGE = _COLUMNS.index('terms'), _COLUMNS.index('usage')
+_NO_USAGE = msgspec.json.encode(facts.Usage()).decode()
 
 
 class Store:
@@ -97,13 +116,30 @@ class Store:
                         for change in changes
                     ),
                 )
-                for fact in (change.fact for change in changes):
-                    if isinstance(fact, facts.Paused):
-                        self._db.execute('INSERT OR IGNORE INTO pauses VALUES (?, ?)', (fact.scope, fact.name))
-                    elif isinstance(fact, facts.Resumed):
-                        self._db.execute('DELETE FROM pauses WHERE scope = ? AND name = ?', (fact.scope, fact.name))
+                for change in changes:
+                    self._keep(change)
         except _TROUBLE as error:
             raise _plain(error, self.path) from error
+
+    def _keep(self, change: Persist) -> None:
+        """What is neither a job nor a fact."""
+        match change.fact:
+            case facts.Paused(scope=scope, name=name):
+                self._db.execute('INSERT OR IGNORE INTO pauses VALUES (?, ?)', (scope, name))
+            case facts.Resumed(scope=scope, name=name):
+                self._db.execute('DELETE FROM pauses WHERE scope = ? AND name = ?', (scope, name))
+            case facts.BatchOpened() as opened:
+                row = (opened.batch_id, opened.name, opened.user, opened.total, opened.at, 0.0)
+                self._db.execute('INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)', row)
+            case facts.BatchEnded() as ended:
+                self._db.execute('UPDATE batches SET ended_at = ? WHERE batch_id = ?', (ended.at, ended.batch_id))
+            case facts.ScheduleRemoved(schedule_id=schedule_id):
+                self._db.execute('DELETE FROM schedules WHERE schedule_id = ?', (schedule_id,))
+        if (schedule := change.schedule) is not None:
+            self._db.execute(
+                'INSERT OR REPLACE INTO schedules VALUES (?, ?, ?)',
+                (schedule.schedule_id, schedule.last_tick, msgspec.msgpack.encode(schedule)),
+            )
 
     def alive(self) -> Iterator[Job]:
         """All jobs that are not final, in order of arrival."""
@@ -173,6 +209,28 @@ class Store:
         """The pauses in force, as scope and name."""
         return [(str(scope), str(name)) for scope, name in self._db.execute('SELECT scope, name FROM pauses')]
 
+    def schedules(self) -> list[protocol.Schedule]:
+        """All schedules, by id."""
+        rows = self._db.execute('SELECT schedule FROM schedules ORDER BY schedule_id')
+        return [msgspec.msgpack.decode(_blob(row[0]), type=protocol.Schedule) for row in rows]
+
+    def open_batches(self) -> list[protocol.Batch]:
+        """The batches that go on, oldest first."""
+        return self._batches('ended_at = 0 ORDER BY opened_at', ())
+
+    def batch(self, batch_id: str) -> protocol.Batch | None:
+        """A batch as it stands."""
+        return next(iter(self._batches('batch_id = ?', (batch_id,))), None)
+
+    def find_batches(self, user: str, limit: int) -> list[protocol.Batch]:
+        """Batches, of one user or of all, newest first."""
+        return self._batches("? IN ('', user) ORDER BY opened_at DESC, batch_id LIMIT ?", (user, limit))
+
+    def by_key(self, user: str, key: str) -> Job | None:
+        """The job that this user submitted with this idempotency key."""
+        rows = self._db.execute(f'{_SELECT} WHERE user = ? AND idempotency_key = ?', (user, key)).fetchall()
+        return _job(rows[0]) if rows else None
+
     def find(self, wanted: protocol.FindJobs, limit: int) -> list[Job]:
         """Jobs that ``wanted`` describes, newest first."""
         conditions: list[str] = ['1']
@@ -181,7 +239,7 @@ class Store:
             states = sorted(set(wanted.states))  # SQLite takes only so many question marks
             conditions.append(f'state IN ({", ".join("?" * len(states))})')
             values += states
-        for column in ('model', 'user'):
+        for column in ('model', 'user', 'parent'):
             if getattr(wanted, column):
                 conditions.append(f'{column} = ?')
                 values.append(getattr(wanted, column))
@@ -208,6 +266,23 @@ class Store:
         except _TROUBLE as error:
             raise _plain(error, self.path) from error
         return len(rows)
+
+    def _batches(self, condition: str, values: 'tuple[apsw.SQLiteValue, ...]') -> list[protocol.Batch]:
+        query = f'SELECT batch_id, name, user, total, opened_at, ended_at FROM batches WHERE {condition}'
+        return [self._counted(row) for row in self._db.execute(query, values).fetchall()]
+
+    def _counted(self, row: 'tuple[apsw.SQLiteValue, ...]') -> protocol.Batch:
+        fields = dict(zip(('batch_id', 'name', 'user', 'total', 'opened_at', 'ended_at'), row, strict=True))
+        rows = self._db.execute('SELECT state, count(*) FROM jobs WHERE parent = ? GROUP BY state', (row[0],))
+        by_state = {str(state): int(str(count)) for state, count in rows}
+        return protocol.Batch(
+            **fields,  # type: ignore[arg-type]
+            submitted=sum(by_state.values()),
+            running=sum(by_state.get(state, 0) for state in HELD_BY_WORKER),
+            completed=by_state.get(State.COMPLETED, 0),
+            dead=by_state.get(State.DEAD, 0),
+            cancelled=by_state.get(State.CANCELLED, 0),
+        )
 
     def _migrate(self) -> None:
         version = self._number('PRAGMA user_version')
@@ -249,8 +324,10 @@ def _plain(error: Exception, path: Path) -> errors.StoreError:
 
 
 def _row(job: Job) -> 'tuple[apsw.SQLiteValue, ...]':
-    *fields, usage = msgspec.structs.astuple(job)
-    return (*fields, msgspec.json.encode(usage).decode())
+    fields = list(msgspec.structs.astuple(job))
+    fields[_TERMS] = '{}' if job.terms is PLAIN else msgspec.json.encode(job.terms).decode()
+    fields[_USAGE] = _NO_USAGE if job.usage == facts.Usage() else msgspec.json.encode(job.usage).decode()
+    return tuple(fields)
 
 
 def _update(job: Job) -> 'tuple[apsw.SQLiteValue, ...]':
@@ -260,7 +337,8 @@ def _update(job: Job) -> 'tuple[apsw.SQLiteValue, ...]':
 def _job(row: 'tuple[apsw.SQLiteValue, ...]') -> Job:
     values = dict(zip(_COLUMNS, row, strict=True))
     usage = msgspec.json.decode(str(values['usage']), type=facts.Usage)
-    job = Job(**{**values, 'usage': usage, 'state': State(str(values['state']))})  # type: ignore[arg-type]
+    terms = msgspec.json.decode(str(values['terms']), type=Terms) if values['terms'] != '{}' else PLAIN
+    job = Job(**{**values, 'usage': usage, 'terms': terms, 'state': State(str(values['state']))})  # type: ignore[arg-type]
     assert (job.ended_at > 0) == (job.state in FINAL), job
     return job
 

@@ -19,6 +19,11 @@ def queued(job: Job, request: protocol.Submit, seq: int) -> facts.JobQueued:
         due_at=job.due_at,
         deadline_at=job.deadline_at,
         replay_of=request.replay_of,
+        parent=job.parent,
+        schedule=job.terms.schedule,
+        priority_rule=job.terms.priority_rule,
+        runner=job.runner,
+        blocked_by=len(job.terms.after) if job.state is State.BLOCKED else 0,
     )
 
 
@@ -81,6 +86,7 @@ def ended(
         engine=job.engine,
         lines=job.lines,
         usage=job.usage,
+        parent=job.parent,
         **why,
     )
 
@@ -98,4 +104,4 @@ def changed(ready: protocol.Ready, seq: int, now: float) -> facts.WorkerChanged:
 
 def face(ready: protocol.Ready) -> dict[str, object]:
     """What ``changed`` would tell: when it is another one, a fact is due."""
-    return {name: getattr(ready, name) for name in ('engine', 'engine_version', 'slots', 'models', 'problem')}
+    return {name: getattr(ready, name) for name in ('engine', 'engine_version', 'slots', 'models', 'problem', 'labels')}

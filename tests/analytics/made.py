@@ -81,7 +81,7 @@ def life(jobs: int, first_seq: int = 1) -> list[facts.AnyFact]:
 def one_of_each() -> list[facts.AnyFact]:
     """Every kind of fact there is, once."""
     model = facts.ModelInfo(name='m', engine='demo')
-    engine = {'engine': 'demo', 'engine_version': '1', 'slots': 2, 'models': (model, model)}
+    engine = {'engine': 'demo', 'engine_version': '1', 'slots': 2, 'models': (model, model), 'labels': ('l',)}
     return [
         facts.WorkerJoined(seq=1, at=T0, worker='w', session='s', host='h', pid=7, **engine),
         facts.WorkerChanged(seq=2, at=T0, worker='w', **engine, problem='unreachable'),
@@ -97,6 +97,14 @@ def one_of_each() -> list[facts.AnyFact]:
         facts.WorkerLeft(seq=12, at=T0, worker='w', reason='drained'),
         facts.Paused(seq=13, at=T0, scope='model', name='m'),
         facts.Resumed(seq=14, at=T0, scope='model', name='m'),
+        facts.JobUnblocked(seq=15, at=T0, job_id='a'),
+        facts.JobShared(seq=16, at=T0, job_id='a', claims=2),
+        facts.Drained(seq=17, at=T0, scope='all', name=''),
+        facts.BatchOpened(seq=18, at=T0, batch_id='b', name='n', user='u', total=2),
+        facts.BatchEnded(seq=19, at=T0, batch_id='b', completed=1, dead=1, cancelled=0),
+        facts.ScheduleSet(seq=20, at=T0, schedule_id='s', name='n', cron='* * * * *', timezone='UTC', enabled=True),
+        facts.ScheduleSkipped(seq=21, at=T0, schedule_id='s', ticks=1, reason='missed'),
+        facts.ScheduleRemoved(seq=22, at=T0, schedule_id='s'),
     ]
 
 
