@@ -6,9 +6,9 @@ import sys
 
 from broker import child, errors
 from broker.client import new_job_id
-from broker.core import Rules
 from broker.order import Fairness
 from broker.retry import RetryPolicy
+from broker.rules import Rules
 from broker.server import Server
 from broker.settings import BrokerSettings
 from broker.store import Store

@@ -44,6 +44,16 @@ class Worker(msgspec.Struct, kw_only=True):
         """Slots that a job could have now."""
         return 0 if self.gone or self.draining else self.ready.slots - len(self.runs)
 
+    def show(self, peer: Peer, ready: protocol.Ready) -> None:
+        """It says what it is now."""
+        self.peer, self.ready, self.gone = peer, ready, False
+        self.models = model_names(ready.models)
+
+    def engine_of(self, model: str) -> str:
+        """Which of its engines runs this model."""
+        names = (info.engine for info in self.ready.models if model in (info.name, info.name.removesuffix(':latest')))
+        return next(names, self.ready.engine)
+
     def info(self) -> protocol.WorkerInfo:
         """What a client may see."""
         ready = self.ready

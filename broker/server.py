@@ -13,9 +13,10 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from broker import errors, intake, protocol, sockets
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
-from broker.core import BrokerCore, Rules
+from broker.core import BrokerCore
 from broker.endpoints import Endpoints
 from broker.job import State
+from broker.rules import Rules
 from broker.share import DECAY_S
 from broker.store import Store
 

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable
 
 from broker import facts, intake, protocol
 from broker.actions import Action, Peer, SendJob
-from broker.core import BrokerCore, Rules
+from broker.core import BrokerCore
+from broker.rules import Rules
 
 USERS, MODELS, SLOTS = 200, 20, 8
 CLIENT, WORKER = Peer('client', b'c'), Peer('worker', b'w')

@@ -2,9 +2,10 @@
 
 from broker import facts, protocol
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
-from broker.core import BrokerCore, Rules
+from broker.core import BrokerCore
 from broker.memory_store import MemoryStore
 from broker.retry import RetryPolicy
+from broker.rules import Rules
 
 CLIENT = Peer('client', b'c')
 RULES = Rules(retry=RetryPolicy(base_s=2.0, max_s=60.0))

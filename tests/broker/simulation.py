@@ -13,10 +13,11 @@ from collections.abc import Callable
 
 from broker import facts, protocol
 from broker.actions import Action, FromStore, Peer, Persist, Send, SendJob
-from broker.core import BrokerCore, Rules
+from broker.core import BrokerCore
 from broker.job import FINAL, TRANSITIONS, Move, State
 from broker.memory_store import MemoryStore
 from broker.retry import RetryPolicy
+from broker.rules import Rules
 from tests.broker.desk import job_id
 
 CHAOS_S = 120.0

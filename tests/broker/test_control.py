@@ -3,8 +3,8 @@
 import pytest
 
 from broker import facts, protocol
-from broker.core import Rules
 from broker.job import State
+from broker.rules import Rules
 from tests.broker.desk import Desk, failed, finished, job_id
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from broker import facts, protocol
 from broker.actions import Persist, Publish, Send
-from broker.core import Rules
+from broker.rules import Rules
 from tests.broker.desk import CLIENT, RULES, Desk, failed, finished, job_id, tokens
 
 

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from broker import errors, facts, protocol
-from broker.core import Rules
 from broker.limits import Limits, parse
+from broker.rules import Rules
 from broker.store import Store
 from tests.broker.desk import Desk, failed, finished, job_id, tokens
 
@@ -144,7 +144,7 @@ def test_a_worker_that_signs_in_again_and_again_is_looked_after_once():
     for _ in range(50):
         peer = desk.join('w')
         desk.gone(peer)
-    assert len(desk.core._timers) <= 3
+    assert desk.core.timers <= 3
 
 
 def test_a_user_over_a_limit_is_looked_after_once_however_much_they_submit():
@@ -152,4 +152,4 @@ def test_a_user_over_a_limit_is_looked_after_once_however_much_they_submit():
     desk.join('w', slots=2)
     for number in range(100):
         desk.submit(number, user='u')
-    assert len(desk.core._timers) < 10
+    assert desk.core.timers < 10

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker import protocol
-from broker.core import Rules
 from broker.limits import Gcra, Limits, Rate, parse
+from broker.rules import Rules
 from broker.settings import BrokerSettings
 from tests.broker.desk import CLIENT, Desk, finished, job_id
 

@@ -9,8 +9,8 @@ import zmq.asyncio
 
 from broker import client, errors, facts, protocol, sockets
 from broker.__main__ import rules_from
-from broker.core import Rules
 from broker.endpoints import Endpoints
+from broker.rules import Rules
 from broker.server import Server
 from broker.settings import BrokerSettings
 from broker.store import Store

@@ -1,0 +1,351 @@
+"""What is alive, and the steps that a job can take. Each step is recorded as exactly one fact.
+
+The parts around it decide: ``clients`` and ``staff`` when somebody asks or reports, ``dispatch`` when a slot is free.
+"""
+
+import math
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+from copy import copy
+
+from broker import facts, intake, protocol, telling
+from broker.actions import Action, Peer, Persist, Publish, Send, SendJob
+from broker.fleet import Fleet, Run, Worker
+from broker.forecast import Durations
+from broker.job import FINAL, HELD_BY_WORKER, TRANSITIONS, Job, Move, State
+from broker.limits import Gate, Started
+from broker.order import Waiting
+from broker.pauses import Pauses
+from broker.rules import Rules
+from broker.share import Ledger, Work
+from broker.standing import Standings
+from broker.timers import Timers
+
+REMEMBER_ENDED_S = 60.0  # a repeated Submit of a job that has just ended is still known for one
+
+End = type[facts.JobCompleted] | type[facts.JobDied] | type[facts.JobCancelled]
+
+
+class Queue:
+    """The jobs that are not final, the workers, and everything that is counted about them."""
+
+    def __init__(self, rules: Rules, *, last_seq: int, last_order: int) -> None:
+        self.rules = rules
+        self.seq = last_seq
+        self.order = last_order
+        self.jobs: dict[str, Job] = {}
+        self.ledger = Ledger()
+        self.durations = Durations()
+        self.waiting = Waiting(rules.fairness, self.ledger, self.durations)
+        self.gate = Gate(rules.limits)
+        self.pauses = Pauses()
+        self.backlog: Counter[str] = Counter()  # by user: jobs that wait or are delayed
+        self.delayed = 0
+        self.runs: dict[str, Run] = {}
+        self.fleet = Fleet()
+        self.timers = Timers()
+        self.ended: OrderedDict[str, float] = OrderedDict()
+        self.standings = Standings(
+            self.jobs,
+            self.waiting,
+            self.fleet,
+            gate=self.gate,
+            pauses=self.pauses,
+            durations=self.durations,
+        )
+        self.changed = True  # who waits where may be another than was told
+        self._out: list[Action] = []
+
+    def restore(
+        self,
+        jobs: Iterable[Job],
+        now: float,
+        work: Iterable[Work],
+        starts: Iterable[Started],
+        paused: Iterable[tuple[str, str]],
+    ) -> None:
+        """Take over what an earlier broker left; see ``BrokerCore.restore``."""
+        for start in starts:
+            self.gate.remember(start._replace(at=min(start.at, now)))
+        for scope, name in paused:
+            self.pauses.add(scope, name)
+        self.waiting.skip(self.pauses.priorities())
+        for done in work:
+            self.ledger.charge(done.user, done.work_s, min(done.at, now))
+            self.durations.learn(done.model, done.work_s)
+        for job in jobs:
+            job.queued_at = min(job.queued_at, now)
+            if job.failures and job.state is State.DELAYED:
+                job.due_at = min(job.due_at, now + self.rules.retry.max_s)
+            self.jobs[job.job_id] = job
+            if job.state in HELD_BY_WORKER:
+                run = self.hold(job, session='', now=now)
+                run.cancelling = job.state is State.CANCELLING
+                self.gate.holds(job.user)
+            else:
+                self._enter(job)
+        for user in {job.user for job in self.jobs.values()}:
+            self.limit(user, now)
+
+    # reading
+
+    def knows(self, job_id: str) -> bool:
+        """Whether a job of this id is alive or ended within the last minute."""
+        return job_id in self.jobs or job_id in self.ended
+
+    @property
+    def queued(self) -> int:
+        """Jobs that wait, now or for a later time."""
+        return len(self.waiting) + self.delayed
+
+    def check(self) -> None:
+        """Raise AssertionError when the parts do not agree with each other. For tests."""
+        states = {job_id: job.state for job_id, job in self.jobs.items()}
+        assert not FINAL & set(states.values()), 'a final job is still alive'
+        queued = set(self.waiting.in_order(lambda _: True, 0.0)) | {*self.waiting.held(), *self.waiting.skipped()}
+        assert queued == {job_id for job_id, state in states.items() if state is State.WAITING}
+        assert len(self.waiting) == len(queued)
+        assert self.delayed == sum(state is State.DELAYED for state in states.values())
+        alive = Counter(job.user for job in self.jobs.values() if job.state not in HELD_BY_WORKER)
+        assert alive == self.backlog
+        self.gate.check(Counter(run.job.user for run in self.runs.values()))
+        assert self.runs.keys() == {job_id for job_id, state in states.items() if state in HELD_BY_WORKER}
+        for job_id, run in self.runs.items():
+            assert run.job is self.jobs[job_id] and run.epoch == run.job.epoch
+            assert run.cancelling == (run.job.state is State.CANCELLING)
+        for worker in self.fleet:
+            assert len(worker.runs) <= worker.ready.slots, 'more runs than slots'
+            assert all(self.runs.get(job_id) is run for job_id, run in worker.runs.items())
+
+    # telling
+
+    def take(self) -> list[Action]:
+        """All actions since the last call, in order."""
+        out, self._out = self._out, []
+        return out
+
+    def do(self, action: Action) -> None:
+        """Have something done."""
+        self._out.append(action)
+
+    def send(self, peer: Peer, message: protocol.Reply | protocol.ToWorker) -> None:
+        """Have something told to somebody."""
+        self._out.append(Send(peer, message))
+
+    def tell_run(self, run: Run, message: protocol.ToWorker) -> None:
+        """Have something told to the worker that holds this run, if it is there."""
+        worker = self.fleet.named(run.worker)
+        if worker is not None and worker.ready.session == run.session:
+            self.send(worker.peer, message)
+
+    def assign(self, worker: Worker, run: Run) -> None:
+        """Give the worker the run, once more where it did not get it."""
+        job = run.job
+        message = protocol.Assign(
+            job_id=job.job_id, epoch=run.epoch, kind=job.kind, model=job.model, path=job.terms.path
+        )
+        self._out.append(SendJob(worker.peer, message))
+
+    def next_seq(self) -> int:
+        """The number of the next fact."""
+        self.seq += 1
+        return self.seq
+
+    def record(
+        self,
+        fact: facts.AnyFact,
+        job: Job | None = None,
+        *,
+        body: bytes | None = None,
+        answer: tuple[bytes, ...] | None = None,
+        schedule: protocol.Schedule | None = None,
+    ) -> None:
+        """Have a fact, and the job as it is now, stored and then published."""
+        self._out.append(Persist(fact, copy(job) if job is not None else None, body, answer, schedule))
+        self._out.append(Publish(protocol.TOPIC_FACTS, protocol.FactOut(fact=fact)))
+
+    # a job that waits
+
+    def accept(self, job: Job, request: protocol.Submit, now: float) -> None:
+        """It is new."""
+        self.jobs[job.job_id] = job
+        self._enter(job)
+        self.limit(job.user, now)
+        self.record(telling.queued(job, request, self.next_seq()), job, body=request.body)
+        self.changed = True
+
+    def due(self, job: Job, now: float) -> None:
+        """Its delay is over."""
+        self.delayed -= 1
+        self.move(job, Move.DUE)
+        self.waiting.add(job)
+        self.record(facts.JobDue(seq=self.next_seq(), at=now, job_id=job.job_id), job)
+
+    def withdraw(self, job: Job, move: Move, end: End, now: float) -> None:
+        """It waited or was delayed, and ends without a run."""
+        if job.state is State.WAITING:
+            self.waiting.remove(job)
+        else:
+            self.delayed -= 1
+        self.move(job, move)
+        self._left_backlog(job.user)
+        self.end(job, end, (), now)
+
+    def reprioritise(self, job: Job, priority: int, now: float) -> None:
+        """It waits or is delayed, and has another priority from now on."""
+        was = job.priority
+        if job.state is State.WAITING:
+            self.waiting.remove(job)
+        job.priority = priority
+        if job.state is State.WAITING:
+            self.waiting.add(job)
+        self.changed = True
+        fact = facts.JobPriorityChanged(seq=self.next_seq(), at=now, job_id=job.job_id, priority=priority, was=was)
+        self.record(fact, job)
+
+    def limit(self, user: str, now: float) -> None:
+        """Hold back a user who is over a limit, and look again when that is over."""
+        free_at = math.inf if self.pauses.has('user', user) else self.gate.user_at(user)
+        if free_at <= now:
+            self.waiting.let_go(user)
+            return
+        self.waiting.hold(user)
+        self.timers.at(free_at, 'user', user)  # at infinity never: a run has to end first
+
+    # a job that runs
+
+    def start(self, job: Job, worker: Worker, now: float) -> None:
+        """It waited, and this worker gets it."""
+        charged_s = self.waiting.started(job, now)
+        self._left_backlog(job.user)
+        self.gate.started(job.user, job.model, now)
+        self.limit(job.user, now)
+        self.move(job, Move.START)
+        job.epoch += 1
+        job.starts += 1
+        job.started_at = now
+        job.worker, job.engine = worker.ready.worker, worker.engine_of(job.model)
+        run = self.hold(job, session=worker.ready.session, now=now)
+        run.charged_s = charged_s
+        worker.runs[job.job_id] = run
+        self.record(telling.started(job, self.next_seq(), now, self.standings.told(job.job_id)), job)
+        self.assign(worker, run)
+
+    def hold(self, job: Job, *, session: str, now: float) -> Run:
+        """A lease on the run that begins, or that an earlier broker had begun."""
+        run = Run(
+            job=job,
+            epoch=job.epoch,
+            worker=job.worker,
+            session=session,
+            expires_at=now + self.rules.lease_ttl_s,
+            assigned_at=now,
+        )
+        self.runs[job.job_id] = run
+        self.timers.at(run.expires_at, 'lease', job.job_id)
+        return run
+
+    def settle(self, run: Run, move: Move, end: End, usage: facts.Usage, now: float) -> None:
+        """It ended, well or because it was cancelled."""
+        self._release(run, now)
+        run.job.usage = intake.sound(usage)
+        if move is Move.COMPLETE:
+            self.durations.learn(run.job.model, now - run.job.started_at)
+        self.move(run.job, move)
+        self.end(run.job, end, tuple(run.lines), now)
+
+    def die(self, run: Run, code: str, detail: str, now: float) -> None:
+        """It failed for good."""
+        self._release(run, now)
+        run.job.code, run.job.detail = code, detail
+        self.move(run.job, Move.DIE)
+        self.end(run.job, facts.JobDied, tuple(run.lines), now)
+
+    def postpone(self, run: Run, due_at: float, now: float) -> None:
+        """It failed, and may try again later."""
+        job = run.job
+        self._release(run, now)
+        job.due_at = due_at
+        self.move(job, Move.RETRY)
+        self._enter(job)
+        self._requeued(job, 'retry', now)
+
+    def hand_back(self, run: Run, now: float) -> None:
+        """It was ended unfinished, and nothing is known against the job."""
+        if self._stops(run, now):
+            return
+        self._release(run, now)
+        self.move(run.job, Move.HAND_BACK)
+        self._enter(run.job)
+        self._requeued(run.job, 'handed_back', now)
+
+    def lose(self, run: Run, now: float) -> None:
+        """The worker died or fell silent with this run."""
+        if self._stops(run, now):
+            return
+        job = run.job
+        job.losses += 1
+        if job.losses >= self.rules.max_losses:
+            self.die(run, 'poison', f'{job.losses} workers were lost while they ran this job', now)
+            return
+        self._release(run, now)
+        self.move(job, Move.LOSE)
+        self._enter(job)
+        self._requeued(job, 'worker_lost', now)
+
+    # parts of steps
+
+    def move(self, job: Job, move: Move) -> None:
+        """Change the state as the table says."""
+        job.state = TRANSITIONS[job.state, move]
+        self.changed = True
+
+    def end(self, job: Job, end: End, answer: tuple[bytes, ...], now: float) -> None:
+        """It is final."""
+        job.ended_at = now
+        job.lines = len(answer)
+        del self.jobs[job.job_id]
+        self.standings.told(job.job_id)
+        self.ended[job.job_id] = now
+        self.record(telling.ended(end, job, self.next_seq()), job, answer=answer)
+
+    def forget_ended(self, now: float) -> None:
+        """Those who ended long ago are known to the store only."""
+        while self.ended and next(iter(self.ended.values())) <= now - REMEMBER_ENDED_S:
+            self.ended.popitem(last=False)
+
+    def _enter(self, job: Job) -> None:
+        """It waits or is delayed from now on."""
+        self.backlog[job.user] += 1
+        if job.state is State.WAITING:
+            self.waiting.add(job)
+        else:
+            self.delayed += 1
+            self.timers.at(job.due_at, 'job', job.job_id)
+        if job.deadline_at:
+            self.timers.at(job.deadline_at, 'deadline', job.job_id)
+
+    def _left_backlog(self, user: str) -> None:
+        self.backlog[user] -= 1
+        if not self.backlog[user]:
+            del self.backlog[user]
+
+    def _stops(self, run: Run, now: float) -> bool:
+        """Whether it was to be cancelled; then it is now."""
+        if run.cancelling:
+            self.settle(run, Move.STOP, facts.JobCancelled, run.job.usage, now)
+        return run.cancelling
+
+    def _release(self, run: Run, now: float) -> None:
+        """The run is over: its slot is free, its lines stay with the run object."""
+        del self.runs[run.job.job_id]
+        worker = self.fleet.named(run.worker)
+        if worker is not None and worker.runs.get(run.job.job_id) is run:
+            del worker.runs[run.job.job_id]
+        user = run.job.user
+        self.waiting.charge(user, max(0.0, now - run.job.started_at) - run.charged_s, now)
+        self.gate.ended(user)
+        self.limit(user, now)
+
+    def _requeued(self, job: Job, reason: str, now: float) -> None:
+        self.record(telling.requeued(job, reason, self.next_seq(), now), job)

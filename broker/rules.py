@@ -1,0 +1,22 @@
+"""The numbers the core goes by."""
+
+from typing import NamedTuple
+
+from broker.limits import Limits
+from broker.order import Fairness
+from broker.retry import RetryPolicy
+
+
+class Rules(NamedTuple):
+    """See ``BrokerSettings`` for what they mean."""
+
+    lease_ttl_s: float = 15.0
+    heartbeat_s: float = 5.0
+    reattach_s: float = 2.0
+    retry: RetryPolicy = RetryPolicy()
+    fairness: Fairness = Fairness()
+    limits: Limits = Limits()
+    max_losses: int = 2
+    max_waiting: int = 100_000
+    max_waiting_per_user: int = 0  # 0: no limit of its own
+    max_answer_bytes: int = 32_000_000
