@@ -69,13 +69,27 @@ class Roster:
         names = (model, f'{model}:latest')
         return any(found.name in names for worker in self._workers.values() for found in worker.models)
 
+    def name_of(self, asked: str) -> str:
+        """The model as it was announced that ``asked`` means, as Ollama reads names; '' where nobody has it.
+
+        ``qwen3``, ``Qwen3:latest`` and ``registry.ollama.ai/library/qwen3`` are all ``qwen3:latest``.
+        """
+        if any(model.name == asked for worker in self._workers.values() for model in worker.models):
+            return asked
+        wanted = _full_name(asked)
+        names = (model.name for worker in self._workers.values() for model in worker.models)
+        return next((name for name in names if _full_name(name) == wanted), '')
+
     def models(self) -> list[ModelView]:
         """The models to pick from, by name. The demo engine's are hidden while a real one can answer."""
         found: dict[str, ModelView] = {}
         for worker in self._workers.values():
             for model in worker.models:
-                slots = worker.slots + (found[model.name].slots if model.name in found else 0)
-                found[model.name] = ModelView(**msgspec.structs.asdict(model), slots=slots)
+                known = found.get(model.name)
+                fields = msgspec.structs.asdict(model)
+                fields['slots'] = worker.slots + (known.slots if known else 0)
+                fields['resident'] = model.resident or (known is not None and known.resident)
+                found[model.name] = ModelView(**fields)
         real = [name for name, model in found.items() if model.engine != 'demo']
         return [found[name] for name in sorted(real or found)]
 
@@ -94,3 +108,9 @@ class Roster:
 
     def _remember(self) -> None:
         self._had_real |= any(worker.models and worker.engine != 'demo' for worker in self._workers.values())
+
+
+def _full_name(name: str) -> str:
+    """A model's name with what may be left out of it, in small letters."""
+    name = name.lower().removeprefix('registry.ollama.ai/').removeprefix('library/')
+    return name if ':' in name.rpartition('/')[2] else f'{name}:latest'

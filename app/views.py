@@ -136,15 +136,9 @@ class JobView:
         self.begin(fact.epoch)
 
 
-class ModelView(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that can be picked, with how many slots could run it."""
+class ModelView(facts.ModelInfo, frozen=True, kw_only=True):
+    """A model that can be picked, with how many slots could run it; ``resident`` when some worker has it loaded."""
 
-    name: str
-    engine: str
-    size_bytes: int
-    parameter_size: str
-    quantization: str
-    capabilities: tuple[str, ...]
     slots: int
 
 

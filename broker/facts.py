@@ -35,6 +35,11 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...] = ()
     resident: bool = False  # it is in memory now
     problem: str = ''  # why it would not answer now, e.g. 'canary_failed'
+    digest: str = ''  # the engine's own words from here on, for programs that list models
+    modified_at: str = ''
+    format: str = ''
+    family: str = ''
+    context_length: int = 0
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='fact'):
