@@ -1,5 +1,7 @@
 """The answer of one run, put together from the engine's NDJSON lines in whatever order they come."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 MAX_EARLY = 400  # batches kept while a gap before them is being read
@@ -55,31 +57,33 @@ class Answer:
             return 0.0
         return (self.tokens - self._rate_from[1]) / (self._last_at - self._rate_from[0])
 
-    def take(self, index: int, lines: tuple[bytes, ...], now: float | None) -> bool:
-        """Take lines ``index`` … (``now`` is None for lines that were read, not heard live). True when it grew."""
+    def take(self, index: int, lines: tuple[bytes, ...], now: float | None) -> list[bytes]:
+        """Take lines ``index`` … (``now`` is None for lines that were read, not heard live).
+
+        Returns what the answer grew by, in order: with a gap nothing, and what waited behind it once it is closed.
+        """
         if index > self.lines:
             if len(self._early) < MAX_EARLY:
                 self._early[index] = lines
-            return False
-        before = self.lines
-        self._append(lines[self.lines - index :])
+            return []
+        fresh = list(lines[self.lines - index :])
+        self._append(fresh)
         while self._early:
             first = min(self._early)
             if first > self.lines:
                 break
-            early = self._early.pop(first)
-            self._append(early[self.lines - first :])
-        if self.lines == before:
-            return False
-        if now is not None:
+            early = self._early.pop(first)[self.lines - first :]
+            self._append(early)
+            fresh += early
+        if fresh and now is None:
+            self._rate_from = None  # a burst from the log says nothing about the speed
+        elif fresh and now is not None:
             self._last_at = now
             if self._rate_from is None:
                 self._rate_from = (now, self.tokens)
-        else:
-            self._rate_from = None  # a burst from the log says nothing about the speed
-        return True
+        return fresh
 
-    def _append(self, lines: tuple[bytes, ...]) -> None:
+    def _append(self, lines: Iterable[bytes]) -> None:
         for raw in lines:
             self.lines += 1
             try:

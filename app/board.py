@@ -14,6 +14,7 @@ import msgspec
 from app import views
 from app.listeners import Callback, Listeners, Unsubscribe
 from app.roster import Roster
+from app.tap import Tap
 from app.views import Counts, EngineView, JobView, ModelView
 from broker import facts, protocol
 from broker.job import State
@@ -57,6 +58,7 @@ class Board:
         self._told_queue = (0, 0.0)
         self._told_workers = (0, 0.0)
         self._by_job: dict[str, Listeners] = {}
+        self._taps: dict[str, list[Tap]] = {}
         self._on_queue = Listeners()
         self._on_workers = Listeners()
         self._on_ended = Listeners()
@@ -110,6 +112,25 @@ class Board:
         listeners = self._by_job.setdefault(job_id, Listeners())
         return listeners.add(callback, when_empty=lambda: self._by_job.pop(job_id, None))
 
+    def tap(self, job_id: str, wake: Callable[[], object]) -> Tap:
+        """The lines of a job from now on, each as soon as it is here; open it before the job is submitted."""
+        tap = Tap(job_id, wake)
+        taps = self._taps.setdefault(job_id, [])
+        taps.append(tap)
+
+        def close() -> None:
+            if tap in taps:
+                taps.remove(tap)
+                if not taps and self._taps.get(job_id) is taps:
+                    del self._taps[job_id]
+
+        tap.close = close
+        return tap
+
+    def name_of(self, model: str) -> str:
+        """The model as a worker announced it that this name means; '' where nobody has it."""
+        return self._roster.name_of(model)
+
     def on_queue(self, callback: Callback) -> Unsubscribe:
         """Call back after any job came, went, moved or changed its state; at most 4 times a second."""
         return self._on_queue.add(callback)
@@ -141,6 +162,9 @@ class Board:
             if view.held:
                 self._held[job.job_id] = view
                 self._ask(view, now)
+        for job_id in known.keys() & self._taps.keys():
+            if self.job(job_id) is None:
+                self._tell_taps(job_id, Tap.lose)
         self._roster.restore(snapshot.workers)
         self.pauses = {(pause.scope, pause.name) for pause in snapshot.pauses}
         self._guess_places()
@@ -259,12 +283,26 @@ class Board:
         self._dirty.add(fact.job_id)
         if job.state is State.WAITING and job.ahead is None:
             self._place(job)
+        if fact.job_id in self._taps:
+            self._tell_taps_of(job, fact)
         if job.held:
             self._held[fact.job_id] = job
         else:
             self._held.pop(fact.job_id, None)
         if isinstance(fact, facts.JobEnded):
             self._end(job, fact, now)
+
+    def _tell_taps_of(self, job: JobView, fact: facts.JobFact) -> None:
+        for tap in tuple(self._taps[job.job_id]):
+            if tap.position is None and isinstance(fact, facts.JobQueued):
+                tap.position = job.ahead or 0
+            if isinstance(fact, facts.JobRequeued):
+                tap.begin_again(fact.detail or fact.reason)
+            tap.poke()
+
+    def _tell_taps(self, job_id: str, what: Callable[..., None], *args: object) -> None:
+        for tap in tuple(self._taps.get(job_id, ())):
+            what(tap, *args)
 
     def _end(self, job: JobView, fact: facts.JobEnded, now: float) -> None:
         self._jobs.pop(job.job_id, None)
@@ -283,6 +321,8 @@ class Board:
             self._answered(job.job_id)
             self._over.append(job)
             self._dirty.add(job.job_id)
+            if job.ended is not None:
+                self._tell_taps(job.job_id, Tap.end, job.ended)
 
     def _take_lines(
         self, job_id: str, epoch: int, index: int, lines: tuple[bytes, ...], now: float, *, live: bool = True
@@ -291,8 +331,10 @@ class Board:
         if job is None or job.complete or epoch < job.epoch:
             return
         job.begin(epoch)
-        if job.answer.take(index, lines, now if live else None):
+        have = job.answer.lines
+        if fresh := job.answer.take(index, lines, now if live else None):
             self._dirty.add(job_id)
+            self._tell_taps(job_id, Tap.give, epoch, have, fresh)
         if job.answer.gap:
             self._ask(job, now)
         elif job.ended is not None and job.answer.lines >= job.ended.lines:
@@ -318,6 +360,7 @@ class Board:
                 continue
             if job.stand(place):
                 self._dirty.add(job_id)
+                self._tell_taps(job_id, Tap.poke)
         self._places, self._guessed = places, set()
 
     def _pause(self, fact: facts.Paused | facts.Resumed) -> None:

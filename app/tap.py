@@ -1,0 +1,74 @@
+"""A reader of one job's lines, as the engine wrote them: what it has still to be given, and how the job ended.
+
+Pure: the board puts things in, its reader takes them out. Lines come in order and without a gap.
+"""
+
+from collections.abc import Callable
+
+from app.listeners import Unsubscribe
+from broker import facts
+
+
+class Tap:
+    """What is there for the reader of ``job_id``. ``wake`` is called, at once, whenever there is more."""
+
+    def __init__(self, job_id: str, wake: Callable[[], object]) -> None:
+        self.job_id = job_id
+        self.ended: facts.JobEnded | None = None  # the answer is complete; what ``take`` returns then is its rest
+        self.lost = False  # the queue does not know the job any more
+        self.restarted = ''  # why the job began anew after lines had been taken: those count no more
+        self.position: int | None = None  # jobs that went first when it was queued; None until that is known
+        self.close: Unsubscribe = lambda: None  # set by the board: no more of this
+        self._wake = wake
+        self._lines: list[bytes] = []
+        self._epoch = 0
+        self._index = 0  # of the next line of this epoch
+        self._early: list[tuple[int, list[bytes]]] = []
+        self._taken = False
+
+    def take(self) -> list[bytes]:
+        """All lines that came since the last time."""
+        lines, self._lines = self._lines, []
+        self._taken = self._taken or bool(lines)
+        return lines
+
+    # for the board
+
+    def give(self, epoch: int, index: int, lines: list[bytes]) -> None:
+        """Lines ``index`` … of a run. Those it has are skipped; behind a gap they wait for what is missing."""
+        if epoch < self._epoch:
+            return
+        if epoch > self._epoch:
+            self.begin_again('worker_lost')
+            self._epoch = epoch
+        self._early.append((index, lines))
+        self._early.sort(key=lambda part: part[0])
+        before = self._index
+        while self._early and self._early[0][0] <= self._index:
+            first, part = self._early.pop(0)
+            new = part[self._index - first :]
+            self._lines += new
+            self._index += len(new)
+        if self._index > before:
+            self._wake()
+
+    def begin_again(self, why: str) -> None:
+        """The run is over without an answer; another one will begin with line 0."""
+        self._lines, self._early, self._index = [], [], 0
+        if self._taken and not self.restarted:
+            self.restarted = why
+            self._wake()
+
+    def end(self, fact: facts.JobEnded) -> None:
+        """The job has ended, and all its lines were given."""
+        self.ended = fact
+        self._wake()
+
+    def lose(self) -> None:
+        """The job is not in the queue any more, and nobody knows how it ended."""
+        self.lost = True
+        self._wake()
+
+    def poke(self) -> None:
+        """Something else about the job changed."""
+        self._wake()
