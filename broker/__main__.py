@@ -6,6 +6,7 @@ import sys
 
 from broker import child, errors
 from broker.client import new_job_id
+from broker.load import Load
 from broker.order import Fairness
 from broker.retry import RetryPolicy
 from broker.rules import Rules
@@ -25,7 +26,15 @@ def main() -> int:
         logging.getLogger(__name__).error('%s', error, extra={'action': 'open'})
         child.report(error=str(error))
         return child.CANNOT_START
-    server = Server(store, settings.endpoints, rules_from(settings), boot=new_job_id())
+    loads = child.Latest()
+    server = Server(
+        store,
+        settings.endpoints,
+        rules_from(settings),
+        boot=new_job_id(),
+        keep=settings.keep(),
+        on_load=lambda load: loads.report(load=_plain(load)),
+    )
     child.on_stop(server.stop)
     child.report(ready=True)
     try:
@@ -33,6 +42,10 @@ def main() -> int:
     finally:
         store.close()
     return 0
+
+
+def _plain(load: Load) -> dict[str, object]:
+    return {**load._asdict(), 'workers': {name: worker._asdict() for name, worker in load.workers.items()}}
 
 
 def rules_from(settings: BrokerSettings) -> Rules:

@@ -61,6 +61,31 @@ def report(**fields: object) -> None:
     print(json.dumps(fields), flush=True)
 
 
+class Latest:
+    """Reports that nobody has to wait for: a parent that does not read, say because Ctrl-Z stopped it, gets the newest
+    one later.
+    """
+
+    def __init__(self) -> None:
+        self._newest: dict[str, object] = {}
+        self._news = threading.Event()
+        threading.Thread(target=self._tell, name='report', daemon=True).start()
+
+    def report(self, **fields: object) -> None:
+        """As the function of this name, but soon instead of now, unless a newer report comes before."""
+        self._newest = fields
+        self._news.set()
+
+    def _tell(self) -> None:
+        while True:
+            self._news.wait()
+            self._news.clear()
+            try:
+                report(**self._newest)
+            except OSError:  # the parent is gone
+                return
+
+
 class _Line(logging.Formatter):
     """One line per record, with ``action`` and ``job_id`` where the call gave them as ``extra``."""
 

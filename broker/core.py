@@ -6,7 +6,7 @@ all ``Persist`` of a batch on disk in one transaction; so nothing is said that a
 
 from collections.abc import Iterable
 
-from broker import facts, protocol
+from broker import facts, load, protocol
 from broker.actions import Action, Peer, Publish, Send
 from broker.clients import Clients
 from broker.dispatch import Dispatch
@@ -111,6 +111,10 @@ class BrokerCore:
     def snapshot(self, after_order: int = 0) -> protocol.Snapshot:
         """A page of what is alive."""
         return self._clients.snapshot(after_order)
+
+    def load(self, now: float) -> load.Load:
+        """How busy the workers are."""
+        return load.of(self._queue, now)
 
     def check(self) -> None:
         """Raise AssertionError when the parts do not agree with each other. For tests."""

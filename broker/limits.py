@@ -7,7 +7,7 @@ start at once and then one every period / N; in any window of t seconds never mo
 import re
 from typing import NamedTuple
 
-_UNITS_S = {'s': 1.0, 'min': 60.0, 'h': 3600.0, 'd': 86400.0}
+UNITS_S = {'s': 1.0, 'min': 60.0, 'h': 3600.0, 'd': 86400.0}
 _FORM = re.compile(r'(\d+) per (\d+(?:\.\d+)?)? ?(s|min|h|d)(?: burst (\d+))?')
 FORM = "'10 per min', '100 per 5 min' or '10 per min burst 3'"
 
@@ -31,7 +31,7 @@ def parse(text: str) -> Rate:
     if found is None:
         raise ValueError(f'a rate is written like {FORM}')
     count, periods, unit, burst = found.groups()
-    rate = Rate(int(count), float(periods or 1) * _UNITS_S[unit], int(burst or count))
+    rate = Rate(int(count), float(periods or 1) * UNITS_S[unit], int(burst or count))
     if rate.starts < 1 or rate.burst < 1 or rate.period_s <= 0:
         raise ValueError('a rate must let at least one job start; leave it empty for no limit')
     return rate

@@ -7,7 +7,7 @@ from copy import copy
 
 import msgspec
 
-from broker import facts, protocol
+from broker import facts, protocol, retention
 from broker.actions import Persist
 from broker.job import FINAL, HELD_BY_WORKER, Job, State
 from broker.limits import Started
@@ -25,6 +25,7 @@ class MemoryStore:
         self._pauses: set[tuple[str, str]] = set()
         self._batches: dict[str, protocol.Batch] = {}
         self._schedules: dict[str, protocol.Schedule] = {}
+        self._highest = 0  # order of a job that was deleted
 
     def close(self) -> None:
         """Nothing to close."""
@@ -79,8 +80,8 @@ class MemoryStore:
         return self._facts[-1].seq if self._facts else 0
 
     def last_order(self) -> int:
-        """The newest job's place."""
-        return max((job.order for job in self._jobs.values()), default=0)
+        """The newest job's place, also when that job is gone."""
+        return max([self._highest, *(job.order for job in self._jobs.values())])
 
     def has(self, job_id: str) -> bool:
         """Whether there is or was such a job."""
@@ -166,7 +167,39 @@ class MemoryStore:
             for name, job in self._jobs.items()
             if job.state is State.DEAD and (name == job_id if job_id else job.ended_at < before)
         ]
+        self._delete(gone)
+        return len(gone)
+
+    def prune(self, portion: retention.Portion) -> retention.Pruned:
+        """Delete what ``portion`` says, as the store on disk does."""
+        match portion:
+            case retention.OldJobs():
+                return self._prune_jobs(portion)
+            case retention.OldFacts():
+                old = list(itertools.takewhile(lambda fact: fact.at < portion.before, self._facts[:-1]))
+                del self._facts[: len(old)]
+                return retention.Pruned(looked_at=len(old), gone=len(old))
+        return retention.Pruned()
+
+    def _prune_jobs(self, portion: retention.OldJobs) -> retention.Pruned:
+        ended = sorted((job for job in self._jobs.values() if job.state in FINAL), key=lambda job: job.ended_at)
+        needed = {name for job in self._jobs.values() if job.state not in FINAL for name in job.terms.after}
+        old = [
+            job
+            for job in ended[: max(0, len(ended) - portion.keep)]
+            if portion.state in (None, job.state) and job.ended_at < portion.before
+        ]
+        going_on = {batch.batch_id for batch in self._batches.values() if not batch.ended_at}
+        gone = [job.job_id for job in old if job.job_id not in needed and job.parent not in going_on]
+        self._delete(gone)
+        return retention.Pruned(looked_at=len(old), gone=len(gone))
+
+    def _delete(self, gone: list[str]) -> None:
+        self._highest = self.last_order()
+        parents = {self._jobs[name].parent for name in gone}
         for name in gone:
             for kept in (self._jobs, self._bodies, self._answers):
                 kept.pop(name, None)
-        return len(gone)
+        for parent in parents - {job.parent for job in self._jobs.values()}:
+            if (batch := self._batches.get(parent)) is not None and batch.ended_at:
+                del self._batches[parent]

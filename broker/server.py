@@ -5,13 +5,14 @@ import math
 import shutil
 import socket
 import time
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import msgspec
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from broker import errors, intake, protocol, sockets
+from broker import errors, intake, load, protocol, retention, sockets
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
 from broker.core import BrokerCore
 from broker.endpoints import Endpoints
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 DRAIN_AT_ONCE = 500  # messages taken from a socket before the batch is committed
 REMEMBER_WORK_S = 4 * DECAY_S  # work longer ago no longer counts
+LOAD_EVERY_S = 1.0
 SPARE_DISK_BYTES = 32 * 1024 * 1024  # below this new jobs are refused, so that running ones can still be stored
 
 
@@ -48,12 +50,29 @@ class _Decode(Protocol):
 
 
 class Server:
-    """Runs one core on one store. ``run`` returns after ``stop``, which any thread may call."""
+    """Runs one core on one store. ``run`` returns after ``stop``, which any thread may call.
 
-    def __init__(self, store: Store, endpoints: Endpoints, rules: Rules, *, boot: str) -> None:
+    ``keep`` says what the store may forget. ``on_load`` is told how busy the workers are, when that has changed, at
+    most once a second; it must not block.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        endpoints: Endpoints,
+        rules: Rules,
+        *,
+        boot: str,
+        keep: retention.Keep | None = None,
+        on_load: Callable[[load.Load], None] = lambda load: None,
+    ) -> None:
         self._store = store
         self._rules = rules
         self._boot = boot
+        self._sweep = retention.Sweep(keep or retention.Keep())
+        self._on_load = on_load
+        self._load_told: load.Load | None = None
+        self._load_at = 0.0
         self._clock = Clock()
         self._context = zmq.Context()
         self._stopping = False
@@ -86,9 +105,11 @@ class Server:
             poller.register(readable, zmq.POLLIN)
         try:
             while not self._stopping:
-                wait_s = max(0.0, self._core.next_deadline() - self._clock.now())
+                wait_s = max(0.0, min(self._core.next_deadline(), self._sweep.due_at) - self._clock.now())
                 poller.poll(math.ceil(wait_s * 1000))
                 self._turn()
+                self._prune()
+                self._tell_load()
         finally:
             if self._authenticator is not None:
                 self._authenticator.stop()
@@ -115,6 +136,29 @@ class Server:
                 taken = []  # that is on disk and answered; what follows from it is ours
         except errors.StoreFull as error:
             self._refuse(taken, str(error))
+
+    def _prune(self) -> None:
+        """Forget a little of what may be forgotten, when that is due."""
+        now = self._clock.now()
+        if self._sweep.due_at > now:
+            return
+        try:
+            gone = self._sweep.did(self._store.prune(self._sweep.portion(now)), self._clock.now())
+        except errors.StoreError as error:
+            logger.error('what is old stays for now: %s', error, extra={'action': 'prune'})
+            self._sweep.failed(self._clock.now())
+            return
+        if gone:
+            logger.info('%s old jobs and facts are gone', gone, extra={'action': 'prune'})
+
+    def _tell_load(self) -> None:
+        now = self._clock.now()
+        if self._load_at > now:
+            return
+        self._load_at = now + LOAD_EVERY_S
+        if (found := self._core.load(now)) != self._load_told:
+            self._load_told = found
+            self._on_load(found)
 
     def _perform(self, actions: list[Action]) -> list[Action]:
         """Do it, and return what follows from messages that could not be delivered."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from broker import limits
+from broker import limits, retention
 from broker.endpoints import Endpoints
 
 
@@ -15,7 +15,13 @@ def _readable(text: str) -> str:
     return text
 
 
+def _period(text: str) -> str:
+    retention.parse(text)
+    return text
+
+
 RateText = Annotated[str, AfterValidator(_readable)]
+PeriodText = Annotated[str, AfterValidator(_period)]
 
 
 class BrokerSettings(BaseModel):
@@ -47,6 +53,18 @@ class BrokerSettings(BaseModel):
         default=0, ge=0, description='Jobs of one user that may run at the same time; 0 is no limit.'
     )
     max_answer_bytes: int = Field(default=32_000_000, ge=1_000, description='A longer answer ends its job as dead.')
+    keep_completed: PeriodText = Field(
+        default='30 d',
+        description='How long completed jobs stay, like 30 d or 12 h; 0 is a minute, empty is for ever.',
+    )
+    keep_cancelled: PeriodText = Field(default='7 d', description='How long cancelled jobs stay, written likewise.')
+    keep_dead: PeriodText = Field(default='90 d', description='How long dead jobs stay, written likewise.')
+    keep_jobs: int = Field(
+        default=1_000_000, ge=0, description='Jobs that ended stay, the newest so many; 0 is no limit.'
+    )
+    keep_facts: PeriodText = Field(
+        default='400 d', description='How long facts stay, from which the statistics can be rebuilt, written likewise.'
+    )
     log_level: str = Field(default='info', description='debug, info, warning or error.')
 
     def limits(self) -> limits.Limits:
@@ -57,4 +75,15 @@ class BrokerSettings(BaseModel):
             model_rates=tuple((model, limits.parse(text)) for model, text in self.model_rates.items() if text),
             user_running=self.user_running,
             running=self.running,
+        )
+
+    def keep(self) -> retention.Keep:
+        """What stays how long; a job at least as long as a rate limit counts its start."""
+        return retention.Keep(
+            completed_s=retention.parse(self.keep_completed),
+            cancelled_s=retention.parse(self.keep_cancelled),
+            dead_s=retention.parse(self.keep_dead),
+            facts_s=retention.parse(self.keep_facts),
+            jobs=self.keep_jobs,
+            at_least_s=max(retention.GRACE_S, limits.Gate(self.limits()).longest_period_s),
         )

@@ -4,6 +4,7 @@
 apsw, because the one in many Pythons has the WAL-reset bug (all versions up to 3.51.2).
 """
 
+import itertools
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from broker import errors, facts, protocol
+from broker import errors, facts, protocol, retention
 from broker.actions import Persist
 from broker.job import FINAL, HELD_BY_WORKER, PLAIN, Job, State, Terms
 from broker.limits import Started
@@ -55,6 +56,12 @@ MIGRATIONS = (
     CREATE INDEX batches_opened ON batches (opened_at);
     CREATE TABLE schedules (schedule_id TEXT PRIMARY KEY, last_tick REAL NOT NULL, schedule BLOB NOT NULL);
     """,
+    """
+    CREATE INDEX jobs_kept ON jobs (state, ended_at) WHERE ended_at > 0;
+    CREATE INDEX jobs_chained ON jobs (job_id) WHERE ended_at = 0 AND terms != '{}';
+    CREATE TABLE highest ("order" INTEGER NOT NULL);
+    INSERT INTO highest VALUES (0);
+    """,
 )
 _TROUBLE = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError)  # of the disk, not of ours
 _COLUMNS = Job.__struct_fields__
@@ -65,6 +72,16 @@ _UPDATE = f'UPDATE jobs SET priority = ?, {", ".join(f"{name} = ?" for name in _
 _SELECT = f'SELECT {_NAMES} FROM jobs'
 _TERMS, _USAGE = _COLUMNS.index('terms'), _COLUMNS.index('usage')
 _NO_USAGE = msgspec.json.encode(facts.Usage()).decode()
+_PRAGMAS = (
+    'locking_mode = EXCLUSIVE',
+    'auto_vacuum = INCREMENTAL',  # counts for a new file, and only before anything is written
+    'journal_mode = WAL',
+    'synchronous = FULL',
+    'secure_delete = ON',  # what is deleted cannot be read out of the file any more
+    'journal_size_limit = 67108864',
+)
+_INCREMENTAL = 2
+_SPARE_PAGES = 1_000  # free ones that stay in the file for what comes next
 
 
 class Store:
@@ -80,11 +97,15 @@ class Store:
         except (OSError, apsw.Error) as error:
             raise errors.StoreError(f'{path} cannot be opened: {getattr(error, "strerror", error)}') from error
         try:
-            for pragma in ('locking_mode = EXCLUSIVE', 'journal_mode = WAL', 'synchronous = FULL'):
+            for pragma in _PRAGMAS:
                 self._db.execute(f'PRAGMA {pragma}').fetchall()
-            self._db.execute('PRAGMA journal_size_limit = 67108864').fetchall()
             self._migrate()
             self._check()
+            self._shrinks = self._number('PRAGMA auto_vacuum') == _INCREMENTAL  # files of old are not
+            self._ended = self._number('SELECT count(*) FROM jobs WHERE ended_at > 0')
+            self._needed = retention.Needed()
+            for row in self._db.execute(f"{_SELECT} WHERE ended_at = 0 AND terms != '{{}}'"):
+                self._needed.note(_job(row))
         except (errors.StoreError, apsw.Error) as error:
             self._db.close(True)
             raise _plain(error, path) from error
@@ -120,6 +141,9 @@ class Store:
                     self._keep(change)
         except _TROUBLE as error:
             raise _plain(error, self.path) from error
+        for job in last.values():
+            self._ended += job.ended_at > 0
+            self._needed.note(job)
 
     def _keep(self, change: Persist) -> None:
         """What is neither a job nor a fact."""
@@ -167,8 +191,8 @@ class Store:
         return self._number('SELECT max(seq) FROM facts')
 
     def last_order(self) -> int:
-        """The newest job's place."""
-        return self._number('SELECT max("order") FROM jobs')
+        """The newest job's place, also when that job is gone."""
+        return self._number('SELECT max((SELECT coalesce(max("order"), 0) FROM jobs), "order") FROM highest')
 
     def has(self, job_id: str) -> bool:
         """Whether there is or was such a job."""
@@ -255,17 +279,89 @@ class Store:
         Raises as ``commit`` does.
         """
         condition = 'job_id = ?' if job_id else 'ended_at < ?'
+        query = f"SELECT job_id, parent FROM jobs WHERE state = 'dead' AND ended_at > 0 AND {condition}"
         try:
             with self._db:
-                rows = self._db.execute(
-                    f"DELETE FROM jobs WHERE state = 'dead' AND ended_at > 0 AND {condition} RETURNING job_id",
-                    (job_id or before,),
-                ).fetchall()
-                for table in ('bodies', 'answers'):
-                    self._db.executemany(f'DELETE FROM {table} WHERE job_id = ?', rows)
+                gone = [(str(name), str(parent)) for name, parent in self._db.execute(query, (job_id or before,))]
+                self._delete(gone)
         except _TROUBLE as error:
             raise _plain(error, self.path) from error
-        return len(rows)
+        self._ended -= len(gone)
+        return len(gone)
+
+    def prune(self, portion: retention.Portion) -> retention.Pruned:
+        """Delete what ``portion`` says, only so much that it does not take long. Raises as ``commit`` does."""
+        try:
+            match portion:
+                case retention.OldJobs():
+                    return self._prune_jobs(portion)
+                case retention.OldFacts():
+                    return self._prune_facts(portion)
+                case retention.FreePages():
+                    return self._give_back()
+        except _TROUBLE as error:
+            raise _plain(error, self.path) from error
+
+    def _prune_jobs(self, portion: retention.OldJobs) -> retention.Pruned:
+        surplus = self._ended - portion.keep
+        in_state, values = ('', ()) if portion.state is None else ('state = ? AND', (portion.state.value,))
+        rows = self._db.execute(
+            f"""SELECT rowid, ended_at, job_id, parent,
+                parent != '' AND EXISTS (SELECT 1 FROM batches WHERE batch_id = parent AND batches.ended_at = 0),
+                coalesce((SELECT length(body) FROM bodies WHERE bodies.job_id = jobs.job_id), 0)
+                + coalesce((SELECT length(lines) FROM answers WHERE answers.job_id = jobs.job_id), 0)
+            FROM jobs WHERE {in_state} ended_at > 0 AND (ended_at, rowid) > (?, ?) AND ended_at < ?
+            ORDER BY ended_at, rowid LIMIT ?""",
+            (*values, *portion.after, portion.before, max(0, min(retention.ROWS, surplus))),
+        ).fetchall()
+        gone: list[tuple[str, str]] = []
+        size, place = 0, portion.after
+        for rowid, ended_at, job_id, parent, goes_on, length in rows:
+            size += int(str(length))
+            if gone and size > retention.BYTES:
+                break
+            place = retention.Place(float(str(ended_at)), int(str(rowid)))
+            if not goes_on and job_id not in self._needed:
+                gone.append((str(job_id), str(parent)))
+        if gone:
+            with self._db:
+                self._delete(gone)
+            self._ended -= len(gone)
+        return retention.Pruned(looked_at=len(rows), gone=len(gone), more=bool(rows), after=place)
+
+    def _delete(self, jobs: Sequence[tuple[str, str]]) -> None:
+        """Delete jobs that ended, given as id and parent, with all that goes with them. In a transaction."""
+        highest = 'SELECT coalesce(max("order"), 0) FROM jobs'
+        self._db.execute(f'UPDATE highest SET "order" = max("order", ({highest}))')
+        for table in ('jobs', 'bodies', 'answers'):
+            self._db.executemany(f'DELETE FROM {table} WHERE job_id = ?', [(job_id,) for job_id, _ in jobs])
+        self._db.executemany(
+            'DELETE FROM batches WHERE batch_id = ?1 AND ended_at > 0 AND NOT EXISTS '
+            "(SELECT 1 FROM jobs WHERE parent = ?1 AND parent != '')",
+            [(parent,) for parent in {parent for _, parent in jobs} if parent],
+        )
+
+    def _prune_facts(self, portion: retention.OldFacts) -> retention.Pruned:
+        rows = self._db.execute(
+            "SELECT seq, json_extract(fact, '$.at') FROM facts "
+            'WHERE seq < (SELECT max(seq) FROM facts) ORDER BY seq LIMIT ?',
+            (retention.ROWS,),
+        ).fetchall()
+        old = list(itertools.takewhile(lambda row: float(str(row[1])) < portion.before, rows))
+        if old:
+            with self._db:
+                self._db.execute('DELETE FROM facts WHERE seq <= ?', (old[-1][0],))
+        return retention.Pruned(looked_at=len(rows), gone=len(old), more=bool(old) and len(old) == len(rows))
+
+    def _give_back(self) -> retention.Pruned:
+        """Make the file smaller, and in the end empty the write-ahead log, which still has what was deleted."""
+        free = self._number('PRAGMA freelist_count') - _SPARE_PAGES
+        if self._shrinks and free > 0:
+            pages = min(free, retention.PAGES)
+            self._db.execute(f'PRAGMA incremental_vacuum({pages})').fetchall()
+            return retention.Pruned(looked_at=pages, gone=pages, more=True)
+        self._db.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchall()
+        return retention.Pruned()
 
     def _batches(self, condition: str, values: 'tuple[apsw.SQLiteValue, ...]') -> list[protocol.Batch]:
         query = f'SELECT batch_id, name, user, total, opened_at, ended_at FROM batches WHERE {condition}'

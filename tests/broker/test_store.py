@@ -120,9 +120,10 @@ def test_a_damaged_page_is_noticed_at_the_start(tmp_path):
     path = tmp_path / 'queue.db'
     store = Store(path)
     store.commit(some_history())
+    ((page,),) = store._db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'jobs'").fetchall()
     store.close()
     data = bytearray(path.read_bytes())
-    data[4096:8192] = b'\xff' * 4096
+    data[(page - 1) * 4096 : page * 4096] = b'\xff' * 4096
     path.write_bytes(data)
     with pytest.raises(errors.StoreError, match=r'queue\.db is damaged'):
         Store(path)
