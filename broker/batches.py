@@ -1,0 +1,112 @@
+"""Jobs that belong together: how far each open batch is, and when it is over."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import msgspec
+
+from broker import protocol
+from broker.job import HELD_BY_WORKER, Job, State
+
+REMEMBERED = 2_000  # batches that ended lately: more than one turn of the broker can end
+MAX_TOTAL = 1_000_000
+MAX_NAME = 300  # characters
+
+_ENDS = {State.COMPLETED: 'completed', State.DEAD: 'dead', State.CANCELLED: 'cancelled'}
+
+
+class Batches:
+    """The batches that go on, with their counts, and the jobs of each that are alive."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, protocol.Batch] = {}
+        self._alive: dict[str, dict[str, None]] = {}  # by batch, in order of arrival
+        self._ended: OrderedDict[str, protocol.Batch] = OrderedDict()
+
+    def restore(self, batches: Iterable[protocol.Batch], jobs: Iterable[Job]) -> None:
+        """Take over what an earlier broker left: its open batches, counted, and the jobs that are alive."""
+        for batch in batches:
+            self.open(batch)
+        for job in jobs:
+            if job.parent in self._alive:
+                self._alive[job.parent][job.job_id] = None
+
+    def open(self, batch: protocol.Batch) -> None:
+        """It begins."""
+        self._open[batch.batch_id] = batch
+        self._alive[batch.batch_id] = {}
+
+    def find(self, batch_id: str) -> protocol.Batch | None:
+        """A batch that goes on or has ended lately."""
+        return self._open.get(batch_id) or self._ended.get(batch_id)
+
+    def alive(self, batch_id: str) -> list[str]:
+        """The jobs of an open batch that have not ended, in order of arrival."""
+        return list(self._alive.get(batch_id, ()))
+
+    def why_not(self, batch_id: str, user: str) -> str:
+        """Why this user may not put one more job into this batch, '' when they may."""
+        batch = self._open.get(batch_id)
+        if batch is None or batch.user != user:
+            return 'parent must be a batch of yours that is open'
+        if batch.submitted >= batch.total:
+            return f'the batch has all its {batch.total} jobs; open another one for more'
+        return ''
+
+    def joined(self, job: Job) -> None:
+        """A job of an open batch was accepted."""
+        self._alive[job.parent][job.job_id] = None
+        self._count(job.parent, submitted=1)
+
+    def moved(self, job: Job, was: State) -> protocol.Batch | None:
+        """A job changed its state; the batch when that was the last of its jobs to end."""
+        if job.parent not in self._open:
+            return None
+        now_held, was_held = job.state in HELD_BY_WORKER, was in HELD_BY_WORKER
+        if now_held != was_held:
+            self._count(job.parent, running=1 if now_held else -1)
+        if job.state not in _ENDS:
+            return None
+        del self._alive[job.parent][job.job_id]
+        self._count(job.parent, **{_ENDS[job.state]: 1})
+        batch = self._open[job.parent]
+        return batch if batch.completed + batch.dead + batch.cancelled == batch.total else None
+
+    def end(self, batch_id: str, now: float) -> protocol.Batch:
+        """It is over; as it ended. What still runs of it was told to stop, and counts as cancelled."""
+        batch = self._open.pop(batch_id)
+        stopping = len(self._alive.pop(batch_id))
+        ended = msgspec.structs.replace(batch, ended_at=now, running=0, cancelled=batch.cancelled + stopping)
+        self._ended[batch_id] = ended
+        if len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
+        return ended
+
+    def check(self, jobs: Iterable[Job]) -> None:
+        """Raise AssertionError when the counts are not those of the jobs. For tests."""
+        alive: dict[str, dict[str, None]] = {batch_id: {} for batch_id in self._open}
+        running = dict.fromkeys(self._open, 0)
+        for job in jobs:
+            if job.parent in alive:
+                alive[job.parent][job.job_id] = None
+                running[job.parent] += job.state in HELD_BY_WORKER
+        assert alive == self._alive
+        for batch_id, batch in self._open.items():
+            ended = batch.completed + batch.dead + batch.cancelled
+            assert batch.running == running[batch_id]
+            assert batch.submitted == ended + len(alive[batch_id]) <= batch.total
+            assert ended < batch.total, 'all have ended, and the batch goes on'
+
+    def _count(self, batch_id: str, **changes: int) -> None:
+        batch = self._open[batch_id]
+        counts = {name: getattr(batch, name) + change for name, change in changes.items()}
+        self._open[batch_id] = msgspec.structs.replace(batch, **counts)
+
+
+def problem_with(request: protocol.OpenBatch) -> str:
+    """Why this cannot be a batch, '' when it can."""
+    rules = (
+        (1 <= request.total <= MAX_TOTAL, f'total must be 1 to {MAX_TOTAL} jobs'),
+        (max(len(request.name), len(request.user)) <= MAX_NAME, f'name and user may have {MAX_NAME} characters'),
+    )
+    return next((text for sound, text in rules if not sound), '')
