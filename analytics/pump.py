@@ -110,20 +110,20 @@ class Pump:
 
     async def _catch_up(self) -> bool:
         while True:
-            missing, head = await self._fetch_missing()
+            after = self._sink.last_seq()
+            missing, head = await self._fetch_missing(after)
             if head < self._sink.last_seq():
                 await self._sink.start_over('its facts are newer than the queue: that queue was begun anew')
                 continue
-            if not await self._sink.record(missing):
+            if not await self._sink.record(missing, fetched_after=after):
                 return False
             if not missing or self._sink.last_seq() >= head:
                 return True
             self._recorded()
 
-    async def _fetch_missing(self) -> tuple[list[facts.AnyFact], int]:
+    async def _fetch_missing(self, seq: int) -> tuple[list[facts.AnyFact], int]:
         """The next facts that the file lacks, as many pages as make a good transaction."""
         missing: list[facts.AnyFact] = []
-        seq = self._sink.last_seq()
         while True:
             page = await self._fetch(seq)
             missing += page.facts

@@ -67,16 +67,22 @@ class Recorder:
         """The ``seq`` of the newest fact on disk; 0 in a new or rebuilt file: feed all facts again."""
         return self.store.last_seq
 
-    async def record(self, batch: Sequence[facts.AnyFact]) -> bool:
+    async def record(self, batch: Sequence[facts.AnyFact], *, fetched_after: int | None = None) -> bool:
         """Record facts in order; the ones up to ``last_seq()`` are ignored. True when all of them are on disk now.
 
+        ``fetched_after``: the queue gave these as all that it has after this number, so what is missing in front of
+        them it keeps no longer, and that is no gap.
         Raises ``errors.Gap`` when facts are missing in between: nothing of this batch was recorded.
         """
         try:
             await self.store.reopen()
-            new = _gapless(batch, self.last_seq())
+            last_seq = self.last_seq()
+            forgotten = fetched_after == last_seq and bool(batch) and batch[0].seq > last_seq + 1
+            new = _gapless(batch, batch[0].seq - 1 if forgotten else last_seq)
             if new:
-                await self.store.insert(rows(new), after=new[0].seq - 1, last_seq=new[-1].seq)
+                await self.store.insert(rows(new), after=last_seq, last_seq=new[-1].seq)
+            if forgotten:
+                log.info('the queue keeps no facts before %s', batch[0].seq, extra={'action': 'record'})
         except errors.Gap:
             raise
         except errors.AnalyticsError as error:

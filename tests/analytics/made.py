@@ -24,6 +24,7 @@ class Queue:
         self.facts = list(known)
         self.limit = limit
         self.asked: list[int] = []
+        self.forgotten = 0  # facts up to this seq are kept no longer
         self.silent = False
         self.hangs = False
         self.was_asked = asyncio.Event()
@@ -39,6 +40,7 @@ class Queue:
             await asyncio.Event().wait()
         if self.silent:
             raise TimeoutError('no answer')
+        seq = max(seq, self.forgotten)
         return Page(self.facts[seq : seq + self.limit], len(self.facts))
 
 

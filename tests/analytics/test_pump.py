@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from analytics import ledger, pump, recorder
+from analytics import errors, ledger, pump, recorder
 from tests.analytics import made
 
 
@@ -67,6 +67,21 @@ async def test_a_gap_in_what_is_pushed_is_fetched(opened):
         running.push(queue.facts[-1])
         await running.until(lambda: opened.last_seq() == 60)
     assert await count(opened) == (20, 20)
+
+
+async def test_facts_that_the_queue_keeps_no_longer_are_no_gap(opened):
+    queue = made.Queue(made.life(10), limit=7)
+    queue.forgotten = 12
+    async with pumping(opened, queue) as running:
+        await running.until(lambda: opened.last_seq() == 30)
+    assert await count(opened) == (6, 6)
+
+
+async def test_a_file_rebuilt_while_facts_were_fetched_is_not_left_without_the_older_ones(opened):
+    story = made.life(10)
+    with pytest.raises(errors.Gap):
+        await opened.record(story[6:], fetched_after=6)  # but this file is at 0
+    assert opened.last_seq() == 0
 
 
 async def test_a_file_deleted_while_running_is_filled_from_the_queue(path, opened):
