@@ -104,7 +104,7 @@ class Store:
             self._shrinks = self._number('PRAGMA auto_vacuum') == _INCREMENTAL  # files of old are not
             self._ended = self._number('SELECT count(*) FROM jobs WHERE ended_at > 0')
             self._needed = retention.Needed()
-            for row in self._db.execute(f"{_SELECT} WHERE ended_at = 0 AND terms != '{{}}'"):
+            for row in self._db.execute(f"{_SELECT} INDEXED BY jobs_chained WHERE ended_at = 0 AND terms != '{{}}'"):
                 self._needed.note(_job(row))
         except (errors.StoreError, apsw.Error) as error:
             self._db.close(True)
