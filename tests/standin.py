@@ -4,6 +4,8 @@ In a test: ``async with StandIn() as ollama: … ollama.url``. As a process: ``p
 ``{"url": …}`` and stops when its stdin ends or on SIGTERM. What a model does is a ``Script``; add one by
 ``ollama.models['name:latest'] = Script(…)`` or by ``POST /control/models {"name:latest": {…}}``.
 ``GET /control/state`` tells what happened: requests in flight, connections that clients closed, what was sent.
+With ``parallel`` it runs so many requests of a model at once and lets the others wait, in their order, without a word.
+Any other path answers a POST as ``ollama.replies['/v1/rerank'] = Reply(…)`` says.
 It speaks HTTP by hand, so that it can reset a connection or go on generating for a client that is gone.
 """
 
@@ -20,9 +22,9 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 VERSION = '0.33.0'
@@ -60,6 +62,18 @@ class Script:
     listed: bool = True  # whether /api/tags names it
 
 
+@dataclass
+class Reply:
+    """An answer to a POST on a path that has no other."""
+
+    chunks: tuple[bytes, ...] = (b'{}',)
+    status: int = 200
+    content_type: str = 'application/json'
+    headers: dict[str, str] = field(default_factory=dict)
+    pause_s: float = 0.0  # before each chunk but the first
+    fault: str = ''  # reset or hang, when all chunks were sent
+
+
 FAULTS = {
     'slow-first': Script(first_token_s=3.0),
     'hang': Script(fault='hang'),
@@ -89,6 +103,20 @@ def default_models(*, faults: bool) -> dict[str, Script]:
 
 
 @dataclass
+class Loaded:
+    """A model in memory."""
+
+    num_ctx: int
+    keep_s: float = 300.0  # less than 0: for ever
+    used_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def expires_at(self) -> datetime:
+        """When it leaves memory."""
+        return self.used_at + timedelta(seconds=self.keep_s if self.keep_s >= 0 else 292 * 365 * 86_400)
+
+
+@dataclass
 class Served:
     """One inference request, as the server saw it."""
 
@@ -104,7 +132,7 @@ class Served:
 class StandIn:
     """The server. All attributes may be read and changed while it runs."""
 
-    def __init__(self, *, port: int = 0, faults: bool = True, version: str = VERSION) -> None:
+    def __init__(self, *, port: int = 0, faults: bool = True, version: str = VERSION, parallel: int = 0) -> None:
         self.models = default_models(faults=faults)
         self.version = version
         self.served: list[Served] = []
@@ -113,7 +141,15 @@ class StandIn:
         self.port = port
         self.connections_made = 0
         self.slow_tags_s = 0.0
-        self._loaded: dict[str, datetime] = {}
+        self.parallel = parallel  # 0: without a limit
+        self.queued = 0  # requests that wait for a place
+        self.most_queued = 0
+        self.replies: dict[str, Reply] = {}
+        self.loads: list[str] = []  # every time that a model was loaded
+        self.loaded: dict[str, Loaded] = {}
+        self.knows_ps = True  # old ones do not
+        self._running: dict[str, int] = {}
+        self._lines: dict[str, list[object]] = {}
         self._connections: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Condition()
 
@@ -182,9 +218,9 @@ class StandIn:
     async def _route(
         self, connection: '_Connection', method: str, path: str, headers: dict[str, str], body: bytes
     ) -> None:
-        path = path.partition('?')[0]
-        if path in ('/api/chat', '/api/generate', '/api/embed') and method == 'POST':
-            await self._infer(connection, path, headers, body)
+        whole, path = path, path.partition('?')[0]
+        if method == 'POST' and (path in ('/api/chat', '/api/generate', '/api/embed') or path in self.replies):
+            await self._infer(connection, path if path not in self.replies else whole, headers, body)
         elif path == '/' and method in ('GET', 'HEAD'):
             connection.reply(200, b'Ollama is running', 'text/plain; charset=utf-8', head=method == 'HEAD')
         elif (reply := await self._meta(method, path, body)) is not None:
@@ -207,7 +243,10 @@ class StandIn:
                 await asyncio.sleep(self.slow_tags_s)
                 return 200, {'models': [_tag(name, s) for name, s in self.models.items() if s.listed]}
             case '/api/ps':
-                return 200, {'models': [_loaded(name, self.models[name], at) for name, at in self._loaded.items()]}
+                now = datetime.now(UTC)
+                self.loaded = {name: at for name, at in self.loaded.items() if at.expires_at > now}
+                models = [_loaded(name, self.models[name], at) for name, at in self.loaded.items()]
+                return (200, {'models': models}) if self.knows_ps else None
             case '/api/show':
                 return self._show(body)
             case '/control/state':
@@ -278,6 +317,10 @@ class StandIn:
             self._changed.notify_all()
 
     async def _generate(self, connection: '_Connection', served: Served) -> None:
+        path = served.path.partition('?')[0]
+        if path in self.replies:
+            await _pass_on(connection, self.replies[path])
+            return
         request, problem = _decoded(served.body)
         if problem is None:
             problem = self._refusal(served.path, request)
@@ -287,8 +330,49 @@ class StandIn:
         name = self._installed(str(request['model']))
         assert name is not None
         script = self.models[name]
+        self._load(name, request)
+        async with self._place(name):
+            await self._run(connection, served, request, name, script)
+
+    @contextlib.asynccontextmanager
+    async def _place(self, name: str) -> AsyncIterator[None]:
+        """Wait for a place among those that run at once; whoever came first goes first."""
+        self.queued += 1
+        self.most_queued = max(self.most_queued, self.queued if self._full(name) else 0)
+        mine = object()
+        line = self._lines.setdefault(name, [])
+        line.append(mine)
+        try:
+            async with self._changed:
+                await self._changed.wait_for(lambda: line[0] is mine and not self._full(name))
+        finally:
+            line.remove(mine)
+            self.queued -= 1
+        self._running[name] = self._running.get(name, 0) + 1
+        await self._tell()
+        try:
+            yield
+        finally:
+            self._running[name] -= 1
+            await self._tell()
+
+    def _full(self, name: str) -> bool:
+        return 0 < self.parallel <= self._running.get(name, 0)
+
+    def _load(self, name: str, request: dict[str, Any]) -> None:
+        num_ctx = int((request.get('options') or {}).get('num_ctx', 4096))
+        if name not in self.loaded or self.loaded[name].num_ctx != num_ctx:
+            self.loads.append(name)
+            self.loaded[name] = Loaded(num_ctx)
+        model = self.loaded[name]
+        model.used_at = datetime.now(UTC)
+        if isinstance(given := request.get('keep_alive'), int | float):
+            model.keep_s = given
+
+    async def _run(
+        self, connection: '_Connection', served: Served, request: dict[str, Any], name: str, script: Script
+    ) -> None:
         began = time.perf_counter_ns()
-        self._loaded[name] = datetime.now(UTC)
         if served.path == '/api/embed':
             await asyncio.sleep(script.first_token_s)
             reply = _embedding(request, began)
@@ -298,7 +382,7 @@ class StandIn:
         reason = _load_only(served.path, request)
         if reason:
             if reason == 'unload':
-                self._loaded.pop(name, None)
+                self.loaded.pop(name, None)
             connection.json(200, _chunk(served.path, request, '') | {'done': True, 'done_reason': reason})
             return
         await _Speech(connection, served, request, script, began).run()
@@ -457,11 +541,13 @@ class _Connection:
         body = json.dumps(value, ensure_ascii=False, separators=(',', ':')).encode()
         self.reply(status, body, 'application/json; charset=utf-8', head=head)
 
-    def start_stream(self) -> None:
-        self._writer.write(
-            b'HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nDate: ' + _http_date().encode() + b'\r\n'
-            b'Transfer-Encoding: chunked\r\n\r\n'
-        )
+    def start_stream(
+        self, status: int = 200, content_type: str = 'application/x-ndjson', headers: dict[str, str] | None = None
+    ) -> None:
+        lines = [f'HTTP/1.1 {status} {_REASONS.get(status, "Status")}', f'Content-Type: {content_type}']
+        lines += [f'{key}: {value}' for key, value in (headers or {}).items()]
+        lines += [f'Date: {_http_date()}', 'Transfer-Encoding: chunked', '', '']
+        self._writer.write('\r\n'.join(lines).encode())
 
     def chunk(self, data: bytes) -> None:
         self._writer.write(b'%x\r\n%s\r\n' % (len(data), data))
@@ -518,6 +604,20 @@ def _wrong_option(request: dict[str, Any]) -> tuple[int, object] | None:
         if value is not None and not isinstance(value, int | float):
             return 500, {'error': f'option "{name}" must be of type integer'}
     return None
+
+
+async def _pass_on(connection: _Connection, reply: Reply) -> None:
+    connection.start_stream(reply.status, reply.content_type, reply.headers)
+    for count, part in enumerate(reply.chunks):
+        await asyncio.sleep(reply.pause_s if count else 0)
+        connection.chunk(part)
+        await connection.drain()
+    if reply.fault == 'reset':
+        await connection.reset()
+        raise ConnectionResetError
+    if reply.fault == 'hang':
+        await asyncio.Event().wait()
+    connection.end_stream()
 
 
 def _model_of(body: bytes) -> str:
@@ -597,12 +697,12 @@ def _tag(name: str, script: Script) -> dict[str, Any]:
     }
 
 
-def _loaded(name: str, script: Script, at: datetime) -> dict[str, Any]:
+def _loaded(name: str, script: Script, at: Loaded) -> dict[str, Any]:
     tag = _tag(name, script)
     return {key: tag[key] for key in ('name', 'model', 'size', 'digest', 'details')} | {
-        'expires_at': _timestamp(at),
+        'expires_at': _timestamp(at.expires_at),
         'size_vram': tag['size'],
-        'context_length': 4096,
+        'context_length': at.num_ctx,
     }
 
 
@@ -617,12 +717,13 @@ def _http_date() -> str:
 async def _main() -> None:
     parser = argparse.ArgumentParser(prog='python -m tests.standin', description='A stand-in for Ollama.')
     parser.add_argument('--port', type=int, default=0, help='0 is any free one')
+    parser.add_argument('--parallel', type=int, default=0, help='how many requests of a model run at once; 0: all')
     parser.add_argument('--faults', action='store_true', help='also have a model for each thing that can go wrong')
     chosen = parser.parse_args()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    async with StandIn(port=chosen.port, faults=chosen.faults) as ollama:
+    async with StandIn(port=chosen.port, faults=chosen.faults, parallel=chosen.parallel) as ollama:
         print(json.dumps({'url': ollama.url}), flush=True)
         threading.Thread(target=_watch_parent, args=(loop, stop), daemon=True).start()
         await stop.wait()

@@ -12,7 +12,7 @@ from workers.worker import Worker
 
 
 def main() -> None:
-    """Work until the parent ends stdin or sends SIGTERM."""
+    """Work until the parent ends stdin or sends SIGTERM, or until the broker says to leave."""
     os.umask(0o077)
     settings = child.read_settings(WorkerSettings)
     child.configure_logging(f'worker-{_file_name(settings.worker)}', settings.data_dir, settings.log_level)
@@ -30,6 +30,9 @@ async def _serve(settings: WorkerSettings) -> None:
 
     child.on_stop(stop)
     await worker.run()
+    if worker.left:  # it is not to be started again
+        with contextlib.suppress(OSError):
+            child.report(left=True)
 
 
 def _file_name(worker: str) -> str:

@@ -1,14 +1,17 @@
 """One run of one job, as the worker holds it until the broker has settled it."""
 
 import asyncio
+import traceback
 from collections.abc import Callable
 
 from broker import facts, protocol
+from workers.backend import Sent
 from workers.batcher import Batcher, portions
 from workers.engines.answer import Answer
 from workers.engines.failure import EngineFailure
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_TRACE_CHARS = 8_000
 
 Outcome = protocol.Finished | protocol.Failed | protocol.Stopped | protocol.HandBack
 Send = Callable[[protocol.FromWorker], bool]
@@ -19,6 +22,8 @@ class Run:
 
     def __init__(self, assign: protocol.Assign) -> None:
         self.assign = assign
+        self.sent: Sent | None = None  # once it was given to the engine
+        self.gave = False  # a good token
         self.lines: list[bytes] = []
         self.outcome: Outcome | None = None
         self.batcher = Batcher()
@@ -68,26 +73,37 @@ class Run:
     def finished(self) -> protocol.Finished:
         """The outcome of an answer that is whole."""
         return protocol.Finished(
-            job_id=self.assign.job_id, epoch=self.assign.epoch, lines=len(self.lines), usage=self._usage
+            job_id=self.assign.job_id, epoch=self.assign.epoch, lines=len(self.lines), usage=self.usage
         )
 
-    def failed(self, failure: EngineFailure) -> protocol.Failed:
-        """The outcome of an answer that failed."""
+    def failed(self, failure: EngineFailure, *, trace: str = '') -> protocol.Failed:
+        """The outcome of an answer that failed. ``trace`` is where our own code broke."""
         return protocol.Failed(
             job_id=self.assign.job_id,
             epoch=self.assign.epoch,
             code=failure.code,
             detail=failure.detail,
             retryable=failure.retryable,
-            usage=self._usage,
+            usage=self.usage,
+            trace=trace,
         )
 
     def ended(self, kind: type[protocol.Stopped] | type[protocol.HandBack]) -> Outcome:
         """The outcome of an answer that somebody ended."""
         if kind is protocol.HandBack:
             return protocol.HandBack(job_id=self.assign.job_id, epoch=self.assign.epoch)
-        return protocol.Stopped(job_id=self.assign.job_id, epoch=self.assign.epoch, usage=self._usage)
+        return protocol.Stopped(job_id=self.assign.job_id, epoch=self.assign.epoch, usage=self.usage)
 
     @property
-    def _usage(self) -> facts.Usage:
+    def usage(self) -> facts.Usage:
+        """What it cost so far."""
         return self.answer.usage if self.answer is not None else facts.Usage()
+
+
+def trace_of(error: BaseException) -> str:
+    """Where ``error`` came from, innermost last: files, lines and code; no values, for they may be somebody's words."""
+    text = ''.join(traceback.format_tb(error.__traceback__)) + type(error).__name__
+    cause = error.__cause__ or error.__context__
+    if cause is not None and len(text) < MAX_TRACE_CHARS:
+        text = f'{trace_of(cause)}\n\nand so:\n\n{text}'
+    return text[-MAX_TRACE_CHARS:]

@@ -2,29 +2,33 @@
 
 import asyncio
 import logging
+import math
 import os
 import socket
 from collections.abc import Callable
 
 from broker import protocol
+from workers.backend import Backend, Said, Sent
 from workers.engines.base import Engine, EngineState
 from workers.engines.failure import EngineFailure
 from workers.link import Link
-from workers.runs import Outcome, Run
+from workers.runs import Outcome, Run, trace_of
 from workers.settings import WorkerSettings
+from workers.watch import Watch, happens
 
 logger = logging.getLogger(__name__)
 
 CLOSE_S = 1.0  # how long an engine may take to let go of a run; then the run is over without its consent
 _SETTLE_S = 1.0  # when leaving, how long the broker may take to settle what is left
-_FIRST_LOOK_S = 2.0
 _MIN_HEARTBEAT_S = 0.05
 _RETRY_S = 0.05  # when the broker does not keep up, how soon to try again
+_LONGEST_GRACE_S = 86_400.0
+_LOADED_APART_S, _ENDED_APART_S = 1.0, 5.0  # between looks at what is in memory
 _WORTH_A_LOOK = frozenset({'unreachable', 'connection_lost', 'model_not_found'})  # the engine may have changed
 
 
 class Worker:
-    """One worker process. ``run`` serves until ``stop`` and then drains.
+    """One worker process. ``run`` serves until ``stop``, or until the broker says to leave, and then drains.
 
     Every run is held, with all its lines, until the broker says that its outcome is settled. So whatever gets lost
     on the way or in a restart of the broker is sent again.
@@ -36,9 +40,15 @@ class Worker:
         self._settings = settings
         self._engine = engine
         self._on_ready = on_ready
-        self._state = EngineState(
-            engine='ollama' if settings.engine == 'auto' else settings.engine, problem='unreachable'
+        self.left = False  # because the broker said so
+        self._backend = Backend(
+            EngineState(engine='ollama' if settings.engine == 'auto' else settings.engine, problem='unreachable'),
+            slots=settings.slots,
+            canary_every_s=settings.canary_every_s,
+            breaker_failures=settings.breaker_failures,
         )
+        self._watch = Watch(engine, self._backend, on_change=self._tell_news, idle=self._idle)
+        self._said: Said | None = None
         self._session = os.urandom(8).hex()
         self._runs: dict[str, Run] = {}
         self._link = Link(settings.endpoints, on_message=self._receive, on_up=self._greet)
@@ -49,17 +59,17 @@ class Worker:
         self._must_greet = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._new_rhythm = asyncio.Event()
-        self._look = asyncio.Event()
-        self._change = asyncio.Event()  # a run ended or was settled
+        self._change = asyncio.Event()  # a run ended or was settled, or there is less time to leave
         self._stop = asyncio.Event()
+        self._leave_by = math.inf
 
     def stop(self) -> None:
         """Drain, then let ``run`` return. To be called in the event loop."""
-        self._stop.set()
+        self._leave_within(self._settings.drain_s)
 
     async def run(self) -> None:
         """Serve the broker; returns once drained, less than ``drain_s`` + 3 seconds after ``stop``."""
-        await self._look_once()
+        await self._watch.first_look()
         serving = asyncio.create_task(self._serve(), name='serve')
         stopping = asyncio.create_task(self._stop.wait(), name='stop')
         try:
@@ -79,15 +89,7 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._link.run())
             group.create_task(self._beat())
-            group.create_task(self._watch_engine())
-
-    async def _look_once(self) -> None:
-        """What the engine can do, for the first Ready; one that does not say so soon is looked at again later."""
-        try:
-            async with asyncio.timeout(_FIRST_LOOK_S):
-                self._state = await self._engine.describe()
-        except TimeoutError:
-            self._look.set()
+            group.create_task(self._watch.run())
 
     # what the broker says
 
@@ -111,6 +113,9 @@ class Worker:
             case protocol.Settled():
                 if (run := self._held(message.job_id, message.epoch)) is not None and run.outcome is not None:
                     self._forget(run)
+            case protocol.Leave():
+                self.left = True
+                self._leave_within(message.grace_s)
 
     def _held(self, job_id: str, epoch: int) -> Run | None:
         run = self._runs.get(job_id)
@@ -126,10 +131,11 @@ class Worker:
         if known is not None:  # the broker gave up that run and starts the job anew
             self._drop(known)
         run = self._runs[assign.job_id] = Run(assign)
-        busy = sum(other.outcome is None for other in self._runs.values())
-        if self._draining or busy > self._settings.slots:
+        busy = len(self._running())
+        if self._draining or not self._backend.takes(busy):
             self._end(run, run.ended(protocol.HandBack))
             return
+        run.sent = Sent(at=_now(), in_flight=busy, fair=not self._watch.stand_aside())
         logger.info('started on %s', assign.model, extra={'action': 'start', 'job_id': assign.job_id})
         run.task = asyncio.create_task(self._answer(run), name=f'run-{assign.job_id}')
         self._tasks.add(run.task)
@@ -153,20 +159,32 @@ class Worker:
         """Run it, and turn whatever happens into an outcome."""
         assign = run.assign
         try:
-            async with self._engine.run(assign.kind, assign.model, assign.body) as run.answer:
+            async with self._engine.run(assign.kind, assign.model, assign.body, assign.path) as run.answer:
                 async for line in run.answer:
                     run.add(line)
+                    if run.answer.good:
+                        self._gave(run)
                     self._flush_when_due(run)
             outcome: Outcome = run.finished()
         except EngineFailure as failure:
             outcome = run.failed(failure)
             if failure.code in _WORTH_A_LOOK:
-                self._look.set()
+                self._watch.look()
         except Exception as error:
             logger.exception('the engine broke', extra={'action': 'run', 'job_id': assign.job_id})
             text = f'{type(error).__name__}; see the log of worker {self._settings.worker}'
-            outcome = run.failed(EngineFailure('worker_error', text, retryable=True))
+            outcome = run.failed(EngineFailure('worker_error', text, retryable=True), trace=trace_of(error))
         self._end(run, outcome)
+
+    def _gave(self, run: Run) -> None:
+        """A good line came."""
+        now, model = _now(), run.assign.model
+        self._backend.token(now)
+        if not run.gave:
+            run.gave = True
+            self._backend.used(model, now)
+            if self._backend.lacks(model):  # it was loaded for this
+                self._watch.look_soon(_LOADED_APART_S)
 
     def _cut(self, run: Run, why: type[protocol.Stopped] | type[protocol.HandBack]) -> None:
         """Close upstream and end the run, within ``CLOSE_S`` whatever the engine does."""
@@ -186,10 +204,25 @@ class Worker:
         if run.cut_as is not None:  # however the engine took it: we ended it
             outcome = run.ended(run.cut_as)
         run.outcome = outcome
+        self._learn(run, outcome)
         what = f'{outcome.code}: {outcome.detail}' if isinstance(outcome, protocol.Failed) else ''
         logger.info('%s %s', type(outcome).__name__.lower(), what, extra={'action': 'end', 'job_id': run.assign.job_id})
         self._flush(run)
+        self._tell_news()
         self._change.set()
+
+    def _learn(self, run: Run, outcome: Outcome) -> None:
+        """What the end of a run says about the engine."""
+        if run.sent is None:
+            return
+        now, kind = _now(), run.assign.kind
+        if isinstance(outcome, protocol.Finished | protocol.Failed):
+            code = outcome.code if isinstance(outcome, protocol.Failed) else ''
+            self._backend.ended(run.sent, now, kind=kind, usage=outcome.usage, code=code)
+        if run.gave:
+            self._backend.used(run.assign.model, now)
+            self._watch.look_soon(_ENDED_APART_S)
+        self._watch.run_ended()
 
     def _drop(self, run: Run) -> None:
         """Close upstream and forget the run; nobody wants to hear of it again."""
@@ -207,17 +240,20 @@ class Worker:
 
     def _greet(self) -> None:
         """Say who we are and what we hold, then what the broker may not have heard."""
+        said = self._said = self._backend.said
         ready = protocol.Ready(
             worker=self._settings.worker,
             session=self._session,
             host=socket.gethostname(),
             pid=os.getpid(),
-            engine=self._state.engine,
-            engine_version=self._state.version,
-            slots=self._settings.slots,
-            models=self._state.models,
-            problem=self._state.problem,
+            engine=said.engine,
+            engine_version=said.engine_version,
+            slots=said.slots,
+            models=said.models,
+            problem=said.problem,
             runs=self._shown(),
+            labels=self._settings.labels,
+            saturated=said.saturated,
         )
         self._must_greet = not self._link.send(ready)
         if self._must_greet:
@@ -230,7 +266,12 @@ class Worker:
             self._flush(run)
         if not self._announced:
             self._announced = True
-            self._on_ready(self._state.engine)
+            self._on_ready(said.engine)
+
+    def _tell_news(self) -> None:
+        """Where the broker's picture of the engine is no longer right, say so."""
+        if self._link.up and self._backend.said != self._said:
+            self._greet()
 
     def _flush_when_due(self, run: Run) -> None:
         loop = asyncio.get_running_loop()
@@ -245,7 +286,7 @@ class Worker:
         if run.timer is not None:
             run.timer.cancel()
             run.timer = None
-        if self._link.up and not run.flush(self._link.send, asyncio.get_running_loop().time()):
+        if self._link.up and not run.flush(self._link.send, _now()):
             self._try_again()
 
     def _try_again(self) -> None:
@@ -264,35 +305,29 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
-            if await _happens(self._new_rhythm, self._heartbeat_s):
+            if await happens(self._new_rhythm, self._heartbeat_s):
                 continue
             if self._link.up:
-                self._link.send(protocol.Heartbeat(runs=self._shown()))
+                self._link.send(protocol.Heartbeat(runs=self._shown(), quiet_s=self._backend.quiet_s(_now())))
                 for run in list(self._runs.values()):
                     run.repeat_outcome()
                     self._flush(run)
 
-    async def _watch_engine(self) -> None:
-        while True:
-            await _happens(self._look, self._engine.check_again_s())
-            state = await self._engine.describe()
-            if state != self._state:
-                self._state = state
-                logger.info(
-                    'engine %s, %s models%s', state.engine, len(state.models), state.problem and f', {state.problem}',
-                    extra={'action': 'engine'},
-                )  # fmt: skip
-                if self._link.up:
-                    self._greet()
-
     # leaving
+
+    def _leave_within(self, grace_s: float) -> None:
+        """Begin to drain; said again, it can only become sooner."""
+        self._leave_by = min(self._leave_by, _now() + min(max(grace_s, 0.0), _LONGEST_GRACE_S))
+        self._stop.set()
+        self._change.set()
 
     async def _drain(self) -> None:
         """Take nothing new, let runs go on for a while, hand back the rest, say goodbye."""
         logger.info('draining', extra={'action': 'drain'})
         self._draining = True
         self._link.send(protocol.Bye(draining=True))
-        await self._until(lambda: not self._running(), self._settings.drain_s)
+        while self._running() and _now() < self._leave_by:
+            await happens(self._change, self._leave_by - _now())
         for run in self._running():
             self._cut(run, protocol.HandBack)
         await self._until(lambda: not self._running(), CLOSE_S + 0.1)
@@ -302,6 +337,9 @@ class Worker:
 
     def _running(self) -> list[Run]:
         return [run for run in self._runs.values() if run.outcome is None]
+
+    def _idle(self) -> bool:
+        return not self._draining and not self._running()
 
     async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:
         try:
@@ -313,12 +351,5 @@ class Worker:
             pass
 
 
-async def _happens(event: asyncio.Event, timeout_s: float) -> bool:
-    """Wait for it that long at most, and clear it."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        return False
-    event.clear()
-    return True
+def _now() -> float:
+    return asyncio.get_running_loop().time()

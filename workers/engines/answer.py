@@ -9,6 +9,7 @@ import msgspec
 from broker import facts
 from workers.engines.failure import EngineFailure
 from workers.engines.meter import Meter
+from workers.engines.raw import RawMeter
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 _TAIL_S = 0.5  # after the last line, how long the engine may take to end the stream by itself
@@ -26,14 +27,20 @@ class Answer:
     """Iterate it for the engine's NDJSON lines, byte for byte, without the newline; ``usage`` grows meanwhile.
 
     ``lines`` is the engine's own generator; closing it must close what is open upstream. The last line always says
-    that the answer is done: where the engine ends without, that line is added and ``usage.truncated`` set.
+    that the answer is done: where the engine ends without, that line is added and ``usage.truncated`` set. Of kind
+    'raw' the lines are ours, see ``raw``, and end with the engine's connection.
     """
 
     def __init__(self, lines: AsyncGenerator[bytes, None], *, kind: str, model: str, deadlines: Deadlines) -> None:
         self._lines = lines
         self._kind = kind
         self._deadlines = deadlines
-        self._meter = Meter(kind, model)
+        self._meter = RawMeter() if kind == 'raw' else Meter(kind, model)
+
+    @property
+    def good(self) -> bool:
+        """Whether something came that was asked for."""
+        return self._meter.good
 
     @property
     def usage(self) -> facts.Usage:
@@ -63,7 +70,10 @@ class Answer:
             code, idle = 'idle_timeout', now + self._deadlines.idle_s
         if self._kind == 'embed':
             raise EngineFailure('garbage', 'the engine sent no embeddings')
-        yield self._meter.closing_line()
+        if isinstance(self._meter, Meter):
+            yield self._meter.closing_line()
+        else:
+            self._meter.end()
 
     async def _next(self, code: str, idle: float, end: float) -> bytes | None:
         try:

@@ -36,7 +36,13 @@ class AutoEngine:
         problem = 'no_models' if real.problem == 'no_models' else ''  # the demo answers: being away is no problem
         return msgspec.structs.replace(demo, problem=problem)
 
-    def run(self, kind: str, model: str, body: bytes) -> AbstractAsyncContextManager[Answer]:
+    def run(self, kind: str, model: str, body: bytes, path: str = '') -> AbstractAsyncContextManager[Answer]:
         """By the name of the model."""
-        engine = self._demo if model == MODEL else self._ollama
-        return engine.run(kind, model, body)
+        return self._of(model).run(kind, model, body, path)
+
+    def canary(self, model: str) -> AbstractAsyncContextManager[Answer] | None:
+        """By the name of the model."""
+        return self._of(model).canary(model)
+
+    def _of(self, model: str) -> DemoEngine | OllamaEngine:
+        return self._demo if model == MODEL else self._ollama

@@ -16,6 +16,7 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ''
     models: tuple[facts.ModelInfo, ...] = ()
     problem: str = ''
+    lasting: tuple[str, ...] = ()  # models in memory that stay there until somebody unloads them
 
 
 class Engine(Protocol):
@@ -29,11 +30,15 @@ class Engine(Protocol):
     def check_again_s(self) -> float:
         """In how many seconds ``describe`` is worth asking again."""
 
-    def run(self, kind: str, model: str, body: bytes) -> AbstractAsyncContextManager[Answer]:
+    def run(self, kind: str, model: str, body: bytes, path: str = '') -> AbstractAsyncContextManager[Answer]:
         """Start one answer: ``async with engine.run(…) as answer: async for line in answer: …``.
 
         Leaving the context closes whatever is open upstream, at once. Iterating raises ``EngineFailure``.
+        ``path`` is for kind 'raw', see ``raw``.
         """
+
+    def canary(self, model: str) -> AbstractAsyncContextManager[Answer] | None:
+        """The least that this model, which is in memory, can answer; None where that would show nothing."""
 
     async def aclose(self) -> None:
         """Let go of all connections."""

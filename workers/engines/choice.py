@@ -20,5 +20,5 @@ def make(settings: WorkerSettings) -> Engine:
     )
     if settings.engine == 'demo':
         return demo
-    ollama = OllamaEngine(settings.ollama_url, deadlines=deadlines)
+    ollama = OllamaEngine(settings.ollama_url, deadlines=deadlines, allow_admin=settings.allow_admin)
     return ollama if settings.engine == 'ollama' else AutoEngine(ollama, demo)

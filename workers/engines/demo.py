@@ -14,13 +14,14 @@ from typing import Any
 import msgspec
 
 from broker import facts
-from workers.engines import demo_script, demo_text
+from workers.engines import demo_script, demo_text, raw
 from workers.engines.answer import Answer, Deadlines
 from workers.engines.base import EngineState
 from workers.engines.failure import EngineFailure
 
 MODEL = 'demo'
 _DIMENSIONS = 64
+_NO_RAW = 'The demo answers chat, generate and embed only; connect an Ollama to use other paths.'
 _MIN_SLEEP_S = 0.002  # faster speeds send several chunks per wake-up
 
 
@@ -45,16 +46,25 @@ class DemoEngine:
 
     async def describe(self) -> EngineState:
         """One model, always there."""
-        model = facts.ModelInfo(name=MODEL, engine=self.name, capabilities=('completion',))
+        model = facts.ModelInfo(name=MODEL, engine=self.name, capabilities=('completion',), resident=True)
         return EngineState(engine=self.name, version='1', models=(model,))
 
-    def run(self, kind: str, model: str, body: bytes) -> Answer:
+    def run(self, kind: str, model: str, body: bytes, path: str = '') -> Answer:
         """The canned answer to ``body``."""
-        return Answer(self._lines(kind, model, body), kind=kind, model=model, deadlines=self._deadlines)
+        return Answer(self._lines(kind, model, body, path), kind=kind, model=model, deadlines=self._deadlines)
 
-    async def _lines(self, kind: str, model: str, body: bytes) -> AsyncGenerator[bytes, None]:
+    def canary(self, model: str) -> None:
+        """Its health is ours."""
+
+    async def _lines(self, kind: str, model: str, body: bytes, path: str) -> AsyncGenerator[bytes, None]:
         if model != MODEL:
             raise EngineFailure('model_not_found', f"model '{model}' not found")
+        if kind == 'raw':
+            raw.check(path)
+            yield raw.head(501, {'content-type': 'application/json'})
+            for line in raw.lines(msgspec.json.encode({'error': _NO_RAW})):
+                yield line
+            return
         request = _request(body)
         script = demo_script.read(request.get('options'))
         if kind == 'embed':

@@ -67,15 +67,20 @@ class Meter:
         return msgspec.json.encode(chunk)
 
     @property
+    def good(self) -> bool:
+        """Whether the engine did what was asked, so far."""
+        return self._lines > 0
+
+    @property
     def usage(self) -> facts.Usage:
         """What is known so far; a line counts as one token until the engine's own numbers are there."""
         last = self._last
         return facts.Usage(
             prompt_tokens=count(last.prompt_eval_count),
             output_tokens=count(last.eval_count) if self.done or self._truncated else self._lines,
-            load_s=_seconds(last.load_duration),
-            prompt_s=_seconds(last.prompt_eval_duration),
-            decode_s=_seconds(last.eval_duration),
+            load_s=seconds(last.load_duration),
+            prompt_s=seconds(last.prompt_eval_duration),
+            decode_s=seconds(last.eval_duration),
             first_token_s=self._first_s,
             total_s=self._last_s,
             done_reason=(last.done_reason or '')[:100],
@@ -88,7 +93,8 @@ def count(number: float | None) -> int:
     return int(min(max(number or 0.0, 0.0), 2.0**53))
 
 
-def _seconds(nanoseconds: float | None) -> float:
+def seconds(nanoseconds: float | None) -> float:
+    """Nanoseconds as an engine says them in seconds, within what can be sent."""
     return min(max(nanoseconds or 0.0, 0.0) / 1e9, 1e9)
 
 

@@ -2,23 +2,28 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import httpx
 import msgspec
 
 from broker import facts
-from workers.engines import failure, meter
+from workers.engines import failure, meter, raw
 from workers.engines.address import base_url
 from workers.engines.answer import MAX_LINE_BYTES, Answer, Deadlines
 from workers.engines.base import EngineState
 from workers.engines.failure import EngineFailure
 
 _PATHS = {'chat': '/api/chat', 'generate': '/api/generate', 'embed': '/api/embed'}
-_DESCRIBE_S = 5.0  # for version and tags together
+_DESCRIBE_S = 5.0  # for all that describe asks
 _CHECK_AGAIN_S = 15.0
 _CHECK_SOON_S = 2.5  # while it is away, so that it is found soon after it appears
 _MAX_ERROR_BYTES = 64 * 1024
 _MAX_TAGS_BYTES = 4 * 1024 * 1024
+_CANARY_S = 60.0  # for one token of a model in memory; long enough to stand behind somebody who goes past our queue
+_FOR_EVER = '2100'  # what expires later stays; without keep_alive it would be minutes
+# Asking for a model with other ones than it was loaded with loads it anew.
+_LOAD_OPTIONS = ('num_ctx', 'num_batch', 'num_gpu', 'main_gpu', 'use_mmap', 'num_thread', 'draft_num_predict')
 
 
 class _Details(msgspec.Struct):
@@ -37,6 +42,20 @@ class _Tags(msgspec.Struct):
     models: list[_Tag] | None = None
 
 
+class _Loaded(msgspec.Struct):
+    name: str
+    context_length: float = 0
+    expires_at: str = ''
+
+
+class _InMemory(msgspec.Struct):
+    models: list[_Loaded] | None = None
+
+
+class _Asked(msgspec.Struct):
+    options: dict[str, msgspec.Raw] | None = None
+
+
 class _Version(msgspec.Struct):
     version: str = ''
 
@@ -50,8 +69,11 @@ class OllamaEngine:
 
     name = 'ollama'
 
-    def __init__(self, url: str, *, deadlines: Deadlines) -> None:
+    def __init__(self, url: str, *, deadlines: Deadlines, allow_admin: bool = False) -> None:
         self._deadlines = deadlines
+        self._allow_admin = allow_admin
+        self._loaded: dict[str, _Loaded] = {}
+        self._options: dict[str, dict[str, msgspec.Raw]] = {}  # with which a model was asked for last
         self._state = EngineState(engine=self.name, problem='unreachable')
         self._missed = 0
         # No time-outs of httpx here: the deadlines are ours and cover whole answers. Only connecting has its own.
@@ -74,40 +96,75 @@ class OllamaEngine:
         return _CHECK_SOON_S if self._missed or self._state.problem == 'unreachable' else _CHECK_AGAIN_S
 
     async def describe(self) -> EngineState:
-        """Its version and models. One slow reply is no outage, a refused connection is."""
+        """Its version, its models, and which are in memory. One slow reply is no outage, a refused connection is."""
         try:
             async with asyncio.timeout(_DESCRIBE_S):
                 version = msgspec.json.decode(await self._get('/api/version'), type=_Version)
                 tags = msgspec.json.decode(await self._get('/api/tags'), type=_Tags)
+                self._loaded = {model.name: model for model in await self._in_memory()}
         except (httpx.ConnectError, EngineFailure, msgspec.MsgspecError, ValueError):
             self._missed = 2
         except (httpx.HTTPError, TimeoutError, OSError):
             self._missed += 1
         else:
             self._missed = 0
-            models = tuple(_model_info(tag) for tag in tags.models or ())
-            problem = '' if models else 'no_models'
-            self._state = EngineState(engine=self.name, version=version.version, models=models, problem=problem)
+            models = tuple(_model_info(tag, resident=tag.name in self._loaded) for tag in tags.models or ())
+            self._state = EngineState(
+                engine=self.name,
+                version=version.version,
+                models=models,
+                problem='' if models else 'no_models',
+                lasting=tuple(sorted(m.name for m in self._loaded.values() if m.expires_at[:4] >= _FOR_EVER)),
+            )
+            listed = {_full(model.name) for model in models}
+            self._options = {name: options for name, options in self._options.items() if name in listed}
         if self._missed >= 2:
             self._state = EngineState(engine=self.name, problem='unreachable')
         return self._state
 
-    def run(self, kind: str, model: str, body: bytes) -> Answer:
-        """Send ``body`` to the endpoint of ``kind``; it streams even where the body asks not to."""
-        return Answer(self._lines(kind, body), kind=kind, model=model, deadlines=self._deadlines)
+    def run(self, kind: str, model: str, body: bytes, path: str = '') -> Answer:
+        """Send ``body`` to the endpoint of ``kind``; it streams even where the body asks not to.
 
-    async def _lines(self, kind: str, body: bytes) -> AsyncGenerator[bytes, None]:
-        if kind not in _PATHS:
+        Of kind 'raw' it goes to ``path`` as it is.
+        """
+        if kind in _PATHS:
+            self._options[_full(model)] = _load_options(body)
+        return Answer(self._lines(kind, body, path), kind=kind, model=model, deadlines=self._deadlines)
+
+    def canary(self, model: str) -> Answer | None:
+        """One token of a model in memory, with the options that it was loaded with, so that nothing is loaded.
+
+        It costs what the model had kept of the last prompt, and restarts the time until the model leaves memory.
+        """
+        loaded = self._loaded.get(model)
+        abilities = next((info.capabilities for info in self._state.models if info.name == model), ())
+        if loaded is None or (abilities and not {'completion', 'embedding'} & set(abilities)):
+            return None
+        options: dict[str, Any] = dict(self._options.get(_full(model), {}))
+        if loaded.context_length >= 1:
+            options['num_ctx'] = int(loaded.context_length)
+        kind = 'embed' if abilities and 'completion' not in abilities else 'generate'
+        asked = {'input': '1'} if kind == 'embed' else {'prompt': '1', 'raw': True}
+        more = {} if kind == 'embed' else {'num_predict': 1}
+        body = msgspec.json.encode({'model': model, **asked, 'options': options | more})
+        soon = min(_CANARY_S, self._deadlines.first_token_s)
+        deadlines = Deadlines(first_token_s=soon, idle_s=soon, total_s=2 * soon)
+        return Answer(self._lines(kind, body, ''), kind=kind, model=model, deadlines=deadlines)
+
+    async def _lines(self, kind: str, body: bytes, path: str) -> AsyncGenerator[bytes, None]:
+        if kind == 'raw':
+            raw.check(path, allow_admin=self._allow_admin)
+        elif kind not in _PATHS:
             raise EngineFailure('bad_request', f'there is no kind of job called {kind}')
-        content = body if kind == 'embed' else streaming(body)
+        content = streaming(body) if kind in ('chat', 'generate') else body
         headers = {'Content-Type': 'application/json'}
         sent = False
         try:
-            async with self._http.stream('POST', _PATHS[kind], content=content, headers=headers) as response:
+            async with self._http.stream('POST', _PATHS.get(kind, path), content=content, headers=headers) as response:
                 sent = True
-                if response.status_code != 200:
+                if kind != 'raw' and response.status_code != 200:
                     raise await _refusal(response)
-                async for line in _whole(response) if kind == 'embed' else _split(response):
+                async for line in _READERS[kind](response):
                     yield line
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise EngineFailure('unreachable', f'Ollama cannot be reached: {error}', retryable=True) from None
@@ -115,6 +172,12 @@ class OllamaEngine:
             what = 'in mid-answer' if sent else 'before the answer'
             text = f'the connection to Ollama was lost {what}: {str(error) or type(error).__name__}'
             raise EngineFailure('connection_lost', text, retryable=True) from None
+
+    async def _in_memory(self) -> list[_Loaded]:
+        try:
+            return msgspec.json.decode(await self._get('/api/ps'), type=_InMemory).models or []
+        except (EngineFailure, msgspec.MsgspecError):  # an old Ollama, or something that only speaks like one
+            return []
 
     async def _get(self, path: str) -> bytes:
         async with self._http.stream('GET', path) as response:
@@ -158,6 +221,31 @@ async def _whole(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     yield data.strip().replace(b'\r', b' ').replace(b'\n', b' ')
 
 
+async def _as_it_is(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """Any answer as lines of ours; raises for one that is worth another try."""
+    status = response.status_code
+    if status in (502, 503, 504):
+        raise await _refusal(response)
+    parts, begun = response.aiter_raw(), b''
+    if status == 500:  # it may be a crash
+        async for part in parts:
+            begun += part
+            if len(begun) > _MAX_ERROR_BYTES:
+                break
+        crash = failure.from_error(_error_in(begun), status)
+        if crash.retryable:
+            raise crash
+    yield raw.head(status, response.headers)
+    for line in raw.lines(begun):
+        yield line
+    async for part in parts:
+        for line in raw.lines(part):
+            yield line
+
+
+_READERS = {'chat': _split, 'generate': _split, 'embed': _whole, 'raw': _as_it_is}
+
+
 async def _read(response: httpx.Response, limit: int) -> bytes:
     data = bytearray()
     async for part in response.aiter_bytes():
@@ -168,13 +256,17 @@ async def _read(response: httpx.Response, limit: int) -> bytes:
 
 
 async def _refusal(response: httpx.Response) -> EngineFailure:
-    text = (await _start(response, _MAX_ERROR_BYTES)).decode(errors='replace').strip()
+    detail = _error_in(await _start(response, _MAX_ERROR_BYTES))
+    return failure.from_error(detail or f'HTTP {response.status_code}', response.status_code)
+
+
+def _error_in(reply: bytes) -> str:
+    text = reply.decode(errors='replace').strip()
     try:
         error = msgspec.json.decode(msgspec.json.decode(text, type=_Error).error)
     except (msgspec.MsgspecError, ValueError):
         error = ''
-    detail = meter.error_text(error) if error else text[:500]
-    return failure.from_error(detail or f'HTTP {response.status_code}', response.status_code)
+    return meter.error_text(error) if error else text[:500]
 
 
 async def _start(response: httpx.Response, limit: int) -> bytes:
@@ -190,7 +282,20 @@ def _too_long() -> EngineFailure:
     return EngineFailure('line_too_long', f'the engine sent a line of more than {MAX_LINE_BYTES} bytes')
 
 
-def _model_info(tag: _Tag) -> facts.ModelInfo:
+def _full(name: str) -> str:
+    return (name if ':' in name.rpartition('/')[2] else f'{name}:latest').lower()
+
+
+def _load_options(body: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        options = msgspec.json.decode(body, type=_Asked).options or {}
+    except (msgspec.MsgspecError, ValueError):
+        return {}  # Ollama says best what is wrong with it
+    # copies, since a Raw keeps the whole body alive
+    return {name: options[name].copy() for name in _LOAD_OPTIONS if name in options}
+
+
+def _model_info(tag: _Tag, *, resident: bool = False) -> facts.ModelInfo:
     details = tag.details or _Details()
     return facts.ModelInfo(
         name=tag.name,
@@ -199,4 +304,5 @@ def _model_info(tag: _Tag) -> facts.ModelInfo:
         parameter_size=details.parameter_size or '',
         quantization=details.quantization_level or '',
         capabilities=tuple(tag.capabilities or ()),
+        resident=resident,
     )
