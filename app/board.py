@@ -131,6 +131,10 @@ class Board:
         """The model as a worker announced it that this name means; '' where nobody has it."""
         return self._roster.name_of(model)
 
+    def model(self, name: str) -> ModelView | None:
+        """The model that was announced by this name; None where nobody has it."""
+        return self._roster.model(name)
+
     def on_queue(self, callback: Callback) -> Unsubscribe:
         """Call back after any job came, went, moved or changed its state; at most 4 times a second."""
         return self._on_queue.add(callback)
@@ -283,8 +287,7 @@ class Board:
         self._dirty.add(fact.job_id)
         if job.state is State.WAITING and job.ahead is None:
             self._place(job)
-        if fact.job_id in self._taps:
-            self._tell_taps_of(job, fact)
+        self._tell_taps_of(job, fact)
         if job.held:
             self._held[fact.job_id] = job
         else:
@@ -293,7 +296,7 @@ class Board:
             self._end(job, fact, now)
 
     def _tell_taps_of(self, job: JobView, fact: facts.JobFact) -> None:
-        for tap in tuple(self._taps[job.job_id]):
+        for tap in tuple(self._taps.get(job.job_id, ())):
             if tap.position is None and isinstance(fact, facts.JobQueued):
                 tap.position = job.ahead or 0
             if isinstance(fact, facts.JobRequeued):

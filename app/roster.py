@@ -82,6 +82,15 @@ class Roster:
 
     def models(self) -> list[ModelView]:
         """The models to pick from, by name. The demo engine's are hidden while a real one can answer."""
+        found = self._found()
+        real = [name for name, model in found.items() if model.engine != 'demo']
+        return [found[name] for name in sorted(real or found)]
+
+    def model(self, name: str) -> ModelView | None:
+        """The model that was announced by this name, hidden or not."""
+        return self._found().get(name)
+
+    def _found(self) -> dict[str, ModelView]:
         found: dict[str, ModelView] = {}
         for worker in self._workers.values():
             for model in worker.models:
@@ -90,8 +99,7 @@ class Roster:
                 fields['slots'] = worker.slots + (known.slots if known else 0)
                 fields['resident'] = model.resident or (known is not None and known.resident)
                 found[model.name] = ModelView(**fields)
-        real = [name for name, model in found.items() if model.engine != 'demo']
-        return [found[name] for name in sorted(real or found)]
+        return found
 
     def engine(self) -> EngineView:
         """What answers now: a real engine that works, else the demo, else a real one with its problem.

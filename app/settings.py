@@ -50,6 +50,9 @@ class AppSettings(BaseModel):
     version: str = Field(description='Version of Corral, for /health and the page.')
     engine: Engine = Field(default='auto', description='Who answers: auto, ollama or demo.')
     ollama_url: str = Field(default=ollama_address.DEFAULT, description='Where Ollama is, for what the page says.')
+    heartbeat_s: float = Field(
+        default=10.0, gt=0, description='How long a call may be silent before it gets a sign of life, seconds.'
+    )
     max_prompt_bytes: int = Field(default=400_000, ge=1, description='Longest question of a chat, bytes of UTF-8.')
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
-from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from nicegui import ui
 from starlette.types import Receive, Scope, Send
 
 from analytics import ledger
 from app import chat, frame, guard, health, theme
+from app.api.entrance import Entrance
 from app.board import Board
 from app.feed import Feed
 from app.pages import analytics as analytics_page
@@ -67,10 +67,11 @@ def create(
     ``report`` hears what the start waits for and when it is ready; ``stop`` is called when the desk cannot go on.
     """
     state = health.Health(board, settings.version)
+    entrance = Entrance(board, heartbeat_s=settings.heartbeat_s)
 
     @contextlib.asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
-        async with _working(settings, board, stop) as parts:
+        async with _working(settings, board, stop) as parts, entrance.open_to(parts.broker):
             api.state.parts = parts
             reporting = asyncio.create_task(_report(state, report, port), name='report')
             try:
@@ -80,11 +81,8 @@ def create(
 
     api = FastAPI(title='Corral', version=settings.version, docs_url=None, redoc_url=None, lifespan=lifespan)
     api.include_router(health.router(state))
+    entrance.add(api)
     api.mount('/static', GZipMiddleware(_Static(directory=theme.STATIC), minimum_size=1024))
-
-    @api.api_route('/', methods=['GET', 'HEAD'], include_in_schema=False)
-    async def home() -> RedirectResponse:
-        return RedirectResponse('/chat')
 
     theme.head()
     ui.run_with(

@@ -70,7 +70,7 @@ async def test_without_a_broker_it_serves_says_so_and_ends_when_told(tmp_path: P
             'waiting_for': 'broker',
             'problem': 'The broker does not answer.',
         }
-        assert (await client.get('/')).headers['location'] == '/chat'
+        assert (await client.get('/', headers={'accept': 'text/html'})).headers['location'] == '/chat'
         page = await client.get('/queue', headers={'accept-language': 'zh'})
         assert page.status_code == 200 and '队列没有响应' in page.text and 'lang="zh-CN"' in page.text
         assert "frame-ancestors 'none'" in page.headers['content-security-policy']

@@ -1,0 +1,69 @@
+"""All doors in one place: which paths there are, in which order, and what is said to those that there are not."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, FastAPI
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Match
+
+from app.api import ollama, ollama_refusal, openai, openai_refusal
+from app.api.trouble import Trouble
+from app.api.work import Doors
+from app.board import Board
+from broker.client import BrokerClient
+
+METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+HEALTHY = 'Ollama is running'  # what Ollama's clients look for
+
+
+class Entrance:
+    """The HTTP APIs. ``add`` them to the application before the pages, and keep them ``open_to`` a broker."""
+
+    def __init__(self, board: Board, *, heartbeat_s: float) -> None:
+        self._doors = Doors(board, heartbeat_s=heartbeat_s)
+
+    def add(self, api: FastAPI) -> None:
+        """All paths of all contracts."""
+        routers = (ollama.router(self._doors), openai.router(self._doors))
+        for routes in routers:
+            api.include_router(routes)
+        api.include_router(_rest(routers))
+
+        @api.api_route('/', methods=['GET', 'HEAD'], include_in_schema=False)
+        async def home(request: Request) -> Response:
+            vary = {'Vary': 'Accept'}
+            if request.method == 'GET' and 'text/html' in request.headers.get('accept', ''):
+                return RedirectResponse('/chat', headers=vary)
+            return PlainTextResponse(HEALTHY, headers=vary)
+
+    @contextlib.asynccontextmanager
+    async def open_to(self, broker: BrokerClient) -> AsyncIterator[None]:
+        """Calls are queued at ``broker`` meanwhile."""
+        self._doors.open(broker)
+        try:
+            yield
+        finally:
+            await self._doors.close()
+
+
+def _rest(routers: tuple[APIRouter, ...]) -> APIRouter:
+    """What no door has: a no in the shape of the contract whose corner it is, and never a page of the desk."""
+    rest = APIRouter(include_in_schema=False)
+
+    def known(request: Request) -> bool:
+        return any(route.matches(request.scope)[0] is Match.PARTIAL for routes in routers for route in routes.routes)
+
+    @rest.api_route('/api/{path:path}', methods=METHODS)
+    async def of_ollama(request: Request) -> Response:
+        return ollama_refusal.wrong_method() if known(request) else ollama_refusal.unknown_path()
+
+    @rest.api_route('/v1/{path:path}', methods=METHODS)
+    async def of_openai(request: Request) -> Response:
+        method, path = request.method, request.url.path[:200]
+        if known(request):
+            return openai_refusal.refusal(Trouble('wrong_method', f'{path} does not take {method}.'))
+        return openai_refusal.refusal(Trouble('unknown_url', f'Unknown request URL: {method} {path}.'))
+
+    return rest

@@ -1,0 +1,64 @@
+"""What can go wrong with a call, in words that belong to no contract yet; each door says it in its own way."""
+
+import math
+
+from broker import errors, facts
+
+TOO_LONG = 'body_too_large'
+OVERLOAD = {'queue_full', 'busy', 'too_long_wait'}  # worth another try in a while
+AWAY = {'broker_away', 'no_backend', 'unreachable', 'connection_lost', 'disk_full'}
+TIMED_OUT = {'first_token_timeout', 'idle_timeout', 'total_timeout', 'deadline'}
+RETRY_AFTER_S = 5.0
+_STATUS = {
+    'bad_request': 400,
+    'missing_required_parameter': 400,
+    'unauthorized': 401,
+    'refused': 403,
+    'forbidden': 403,
+    'model_not_found': 404,
+    'not_found': 404,
+    'unknown_url': 404,
+    'wrong_method': 405,
+    TOO_LONG: 413,
+    'unsupported': 415,
+    'cancelled': 499,
+}
+
+
+class Trouble(Exception):
+    """A call fails. ``code`` is for programs, ``detail`` one sentence for people, ``param`` what was wrong in it."""
+
+    def __init__(self, code: str, detail: str, *, retry_after_s: float = 0.0, param: str | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.param = param
+        self._retry_after_s = retry_after_s or (RETRY_AFTER_S if code in OVERLOAD | AWAY else 0.0)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that fits, where a contract has no other wish."""
+        if self.code in OVERLOAD | AWAY:
+            return 503
+        return _STATUS.get(self.code, 504 if self.code in TIMED_OUT else 500)
+
+    def headers(self) -> dict[str, str]:
+        """``Retry-After`` in the range that clients honour; and that another try is of no use, where that is so."""
+        if self._retry_after_s:
+            return {'Retry-After': str(min(60, max(1, math.ceil(self._retry_after_s))))}
+        return {'x-should-retry': 'false'} if self.status >= 500 else {}
+
+
+def of_broker(error: errors.BrokerError) -> Trouble:
+    """What the broker's no, or its silence, means for a call."""
+    if isinstance(error, errors.Refused):
+        return Trouble(error.code, error.detail, retry_after_s=error.retry_after_s)
+    return Trouble('broker_away', 'The queue does not answer at the moment; try again soon.')
+
+
+def of_end(fact: facts.JobEnded) -> Trouble | None:
+    """Why a job ended without an answer; None when it did not."""
+    if isinstance(fact, facts.JobDied):
+        unknown = fact.code == 'refused' and fact.detail == 'unauthorized'
+        return Trouble('unauthorized' if unknown else fact.code, fact.detail or fact.code)
+    return Trouble('cancelled', 'request canceled') if isinstance(fact, facts.JobCancelled) else None
