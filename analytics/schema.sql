@@ -52,7 +52,7 @@ CREATE TABLE worker_changes (
 
 CREATE TABLE worker_leaves (seq BIGINT, happened_at DOUBLE, worker VARCHAR, reason VARCHAR);
 
-CREATE TABLE pauses (seq BIGINT, happened_at DOUBLE, scope VARCHAR, name VARCHAR);
+CREATE TABLE pauses (seq BIGINT, happened_at DOUBLE, scope VARCHAR, name VARCHAR, draining BOOLEAN);
 
 CREATE TABLE resumes (seq BIGINT, happened_at DOUBLE, scope VARCHAR, name VARCHAR);
 

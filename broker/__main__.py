@@ -6,6 +6,7 @@ import sys
 
 from broker import child, errors
 from broker.client import new_job_id
+from broker.fleet import Group
 from broker.load import Load
 from broker.order import Fairness
 from broker.retry import RetryPolicy
@@ -55,7 +56,9 @@ def rules_from(settings: BrokerSettings) -> Rules:
         heartbeat_s=min(settings.heartbeat_s, settings.lease_ttl_s / 3),  # one may be late, or a healthy run is lost
         reattach_s=settings.reattach_s,
         retry=RetryPolicy(settings.retry_base_s, settings.retry_max_s),
-        fairness=Fairness(settings.overdue_after_s, settings.overdue_every),
+        fairness=Fairness(settings.overdue_after_s, settings.overdue_every, settings.affinity_wait_s),
+        balance=settings.balance,
+        groups=tuple(Group(group.models, group.workers, group.labels) for group in settings.groups),
         limits=settings.limits(),
         max_waiting_per_user=settings.max_waiting_per_user,
         max_losses=settings.max_losses,

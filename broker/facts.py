@@ -207,6 +207,7 @@ class Paused(Fact, frozen=True, kw_only=True):
 
     scope: str
     name: str
+    draining: bool = False  # and somebody asked to be told when the last run of it has ended
 
 
 class Resumed(Fact, frozen=True, kw_only=True):

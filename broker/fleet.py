@@ -1,11 +1,14 @@
-"""The workers, what each can run, and the runs they hold."""
+"""The workers, what each can run and has loaded, and the runs they hold."""
 
+import fnmatch
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
 from broker import facts, protocol
 from broker.actions import Peer
+from broker.backend import Backend, model_names
 from broker.job import Job
 from broker.pauses import Pauses
 
@@ -27,6 +30,27 @@ class Run(msgspec.Struct, kw_only=True):
     asked_index: int = -1
 
 
+class Group(NamedTuple):
+    """Models that match one of ``models`` run only on workers whose name matches ``workers`` or that have a label.
+
+    All are patterns as of a shell, like ``qwen*``.
+    """
+
+    models: tuple[str, ...]
+    workers: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    def is_about(self, model: str) -> bool:
+        """Whether it says where this model runs."""
+        return any(fnmatch.fnmatchcase(model, pattern) for pattern in self.models)
+
+    def lets(self, ready: protocol.Ready) -> bool:
+        """Whether this worker belongs to it."""
+        return any(fnmatch.fnmatchcase(ready.worker, pattern) for pattern in self.workers) or any(
+            fnmatch.fnmatchcase(label, pattern) for pattern in self.labels for label in ready.labels
+        )
+
+
 class Worker(msgspec.Struct, kw_only=True):
     """A worker process that signed in."""
 
@@ -37,17 +61,20 @@ class Worker(msgspec.Struct, kw_only=True):
     gone: bool = False  # its connection broke; it may come back
     draining: bool = False
     runs: dict[str, Run] = msgspec.field(default_factory=dict)
-    models: frozenset[str] = frozenset()
+    models: frozenset[str] = frozenset()  # the names of those it may run and that are in order
+    backend: Backend = msgspec.field(default_factory=Backend)
+    last_start: int = 0  # rises with every start of any worker
+    last_token_at: float = 0.0
 
     @property
     def free(self) -> int:
         """Slots that a job could have now."""
-        return 0 if self.gone or self.draining else self.ready.slots - len(self.runs)
+        return 0 if self.gone or self.draining or self.out_of_order else self.ready.slots - len(self.runs)
 
-    def show(self, peer: Peer, ready: protocol.Ready) -> None:
-        """It says what it is now."""
-        self.peer, self.ready, self.gone = peer, ready, False
-        self.models = model_names(ready.models)
+    @property
+    def out_of_order(self) -> bool:
+        """Whether its engine failed too often lately."""
+        return self.ready.problem == 'breaker_open'
 
     def engine_of(self, model: str) -> str:
         """Which of its engines runs this model."""
@@ -68,18 +95,26 @@ class Worker(msgspec.Struct, kw_only=True):
             models=ready.models,
             problem=ready.problem,
             joined_at=self.joined_at,
+            labels=ready.labels,
+            draining=self.draining,
+            last_token_at=self.last_token_at,
+            saturated=ready.saturated,
         )
 
 
 class Fleet:
     """All workers, found by name or by connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, groups: tuple[Group, ...] = ()) -> None:
+        self._groups = groups
         self._by_name: dict[str, Worker] = {}
         self._by_peer: dict[Peer, Worker] = {}
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(list(self._by_name.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_name)
 
     def named(self, name: str) -> Worker | None:
         """The worker of this name."""
@@ -89,42 +124,72 @@ class Fleet:
         """The worker at the other end of this connection."""
         return self._by_peer.get(peer)
 
-    def put(self, worker: Worker) -> None:
-        """Add a worker, or follow it to its new connection."""
-        self._by_peer = {peer: other for peer, other in self._by_peer.items() if other is not worker}
-        self._by_name[worker.ready.worker] = worker
-        self._by_peer[worker.peer] = worker
+    def put(self, worker: Worker, peer: Peer, ready: protocol.Ready) -> None:
+        """Take in what a worker says of itself, new or not, and follow it to its connection."""
+        self._by_peer = {at: other for at, other in self._by_peer.items() if other is not worker}
+        worker.peer, worker.ready, worker.gone = peer, ready, False
+        worker.models = model_names(model for model in ready.models if not model.problem and self.allows(model, ready))
+        others = (other for other in self._by_name.values() if other is not worker)
+        worker.backend = next(
+            (other.backend for other in others if ready.backend and other.ready.backend == ready.backend),
+            worker.backend,
+        )
+        self._by_name[ready.worker] = worker
+        self._by_peer[peer] = worker
+        worker.backend.tells(ready.models, self.busy(worker.backend))
 
     def remove(self, worker: Worker) -> None:
         """Forget a worker."""
         del self._by_name[worker.ready.worker]
         self._by_peer.pop(worker.peer, None)
 
+    def allows(self, model: facts.ModelInfo, ready: protocol.Ready) -> bool:
+        """Whether the groups let this worker run this model."""
+        group = next((group for group in self._groups if group.is_about(model.name)), None)
+        return group is None or group.lets(ready)
+
+    def busy(self, backend: Backend) -> set[str]:
+        """The models of what runs on this backend."""
+        sharing = (worker for worker in self._by_name.values() if worker.backend is backend)
+        return {run.job.model for worker in sharing for run in worker.runs.values()}
+
     def has_room(self) -> bool:
         """Whether anybody has a free slot."""
         return any(worker.free > 0 for worker in self._by_name.values())
+
+    def serves(self, model: str) -> bool:
+        """Whether somebody can run this model, busy or not."""
+        return any(
+            model in worker.models and not worker.draining and not worker.out_of_order
+            for worker in self._by_name.values()
+        )
+
+    def hint(self, model: str) -> str:
+        """What would help a job that nobody can run; see ``protocol.Place``."""
+        staff = [worker for worker in self._by_name.values() if not worker.draining]
+        having = [worker for worker in staff if model in model_names(worker.ready.models)]
+        if not staff:
+            return 'start_worker'
+        if not having:
+            return 'pull_model'
+        let = [worker for worker in having if any(self.allows(info, worker.ready) for info in _called(model, worker))]
+        return 'failing' if let else 'group'
 
     def can_start(self, model: str, paused: Pauses) -> bool:
         """Whether somebody who is not paused has this model and a free slot."""
         return any(self._able(model, paused))
 
-    def serves(self, model: str) -> bool:
-        """Whether somebody has this model, busy or not."""
-        return any(model in worker.models and not worker.draining for worker in self._by_name.values())
-
-    def choose(self, model: str, paused: Pauses) -> Worker:
-        """The worker with the most free slots for this model; the name decides between equals."""
-        return max(self._able(model, paused), key=lambda worker: (worker.free, worker.ready.worker))
+    def able(self, model: str, paused: Pauses) -> list[Worker]:
+        """Those who are not paused and have this model and a free slot."""
+        return list(self._able(model, paused))
 
     def _able(self, model: str, paused: Pauses) -> Iterator[Worker]:
         return (
             worker
             for name, worker in self._by_name.items()
-            if worker.free > 0 and model in worker.models and not paused.has('worker', name)
+            if model in worker.models and worker.free > 0 and not paused.has('worker', name)
         )
 
 
-def model_names(models: tuple[facts.ModelInfo, ...]) -> frozenset[str]:
-    """The names by which jobs may ask for these models: Ollama takes ``qwen3`` for ``qwen3:latest``."""
-    names = {model.name for model in models}
-    return frozenset(names | {name.removesuffix(':latest') for name in names})
+def _called(model: str, worker: Worker) -> list[facts.ModelInfo]:
+    return [info for info in worker.ready.models if model in (info.name, info.name.removesuffix(':latest'))]

@@ -1,62 +1,32 @@
 """When will it start? Played through with the order that dispatches, so what is told is what would happen.
 
 Durations are guesses from the last jobs of the same model. Every slot gets the time at which it will probably be free,
-with the variance of that; each job takes the slot that is free first. The interval is where nine of ten starts fall if
-durations are as spread as they were lately.
+with the variance of that; the slot that is free first takes the job whose turn it is there. The interval is where nine
+of ten starts fall if durations are as spread as they were lately.
 """
 
+import heapq
 import math
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
-REMEMBER = 64  # durations per model
+from broker.backend import Backend
+from broker.durations import Durations
+from broker.order import Lane
+from broker.playback import Playback
+
 Z = 1.645  # of a normal distribution: 90 % lie within
-FEW = 5  # with fewer durations than this a guess is kept wide
-
-
-class Guess(NamedTuple):
-    """How long something takes, seconds."""
-
-    mean_s: float
-    variance: float
-
-
-class Durations:
-    """How long the last jobs of each model held their slot."""
-
-    def __init__(self, first_guess_s: float = 5.0) -> None:
-        self._first = Guess(first_guess_s, first_guess_s**2)
-        self._all = deque[float](maxlen=REMEMBER)
-        self._of: dict[str, deque[float]] = {}
-        self._guesses: dict[str, Guess] = {}
-        self._of_any = self._first
-
-    def learn(self, model: str, seconds: float) -> None:
-        """One more job of this model took so long."""
-        self._of.setdefault(model, deque(maxlen=REMEMBER)).append(seconds)
-        self._all.append(seconds)
-        self._guesses[model] = _guess(self._of[model], self._first)
-        self._of_any = _guess(self._all, self._first)
-
-    def of(self, model: str) -> Guess:
-        """What to expect of a job of this model."""
-        return self._guesses.get(model, self._of_any)
-
-    def rest(self, model: str, elapsed_s: float) -> Guess:
-        """What is left of one that has run for a while: as long as those that lasted longer than that."""
-        longer = [seconds - elapsed_s for seconds in self._of.get(model, ()) if seconds > elapsed_s]
-        if longer:
-            return _guess(longer, Guess(longer[0], longer[0] ** 2))
-        expected = self.of(model)
-        rest_s = max(expected.mean_s - elapsed_s, 0.2 * expected.mean_s)
-        return Guess(rest_s, rest_s**2)
 
 
 class Slot(NamedTuple):
-    """A worker's place for one job: the models it can run, and when it is free."""
+    """A worker's place for one job: the models it can run, what is loaded there, and when it is free.
+
+    The slots of one backend share it; it is changed on the way, so it is a copy.
+    """
 
     models: frozenset[str]
+    backend: Backend
     free_s: float = 0.0  # from now
     variance: float = 0.0
 
@@ -64,37 +34,52 @@ class Slot(NamedTuple):
 class Start(NamedTuple):
     """When a job will start, seconds from now: most likely, and the interval for nine of ten."""
 
+    job_id: str
     likely_s: float
     earliest_s: float
     latest_s: float
+    load_s: float = 0.0  # what has to be loaded then takes so long
 
 
-def forecast(waiting: Iterable[tuple[str, str]], slots: list[Slot], durations: Durations) -> dict[str, Start]:
-    """The start of each job of ``waiting`` (id and model, in the order of dispatch) that some slot can run.
+class Forecast:
+    """The starts to come on these slots. ``free_s`` afterwards says when a slot for a model is free behind them all."""
 
-    Costs jobs × slots; callers pass the front of the queue only.
-    """
-    slots = list(slots)
-    found: dict[str, Start] = {}
-    for job_id, model in waiting:
-        able = [place for place, slot in enumerate(slots) if model in slot.models]
-        if not able:
-            continue
-        place = min(able, key=lambda place: slots[place].free_s)
-        slot = slots[place]
-        spread_s = Z * math.sqrt(slot.variance)
-        found[job_id] = Start(slot.free_s, max(0.0, slot.free_s - spread_s), slot.free_s + spread_s)
-        takes = durations.of(model)
-        slots[place] = Slot(slot.models, slot.free_s + takes.mean_s, slot.variance + takes.variance)
-    return found
+    def __init__(self, playback: Playback, slots: list[Slot], durations: Durations) -> None:
+        self._playback = playback
+        self._durations = durations
+        self._slots = {number: slot for number, slot in enumerate(slots)}
+        self._free = [(slot.free_s, number) for number, slot in self._slots.items()]
+        heapq.heapify(self._free)
+
+    def starts(self) -> Iterator[Start]:
+        """Job after job. Each costs O(log slots) and a look at each lane."""
+        while self._free:
+            _, number = self._free[0]
+            slot = self._slots[number]
+            turn = self._playback.next(slot.models.__contains__, partial(_is_warm, slot), slot.free_s)
+            if turn is None:  # nothing is left that this one could run
+                heapq.heappop(self._free)
+                continue
+            lane = self._playback.lane(turn)
+            load_s = 0.0 if _is_warm(slot, lane) else self._durations.load_s(lane.model)
+            slot.backend.runs(lane.model, lane.options, ())
+            takes = self._durations.of(lane.model)
+            spread_s = Z * math.sqrt(slot.variance)
+            free_s = slot.free_s + load_s + takes.mean_s
+            self._slots[number] = slot._replace(free_s=free_s, variance=slot.variance + takes.variance)
+            heapq.heapreplace(self._free, (free_s, number))
+            earliest_s, latest_s = max(0.0, slot.free_s - spread_s), slot.free_s + spread_s
+            yield Start(turn.job_id, slot.free_s, earliest_s, latest_s, load_s)
+
+    def answer_s(self, model: str) -> tuple[float, float]:
+        """When one more job of this model would start behind those asked for, and be done; infinity for never."""
+        able = [slot for slot in self._slots.values() if model in slot.models]
+        slot = min(able, key=lambda slot: slot.free_s, default=None)
+        if slot is None:
+            return math.inf, math.inf
+        load_s = 0.0 if slot.backend.has(model, '') else self._durations.load_s(model)
+        return slot.free_s, slot.free_s + load_s + self._durations.of(model).mean_s
 
 
-def _guess(seen: Iterable[float], first: Guess) -> Guess:
-    values = list(seen)
-    if not values:
-        return first
-    mean_s = sum(values) / len(values)
-    variance = sum((value - mean_s) ** 2 for value in values) / len(values)
-    if len(values) < FEW:  # too few to know how much they differ
-        variance = max(variance, (mean_s / 2) ** 2)
-    return Guess(mean_s, variance)
+def _is_warm(slot: Slot, lane: Lane) -> bool:
+    return lane.model in slot.models and slot.backend.has(lane.model, lane.options)

@@ -2,11 +2,22 @@
 
 import math
 
+import msgspec
+
 from broker import facts, protocol
 from broker.job import MAX_PRIORITY, MIN_PRIORITY, Job, State
 
 LAST_MOMENT = 1e11  # the year 5138; infinity is no number in JSON, and facts are JSON
 _HEX = frozenset('0123456789abcdef')
+# What Ollama's scheduler compares before it uses a runner again (api.Runner in its source, and the same names here).
+_LOAD_OPTIONS = ('num_ctx', 'num_batch', 'num_gpu', 'main_gpu', 'use_mmap', 'num_thread')
+
+
+class _Body(msgspec.Struct):
+    options: dict[str, msgspec.Raw] | None = None
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
 
 
 def is_job_id(text: str) -> bool:
@@ -60,12 +71,28 @@ def job_from(request: protocol.Submit, order: int, now: float) -> Job:
         user=request.user,
         conversation_id=request.conversation_id,
         parent=request.parent,
+        runner=runner_of(request.model, request.body),
         body_bytes=len(request.body),
         max_failures=request.max_failures,
         due_at=request.due_at if request.due_at > now else 0.0,
         deadline_at=request.deadline_at,
         state=State.DELAYED if request.due_at > now else State.WAITING,
     )
+
+
+def runner_of(model: str, body: bytes) -> str:
+    """What has to be loaded for this: the model, and behind a blank the options that it is loaded with, if any."""
+    try:
+        options = _decode_body(body).options or {}
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return model  # the engine will say what is wrong with it
+    loading = [f'{name}={bytes(options[name]).decode()[:20]}' for name in _LOAD_OPTIONS if name in options]
+    return f'{model} {",".join(loading)}' if loading else model
+
+
+def options_of(job: Job) -> str:
+    """The part of a job's runner that is not the model."""
+    return job.runner.removeprefix(job.model)
 
 
 def sound(usage: facts.Usage) -> facts.Usage:

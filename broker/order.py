@@ -3,35 +3,43 @@
 1. A higher priority goes first.
 2. Inside a level the user who has used least lately goes first (``share.Ledger``).
 3. A user's own jobs go first come, first served.
-4. A job that has waited longer than the bound is *overdue*: of every few starts of its model one goes to the job that
-   has waited longest, whatever its priority. Not all of them, or a day's backlog would push the chat aside.
+4. A job that has waited longer than the bound is *overdue*: of every few starts that it could have had one goes to
+   the job that has waited longest, whatever its priority. Not all of them, or a day's backlog would push the chat
+   aside.
 
-Every step costs O(log n) in the jobs, and one look at each model and level in use.
+Jobs that need the same runner (a model loaded with the same options) stand in one lane. Every step costs O(log n) in
+the jobs, and one look at each lane and level in use. ``playback`` plays the same order through on the side.
 """
 
 import heapq
-import itertools
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from broker.forecast import Durations
+from broker.durations import Durations
 from broker.heap import PriorityHeap
 from broker.job import Job
 from broker.share import Ledger
 
+MAX_LANES = 32  # of one model; runners beyond that share one
+
 
 class Fairness(NamedTuple):
-    """``overdue_after_s``: the bound on waiting. ``overdue_every``: of so many starts one is for the overdue."""
+    """``overdue_after_s``: the bound on waiting. ``overdue_every``: of so many starts one is for the overdue.
+
+    ``affinity_wait_s``: how long jobs that need no loading may go before one whose turn it is and that needs it.
+    """
 
     overdue_after_s: float = 600.0
     overdue_every: int = 3
+    affinity_wait_s: float = 20.0
 
 
 Since = tuple[float, int]  # when a job was queued, and its order
 
 
 class Turn(NamedTuple):
-    """Whose turn it is in one model, comparable between models: the smallest is next of all."""
+    """Whose turn it is in one lane, comparable between lanes: the smallest is next of all."""
 
     regular: bool  # False for an overdue job
     minus_priority: int
@@ -39,16 +47,33 @@ class Turn(NamedTuple):
     order: int
     job_id: str
     user: str
+    lane: str
+
+
+def prefers(warm: Turn | None, turn: Turn, passed_s: float, fairness: Fairness) -> bool:
+    """Whether a job that needs no loading goes before the one whose turn it is and that does.
+
+    Only inside a level, and only until the other one has been passed over for too long.
+    """
+    return (
+        warm is not None
+        and turn.regular
+        and warm.minus_priority == turn.minus_priority
+        and passed_s < fairness.affinity_wait_s
+    )
 
 
 class Waiting:
     """All jobs that could start now if a worker were free. Users who are held leave no candidate behind."""
 
     def __init__(self, fairness: Fairness, ledger: Ledger, durations: Durations) -> None:
-        self._fairness = fairness
-        self._ledger = ledger
-        self._durations = durations
-        self._models: dict[str, _Model] = {}
+        self.fairness = fairness
+        self.ledger = ledger
+        self.durations = durations
+        self.lanes: dict[str, Lane] = {}
+        self._lanes_of: Counter[str] = Counter()  # by model
+        self._shared: dict[str, str] = {}  # the lane of a job that does not stand in its own runner's
+        self._candidates: list[Lane] = []  # those that ``best`` chose among
         self._held: set[str] = set()
         self._skipped: set[int] = set()
         self._count = 0
@@ -58,35 +83,52 @@ class Waiting:
 
     def add(self, job: Job) -> None:
         """Put ``job`` where it belongs."""
-        if job.model not in self._models:
-            self._models[job.model] = _Model(self._ledger, self._held, self._skipped)
-        self._models[job.model].add(job)
+        name = job.runner or job.model
+        if name not in self.lanes:
+            if self._lanes_of[job.model] >= MAX_LANES:
+                name = self._shared[job.job_id] = f'{job.model} …'
+            if name not in self.lanes:
+                self.lanes[name] = Lane(name, job.model, self.ledger, self._held, self._skipped)
+                self._lanes_of[job.model] += 1
+        self.lanes[name].add(job)
         self._count += 1
 
     def remove(self, job: Job) -> None:
         """Take ``job`` out."""
-        model = self._models[job.model]
-        model.remove(job)
+        lane = self.lane_of(job)
+        lane.remove(job)
+        self._shared.pop(job.job_id, None)
         self._count -= 1
-        if not model.oldest.users:
-            del self._models[job.model]
+        if not lane.oldest.users:
+            del self.lanes[lane.name]
+            self._lanes_of[job.model] -= 1
+            if not self._lanes_of[job.model]:
+                del self._lanes_of[job.model]
+
+    def lane_of(self, job: Job) -> 'Lane':
+        """Where a waiting job stands."""
+        return self.lanes[self._shared.get(job.job_id) or job.runner or job.model]
 
     def started(self, job: Job, now: float) -> float:
         """Take ``job`` out because it starts, and charge its user what such a job usually costs: that is returned."""
-        model = self._models[job.model]
-        turn = model.turn(self._fairness, now)
-        model.since_overdue = 0 if turn is not None and not turn.regular else model.since_overdue + 1
+        lane = self.lane_of(job)
+        turn = lane.turn(self.fairness, now)
+        overdue = turn is not None and not turn.regular and turn.job_id == job.job_id
+        for other in self._candidates or [lane]:
+            other.passed = 0 if overdue else other.passed + 1
+        self._candidates = []
+        lane.passed_since = 0.0
         self.remove(job)
-        work_s = self._durations.of(job.model).mean_s
+        work_s = self.durations.of(job.model).mean_s
         self.charge(job.user, work_s, now)
         return work_s
 
     def charge(self, user: str, work_s: float, now: float) -> None:
         """Somebody used so much; a negative amount takes an estimate back."""
-        self._ledger.charge(user, work_s, now)
+        self.ledger.charge(user, work_s, now)
         if work_s < 0.0:  # who has to wait longer is found out when it is their turn
-            for model in self._models.values():
-                model.credited(user)
+            for lane in self.lanes.values():
+                lane.credited(user)
 
     def hold(self, user: str) -> None:
         """This user's jobs may not start for now, and do not stand in anybody's way."""
@@ -107,76 +149,67 @@ class Waiting:
         self._skipped.clear()
         self._skipped.update(-priority for priority in priorities)
 
-    def best(self, can_run: Callable[[str], bool], now: float) -> str | None:
-        """The id of the job that should start next among the models that ``can_run`` accepts."""
+    def best(self, can_run: Callable[[str], bool], now: float) -> Turn | None:
+        """Whose turn it is among the jobs of the models that ``can_run`` accepts."""
+        candidates, first = [], None
+        for lane in self.lanes.values():
+            if can_run(lane.model) and (turn := lane.turn(self.fairness, now)) is not None:
+                candidates.append(lane)
+                if first is None or turn < first:
+                    first = turn
+        self._candidates = candidates
+        return first
+
+    def instead(self, turn: Turn, lanes: Iterable['Lane'], now: float) -> Turn | None:
+        """The job of one of these lanes, which need no loading, that goes before the one whose turn it is."""
+        lane = self.lanes[turn.lane]
         turns = [
-            turn
-            for name, model in self._models.items()
-            if can_run(name) and (turn := model.turn(self._fairness, now)) is not None
+            other for each in lanes if (other := each.turn_at(turn.minus_priority)) is not None and each is not lane
         ]
-        return min(turns).job_id if turns else None
-
-    def in_order(self, models: Callable[[str], bool], now: float) -> Iterator[str]:
-        """The ids in the order in which they would start if all of them started now, each charged as it does.
-
-        Without those of users who are held.
-        """
-        ranks = _Ranks(self._ledger, now)
-        plans = {name: _Plan(model, self._fairness, ranks, now) for name, model in self._models.items() if models(name)}
-        turns = [(turn, name) for name, plan in plans.items() if (turn := plan.turn()) is not None]
-        heapq.heapify(turns)
-        while turns:
-            turn, name = turns[0]
-            turn_now = plans[name].turn()
-            if turn_now is None:
-                heapq.heappop(turns)
-            elif turn_now != turn:  # what others take can only put it off, so the top one is enough to look at
-                heapq.heapreplace(turns, (turn_now, name))
-            else:
-                plans[name].take(turn)
-                ranks.charge(turn.user, self._durations.of(name).mean_s)
-                yield turn.job_id
+        warm = min(turns, default=None)
+        passed_s = now - lane.passed_since if lane.passed_since else 0.0
+        if not prefers(warm, turn, passed_s, self.fairness):
+            return None
+        lane.passed_since = lane.passed_since or now
+        return warm
 
     def held(self) -> Iterator[str]:
         """The ids of what users who are held have waiting, each user's oldest first."""
         for user in sorted(self._held):
-            jobs = (
-                model.oldest.users[user].in_order() for model in self._models.values() if user in model.oldest.users
-            )
+            jobs = (lane.oldest.users[user].in_order() for lane in self.lanes.values() if user in lane.oldest.users)
             yield from (job_id for _, job_id in heapq.merge(*jobs))
 
     def skipped(self) -> Iterator[str]:
         """The ids of what waits in priorities that are skipped, without what is held as well."""
-        for model in self._models.values():
-            for level in sorted(self._skipped & model.levels.keys()):
-                for user, jobs in model.levels[level].users.items():
+        for lane in self.lanes.values():
+            for level in sorted(self._skipped & lane.levels.keys()):
+                for user, jobs in lane.levels[level].users.items():
                     if user not in self._held:
                         yield from (job_id for _, job_id in jobs.in_order())
 
     def models(self) -> list[str]:
         """The models somebody waits for."""
-        return list(self._models)
-
-    def ahead_of(self, job: Job, models: Callable[[str], bool], at_most: int, now: float) -> int:
-        """How many jobs of these models start before ``job``; counting ends at ``at_most``."""
-        order = itertools.islice(self.in_order(lambda model: model == job.model or models(model), now), at_most)
-        return next((place for place, job_id in enumerate(order) if job_id == job.job_id), at_most)
+        return list(self._lanes_of)
 
     def _moved(self, user: str) -> None:
-        for model in self._models.values():
-            model.moved(user)
+        for lane in self.lanes.values():
+            lane.moved(user)
 
 
-class _Model:
-    """The jobs of one model: by level, and by age."""
+class Lane:
+    """The jobs that need one runner: by level, and by age."""
 
-    def __init__(self, ledger: Ledger, held: set[str], skipped: set[int]) -> None:
+    def __init__(self, name: str, model: str, ledger: Ledger, held: set[str], skipped: set[int]) -> None:
+        self.name = name
+        self.model = model
+        self.options = name.removeprefix(model)  # with which the model has to be loaded
         self._ledger = ledger
         self.held = held
         self.skipped = skipped
         self.levels: dict[int, _Line] = {}
         self.oldest = _Line(held, lambda user: 0.0)
-        self.since_overdue = 0
+        self.passed = 0  # starts that its jobs could have had since one of them went to somebody overdue
+        self.passed_since = 0.0  # since when jobs that need no loading go before its own, 0 when none did
 
     def add(self, job: Job) -> None:
         since = (job.queued_at, job.order)
@@ -207,14 +240,24 @@ class _Model:
         if oldest is None:
             return None
         (_, (queued_at, order)), job_id, user = oldest
-        if not self.skipped and is_overdue(fairness, queued_at, self.since_overdue, now):
-            return Turn(False, 0, queued_at, order, job_id, user)
+        if (
+            not self.skipped
+            and now - queued_at > fairness.overdue_after_s
+            and self.passed + 1 >= fairness.overdue_every
+        ):
+            return Turn(False, 0, queued_at, order, job_id, user, self.name)
         for minus_priority in sorted(self.levels.keys() - self.skipped):
-            found = self.levels[minus_priority].first()
-            if found is not None:
-                (rank, (_, order)), job_id, user = found
-                return Turn(True, minus_priority, rank, order, job_id, user)
+            if (turn := self.turn_at(minus_priority)) is not None:
+                return turn
         return None
+
+    def turn_at(self, minus_priority: int) -> Turn | None:
+        """Whose turn it is here at this level."""
+        level = self.levels.get(minus_priority)
+        if level is None or minus_priority in self.skipped or (found := level.first()) is None:
+            return None
+        (rank, (_, order)), job_id, user = found
+        return Turn(True, minus_priority, rank, order, job_id, user, self.name)
 
 
 class _Line:
@@ -266,104 +309,3 @@ class _Line:
             self._front.push(user, (self._rank(user), self.users[user].peek()[0]))
         elif user in self._front:
             self._front.remove(user)
-
-
-class _Plan:
-    """One model's starts to come, played through on the side: the real heaps are only read."""
-
-    def __init__(self, model: _Model, fairness: Fairness, ranks: '_Ranks', now: float) -> None:
-        self._model = model
-        self._fairness = fairness
-        self._ranks = ranks
-        self._now = now
-        self._gone: set[str] = set()
-        self._levels = sorted(model.levels.keys() - model.skipped)
-        self._level = -1
-        self._users: list[tuple[float, Since, str, str]] = []  # rank, place, job id, user: of the level in hand
-        self._jobs: dict[str, Iterator[tuple[Since, str]]] = {}
-        self._since_overdue = model.since_overdue
-        self._elders = self._overdue()
-        self._elder = next(self._elders, None)
-
-    def turn(self) -> Turn | None:
-        """Whose turn it is here, None when nobody is left."""
-        while self._elder is not None and self._elder[1] in self._gone:
-            self._elder = next(self._elders, None)
-        if self._elder is not None and self._since_overdue + 1 >= self._fairness.overdue_every:
-            (queued_at, order), job_id, user = self._elder
-            return Turn(False, 0, queued_at, order, job_id, user)
-        while (found := self._first_of_level()) is None:
-            self._level += 1
-            if self._level >= len(self._levels):
-                return None
-            self._enter(self._model.levels[self._levels[self._level]])
-        rank, (_, order), job_id, user = found
-        return Turn(True, self._levels[self._level], rank, order, job_id, user)
-
-    def take(self, turn: Turn) -> None:
-        """It starts."""
-        self._gone.add(turn.job_id)
-        self._since_overdue = self._since_overdue + 1 if turn.regular else 0
-
-    def _overdue(self) -> Iterator[tuple[Since, str, str]]:
-        """The jobs that are overdue, oldest first."""
-        first = self._model.oldest.first()
-        if first is None or self._model.skipped or not self._is_late(first[0][1]):
-            return
-        lines = [
-            _of_user(user, jobs) for user, jobs in self._model.oldest.users.items() if user not in self._model.held
-        ]
-        yield from itertools.takewhile(lambda elder: self._is_late(elder[0]), heapq.merge(*lines))
-
-    def _is_late(self, since: Since) -> bool:
-        return self._now - since[0] > self._fairness.overdue_after_s
-
-    def _enter(self, level: _Line) -> None:
-        users = {user: jobs for user, jobs in level.users.items() if user not in self._model.held}
-        self._jobs = {user: jobs.in_order() for user, jobs in users.items()}
-        for user in users:
-            self._next_of(user)
-
-    def _first_of_level(self) -> tuple[float, Since, str, str] | None:
-        while self._users:
-            rank, since, job_id, user = self._users[0]
-            rank_now = self._ranks.of(user)
-            if job_id in self._gone:
-                heapq.heappop(self._users)
-                self._next_of(user)
-            elif rank != rank_now:  # charged meanwhile
-                heapq.heapreplace(self._users, (rank_now, since, job_id, user))
-            else:
-                return rank, since, job_id, user
-        return None
-
-    def _next_of(self, user: str) -> None:
-        for since, job_id in self._jobs[user]:
-            if job_id not in self._gone:
-                heapq.heappush(self._users, (self._ranks.of(user), since, job_id, user))
-                return
-
-
-class _Ranks:
-    """The ledger's ranks with charges on top that nobody else sees."""
-
-    def __init__(self, ledger: Ledger, now: float) -> None:
-        self._ledger = ledger
-        self._now = now
-        self._changed: dict[str, float] = {}
-
-    def of(self, user: str) -> float:
-        rank = self._changed.get(user)
-        return self._ledger.rank(user) if rank is None else rank
-
-    def charge(self, user: str, work_s: float) -> None:
-        self._changed[user] = self._ledger.after(self.of(user), work_s, self._now)
-
-
-def _of_user(user: str, jobs: PriorityHeap[Since]) -> Iterator[tuple[Since, str, str]]:
-    return ((since, job_id, user) for since, job_id in jobs.in_order())
-
-
-def is_overdue(fairness: Fairness, queued_at: float, since_overdue: int, now: float) -> bool:
-    """Whether the job that has waited longest goes now, before all others of its model."""
-    return now - queued_at > fairness.overdue_after_s and since_overdue + 1 >= fairness.overdue_every

@@ -376,6 +376,7 @@ class PauseInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     scope: str
     name: str = ''
+    draining: bool = False  # something of it still runs, and somebody asked to be told when that has ended
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -460,6 +461,7 @@ class Ready(FromWorker, frozen=True, kw_only=True):
     version: int = VERSION
     labels: tuple[str, ...] = ()
     saturated: bool = False  # the engine does not take more at once: more workers for it would not help
+    backend: str = ''  # the engine's host and address: workers with the same one share what is loaded there
 
 
 class Heartbeat(FromWorker, frozen=True, kw_only=True):
@@ -611,7 +613,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     ``reason`` is 'ahead', 'no_worker' when no live worker can run its model, 'paused', or 'limited': then it starts
     at ``not_before`` at the earliest, or, where that is 0, when a running job has ended. ``load_s`` is what loading
     its model will take before the first token. ``alternative`` is a model that would answer clearly sooner, and
-    ``alternative_at`` when; '' where there is none.
+    ``alternative_at`` when it would start; '' where there is none. ``hint`` says what would help where no worker can
+    run the model: 'start_worker', 'pull_model' (none has it), 'group' (only others than the group's have it), or
+    'failing' (those that have it are out of order).
     """
 
     job_id: str
@@ -623,6 +627,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     load_s: float = 0.0
     alternative: str = ''
     alternative_at: float = 0.0
+    hint: str = ''
 
 
 class Standing(Published, frozen=True, kw_only=True):

@@ -10,12 +10,13 @@ from copy import copy
 
 from broker import facts, intake, protocol, telling
 from broker.actions import Action, Peer, Persist, Publish, Send, SendJob
+from broker.durations import Durations
 from broker.fleet import Fleet, Run, Worker
-from broker.forecast import Durations
 from broker.job import FINAL, HELD_BY_WORKER, TRANSITIONS, Job, Move, State
 from broker.limits import Gate, Started
 from broker.order import Waiting
 from broker.pauses import Pauses
+from broker.playback import in_order
 from broker.rules import Rules
 from broker.share import Ledger, Work
 from broker.standing import Standings
@@ -42,7 +43,7 @@ class Queue:
         self.backlog: Counter[str] = Counter()  # by user: jobs that wait or are delayed
         self.delayed = 0
         self.runs: dict[str, Run] = {}
-        self.fleet = Fleet()
+        self.fleet = Fleet(rules.groups)
         self.timers = Timers()
         self.ended: OrderedDict[str, float] = OrderedDict()
         self.standings = Standings(
@@ -102,7 +103,7 @@ class Queue:
         """Raise AssertionError when the parts do not agree with each other. For tests."""
         states = {job_id: job.state for job_id, job in self.jobs.items()}
         assert not FINAL & set(states.values()), 'a final job is still alive'
-        queued = set(self.waiting.in_order(lambda _: True, 0.0)) | {*self.waiting.held(), *self.waiting.skipped()}
+        queued = set(in_order(self.waiting, lambda _: True, 0.0)) | {*self.waiting.held(), *self.waiting.skipped()}
         assert queued == {job_id for job_id, state in states.items() if state is State.WAITING}
         assert len(self.waiting) == len(queued)
         assert self.delayed == sum(state is State.DELAYED for state in states.values())
@@ -214,8 +215,8 @@ class Queue:
 
     # a job that runs
 
-    def start(self, job: Job, worker: Worker, now: float) -> None:
-        """It waited, and this worker gets it."""
+    def start(self, job: Job, worker: Worker, now: float, *, resident: bool = False) -> None:
+        """It waited, and this worker gets it; ``resident``: where what it needs was loaded already."""
         charged_s = self.waiting.started(job, now)
         self._left_backlog(job.user)
         self.gate.started(job.user, job.model, now)
@@ -227,8 +228,10 @@ class Queue:
         job.worker, job.engine = worker.ready.worker, worker.engine_of(job.model)
         run = self.hold(job, session=worker.ready.session, now=now)
         run.charged_s = charged_s
+        worker.backend.runs(job.model, intake.options_of(job), self.fleet.busy(worker.backend))
         worker.runs[job.job_id] = run
-        self.record(telling.started(job, self.next_seq(), now, self.standings.told(job.job_id)), job)
+        told = self.standings.told(job.job_id)
+        self.record(telling.started(job, self.next_seq(), now, told, resident=resident), job)
         self.assign(worker, run)
 
     def hold(self, job: Job, *, session: str, now: float) -> Run:
@@ -250,7 +253,7 @@ class Queue:
         self._release(run, now)
         run.job.usage = intake.sound(usage)
         if move is Move.COMPLETE:
-            self.durations.learn(run.job.model, now - run.job.started_at)
+            self.durations.learn(run.job.model, now - run.job.started_at, run.job.usage.load_s)
         self.move(run.job, move)
         self.end(run.job, end, tuple(run.lines), now)
 

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from broker.balance import Policy
+from broker.fleet import Group
 from broker.limits import Limits
 from broker.order import Fairness
 from broker.retry import RetryPolicy
@@ -20,3 +22,5 @@ class Rules(NamedTuple):
     max_waiting: int = 100_000
     max_waiting_per_user: int = 0  # 0: no limit of its own
     max_answer_bytes: int = 32_000_000
+    balance: Policy = 'least_loaded'
+    groups: tuple[Group, ...] = ()

@@ -1,11 +1,12 @@
 """What can be set about the broker."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from broker import limits, retention
+from broker.balance import Policy
 from broker.endpoints import Endpoints
 
 
@@ -22,6 +23,23 @@ def _period(text: str) -> str:
 
 RateText = Annotated[str, AfterValidator(_readable)]
 PeriodText = Annotated[str, AfterValidator(_period)]
+Patterns = Annotated[tuple[str, ...], Field(max_length=100)]
+
+
+class ModelGroup(BaseModel):
+    """Models whose name matches one of ``models`` run only on workers that match; patterns as of a shell, ``qwen*``."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    models: Patterns = Field(min_length=1)
+    workers: Patterns = ()  # by name
+    labels: Patterns = ()
+
+    @model_validator(mode='after')
+    def _says_where(self) -> Self:
+        if not self.workers and not self.labels:
+            raise ValueError('a group needs workers or labels, or its models could run nowhere')
+        return self
 
 
 class BrokerSettings(BaseModel):
@@ -40,6 +58,18 @@ class BrokerSettings(BaseModel):
     retry_max_s: float = Field(default=60.0, ge=0, description='Longest back-off, seconds.')
     overdue_after_s: float = Field(default=600.0, gt=0, description='A job that waited longer is overdue, seconds.')
     overdue_every: int = Field(default=3, ge=1, description='Of so many starts of a model one is for the overdue.')
+    affinity_wait_s: float = Field(
+        default=20.0,
+        ge=0,
+        description='How long jobs whose model is loaded may go before one that needs loading, seconds; 0 is never.',
+    )
+    balance: Policy = Field(
+        default='least_loaded',
+        description='Which of several free workers gets a job: least_loaded, round_robin or weighted_random (by slots).',
+    )
+    groups: tuple[ModelGroup, ...] = Field(
+        default=(), description='Where models may run: tables with patterns for models, and for workers or labels.'
+    )
     max_losses: int = Field(default=2, ge=1, description='A job that took this many workers down with it is dead.')
     max_waiting: int = Field(default=100_000, ge=1, description='Jobs that may wait; more are refused.')
     max_waiting_per_user: int = Field(default=0, ge=0, description='Jobs of one user that may wait; 0 is no limit.')

@@ -35,6 +35,7 @@ class Staff:
         self._renew(worker, now)
         match message:
             case protocol.Heartbeat():
+                worker.last_token_at = now - message.quiet_s if message.quiet_s >= 0 else 0.0
                 self._compare(worker, message.runs, now)
             case protocol.Bye(draining=True):
                 worker.draining = True
@@ -109,8 +110,7 @@ class Staff:
             queue.record(telling.joined(ready, queue.next_seq(), now))
         elif telling.face(worker.ready) != telling.face(ready):
             queue.record(telling.changed(ready, queue.next_seq(), now))
-        worker.show(peer, ready)
-        queue.fleet.put(worker)
+        queue.fleet.put(worker, peer, ready)
         self._renew(worker, now)
         queue.timers.at(worker.expires_at, 'worker', ready.worker)
         rules = queue.rules

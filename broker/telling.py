@@ -27,7 +27,9 @@ def queued(job: Job, request: protocol.Submit, seq: int) -> facts.JobQueued:
     )
 
 
-def started(job: Job, seq: int, now: float, predicted: tuple[float, float] | None) -> facts.JobStarted:
+def started(
+    job: Job, seq: int, now: float, predicted: tuple[float, float] | None, *, resident: bool
+) -> facts.JobStarted:
     """A worker got it."""
     return facts.JobStarted(
         seq=seq,
@@ -39,6 +41,7 @@ def started(job: Job, seq: int, now: float, predicted: tuple[float, float] | Non
         waited_s=max(0.0, now - job.queued_at),
         predicted_from=predicted[0] if predicted else 0.0,
         predicted_until=predicted[1] if predicted else 0.0,
+        resident=resident,
     )
 
 

@@ -66,9 +66,10 @@ class Desk:
         slots: int = 1,
         *,
         session: str = 's',
-        models: tuple[str, ...] = ('m',),
+        models: tuple[str | facts.ModelInfo, ...] = ('m',),
         peer: bytes = b'',
         runs: tuple[protocol.Run, ...] = (),
+        **fields: object,
     ) -> Peer:
         """A worker signs in."""
         at = Peer('worker', peer or f'{name}/{session}'.encode())
@@ -80,8 +81,11 @@ class Desk:
             engine='demo',
             engine_version='1',
             slots=slots,
-            models=tuple(facts.ModelInfo(name=model, engine='demo') for model in models),
+            models=tuple(
+                facts.ModelInfo(name=model, engine='demo') if isinstance(model, str) else model for model in models
+            ),
             runs=runs,
+            **fields,  # type: ignore[arg-type]
         )
         self.tell(at, ready)
         return at
@@ -93,6 +97,10 @@ class Desk:
     def gone(self, peer: Peer, undelivered: protocol.ToWorker | None = None) -> list[Action]:
         """A worker's connection is found broken."""
         return self.did(self.core.peer_gone(peer, self.now, undelivered))
+
+    def standing(self) -> tuple[protocol.Place, ...]:
+        """The places that the last step told, the newest of them."""
+        return self.published(protocol.Standing)[-1].places  # type: ignore[attr-defined]
 
     def wait(self, seconds: float) -> list[Action]:
         """Time passes, and every deadline on the way is kept."""

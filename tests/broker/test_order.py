@@ -5,10 +5,11 @@ import random
 
 import pytest
 
-from broker.forecast import Durations
+from broker.durations import Durations
 from broker.heap import PriorityHeap
 from broker.job import Job
-from broker.order import Fairness, Waiting
+from broker.order import MAX_LANES, Fairness, Waiting
+from broker.playback import in_order
 from broker.share import Ledger
 from tests.broker.desk import Desk, finished, job_id
 
@@ -23,7 +24,7 @@ class Line:
         self.waiting = Waiting(fairness, self.ledger, self.durations)
         self.jobs, self.now = {}, 1.0e9
 
-    def add(self, number, user='', priority=5, model='m'):
+    def add(self, number, user='', priority=5, model='m', runner=''):
         job = self.jobs[job_id(number)] = Job(
             job_id=job_id(number),
             order=number,
@@ -32,13 +33,14 @@ class Line:
             priority=priority,
             queued_at=self.now,
             user=user,
+            runner=runner,
         )
         self.waiting.add(job)
         return job
 
     def serve(self, works_s=5.0):
         """The next job starts, runs and ends; returns it."""
-        job = self.jobs[self.waiting.best(ANY, self.now)]
+        job = self.jobs[self.waiting.best(ANY, self.now).job_id]
         charged_s = self.waiting.started(job, self.now)
         self.now += works_s
         self.waiting.charge(job.user, works_s - charged_s, self.now)
@@ -46,7 +48,7 @@ class Line:
         return job
 
     def order(self):
-        return [int(name, 16) for name in self.waiting.in_order(ANY, self.now)]
+        return [int(name, 16) for name in in_order(self.waiting, ANY, self.now)]
 
 
 def test_higher_priority_first_then_first_come_first_served():
@@ -73,7 +75,7 @@ def test_users_get_equal_work_not_equal_numbers_of_jobs():
         line.add(number, user='long' if number % 2 else 'short')
     work_s = {'long': 0.0, 'short': 0.0}
     for _ in range(600):
-        user = line.jobs[line.waiting.best(ANY, line.now)].user
+        user = line.jobs[line.waiting.best(ANY, line.now).job_id].user
         seconds = 20.0 if user == 'long' else 2.0
         assert line.serve(seconds).user == user
         work_s[user] += seconds
@@ -137,15 +139,41 @@ def test_models_are_one_line_and_only_those_that_can_run_count():
     for each in ((1, '', 5, 'a'), (2, '', 9, 'b'), (3, '', 15, 'c')):
         line.add(*each)
     assert line.order() == [3, 2, 1]
-    assert line.waiting.best(lambda model: model != 'c', line.now) == job_id(2)
+    assert line.waiting.best(lambda model: model != 'c', line.now).job_id == job_id(2)
     assert line.waiting.best(lambda model: False, line.now) is None
 
 
-def test_counting_who_is_ahead_ends_at_the_limit():
-    line = Line()
-    jobs = [line.add(number) for number in range(20)]
-    assert line.waiting.ahead_of(jobs[7], ANY, 500, line.now) == 7
-    assert line.waiting.ahead_of(jobs[7], ANY, 5, line.now) == 5
+def test_a_low_job_starts_within_its_bound_beside_an_endless_stream_for_another_model():
+    line = Line(Fairness(overdue_after_s=60.0, overdue_every=3))
+    low = line.add(1, priority=0, model='rare')
+    numbers = itertools.count(2)
+    for _ in range(1000):
+        line.add(next(numbers), user='vip', priority=15, model='busy')
+        if line.serve(1.0) is low:
+            break
+    assert line.now - low.queued_at <= 60.0 + 3 * 1.0
+
+
+def test_overdue_jobs_of_several_models_take_no_more_than_their_share_together():
+    line = Line(Fairness(overdue_after_s=60.0, overdue_every=3))
+    for number in range(1, 401):
+        line.add(number, user='batch', priority=0, model=f'm{number % 4}')
+    line.now += 3600
+    for number in range(1000, 1030):
+        line.add(number, user='chat', priority=15, model='chat')
+    served = [line.serve(1.0) for _ in range(30)]
+    assert [job.user for job in served].count('batch') == 10
+    assert [job.order for job in served if job.user == 'batch'] == list(range(1, 11)), 'the oldest go first'
+
+
+def test_runners_beyond_the_lanes_of_a_model_share_one_and_lose_nothing():
+    line = Line(Fairness(overdue_after_s=1e9))
+    for number in range(200):
+        line.add(number, priority=number % 3, runner=f'm num_ctx={number}')
+    assert len(line.waiting.lanes) == MAX_LANES + 1
+    assert sorted(line.order()) == list(range(200))
+    assert [line.serve().order for _ in range(200)] == sorted(range(200), key=lambda n: (-(n % 3), n))
+    assert not line.waiting.lanes and not line.waiting.models()
 
 
 @pytest.mark.parametrize('seed', range(30))
@@ -160,7 +188,7 @@ def test_the_order_that_is_told_is_the_order_that_happens(seed):
         for _ in range(chance.randrange(4)):
             line.add(next(numbers), chance.choice('xyz'), chance.randrange(16), chance.choice('mn'))
         if len(line.waiting) and chance.random() < 0.3:
-            job = line.jobs[chance.choice(list(line.waiting.in_order(ANY, line.now)))]
+            job = line.jobs[chance.choice(list(in_order(line.waiting, ANY, line.now)))]
             line.waiting.remove(job)
             job.priority = chance.randrange(16)
             line.waiting.add(job)
@@ -171,7 +199,7 @@ def test_the_order_that_is_told_is_the_order_that_happens(seed):
     assert len(told) == len(line.waiting)
     happened = []
     while len(line.waiting):  # all start now, as the forecast assumes
-        job = line.jobs[line.waiting.best(ANY, line.now)]
+        job = line.jobs[line.waiting.best(ANY, line.now).job_id]
         line.waiting.started(job, line.now)
         happened.append(job.order)
     assert told == happened
