@@ -33,7 +33,7 @@ def main(arguments):
 
 def tables():
     """The tables of ``corral.toml`` by name, one for each room: what a user may set about it."""
-    from app import settings
+    from app import pool, settings
     from broker.settings import BrokerSettings
     from workers.settings import WorkerSettings
 
@@ -41,13 +41,17 @@ def tables():
     from_flags = {'engine', 'ollama_url'}
     return {
         'broker': settings.table(BrokerSettings, without=common),
+        'pool': pool.PoolSettings,
         'worker': settings.table(WorkerSettings, without=common | from_flags | {'worker', 'slots', 'drain_s'}),
         'app': settings.table(settings.AppSettings, without=common | from_flags | {'host', 'port', 'version'}),
     }
 
 
 def compose(settings):
-    """The processes of one start: the broker, the workers, the desk. They stop in the opposite order."""
+    """The processes of one start: the broker, the workers, the desk. They stop in the opposite order.
+
+    Where ``workers`` is a range, all of it is there, and those above the least are spare.
+    """
     import os
     import socket
 
@@ -83,18 +87,24 @@ def compose(settings):
         version=options.version(),
     )
 
-    def process(name, room, its_settings, stop_order, grace_s):
+    at_first = settings.workers.minimum if settings.follows_load else len(workers)
+
+    def process(name, room, its_settings, stop_order, grace_s, *, spare=False):
         return ProcessSpec(
             name=name,
             argv=(sys.executable, '-m', room),
             settings_json=its_settings.model_dump_json(),
             stop_order=stop_order,
             grace_s=grace_s,
+            spare=spare,
         )
 
     return [
         process('broker', 'broker', broker, 3, 0.8),
-        *(process(f'worker-{place}', 'workers', each, 2, 5.2) for place, each in enumerate(workers, start=1)),
+        *(
+            process(f'worker-{place}', 'workers', each, 2, 5.2, spare=place > at_first)
+            for place, each in enumerate(workers, start=1)
+        ),
         process('app', 'app', desk, 1, 2.0),
     ]
 

@@ -52,8 +52,8 @@ def serve(  # noqa: PLR0917  typer makes the options from the parameters
     config: Annotated[Path | None, typer.Option(help=HELP['config'])] = None,
     engine: Annotated[str | None, typer.Option(help=HELP['engine'], metavar='auto|ollama|demo')] = None,
     ollama_url: Annotated[str | None, typer.Option(help=HELP['ollama_url'], metavar='URL')] = None,
-    workers: Annotated[str | None, typer.Option(help=HELP['workers'], metavar='<int>')] = None,
-    slots: Annotated[str | None, typer.Option(help=HELP['slots'], metavar='<int>')] = None,
+    workers: Annotated[str | None, typer.Option(help=HELP['workers'], metavar='N|N..M')] = None,
+    slots: Annotated[str | None, typer.Option(help=HELP['slots'], metavar='N|auto')] = None,
     log_level: Annotated[str | None, typer.Option(help=HELP['log_level'], metavar='LEVEL')] = None,
     no_browser: Annotated[bool, typer.Option('--no-browser', help=HELP['no_browser'])] = False,
     show_version: Annotated[

@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app import data_dir, supervisor
+from app import crew, data_dir, pool, supervisor
 from app.settings import LaunchSettings
 from broker import child
 
 PATIENCE_S = 20.0  # after this, say what is missing
+BROKER = 'broker'
 DESK = 'app'  # name of the process that serves the pages
 MISSING = {  # by what the desk reports
     'broker': 'the broker',
@@ -97,27 +98,44 @@ class _Launch:
         self._specs = specs
         self._held = held
         self._root = root
+        self._crew: crew.Crew | None = None
         self._ready = False
         self._waiting_for = 'the processes to start'
 
     async def run(self) -> int:
-        workers = sum(spec.name.startswith('worker') for spec in self._specs)
+        at_first = [spec for spec in self._specs if not spec.spare]
+        workers = sum(spec.name.startswith('worker') for spec in at_first)
         say(f'Starting broker, {workers} worker{"s" if workers != 1 else ""} and desk …')
         patience = asyncio.get_running_loop().call_later(PATIENCE_S, self._say_what_is_missing)
+        kept = supervisor.Supervisor(
+            at_first,
+            folder=self._root,
+            errors_dir=self._settings.data_dir / 'logs',
+            say=say,
+            on_report=self._on_report,
+            on_pids=self._held.write_pids,
+            pass_fds=self._held.inherited(),
+        )
+        looking = self._look_after_workers(kept)
         try:
-            return await supervisor.Supervisor(
-                self._specs,
-                folder=self._root,
-                errors_dir=self._settings.data_dir / 'logs',
-                say=say,
-                on_report=self._on_report,
-                on_pids=self._held.write_pids,
-                pass_fds=self._held.inherited(),
-            ).run()
+            return await kept.run()
         finally:
             patience.cancel()
+            if looking is not None:
+                looking.cancel()
+
+    def _look_after_workers(self, kept: supervisor.Supervisor) -> 'asyncio.Task[None] | None':
+        """Where their number is a range: have it follow the load."""
+        if not self._settings.follows_load or self._settings.workers is None:
+            return None
+        limits: pool.PoolSettings = getattr(self._settings, 'pool', pool.PoolSettings())
+        workers = [spec for spec in self._specs if spec.name.startswith('worker')]
+        self._crew = crew.Crew(pool.Pool(*self._settings.workers, limits), workers, kept)
+        return asyncio.create_task(self._crew.run(), name='crew')
 
     def _on_report(self, name: str, fields: Mapping[str, Any]) -> None:
+        if name == BROKER and self._crew is not None:
+            self._crew.on_report(fields)
         if name != DESK:
             return
         if fields.get('waiting_for'):

@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
@@ -22,6 +22,7 @@ from broker.endpoints import Endpoints
 
 Engine = Literal['auto', 'ollama', 'demo']
 LogLevel = Literal['debug', 'info', 'warning', 'error']
+MOST_WORKERS = MOST_SLOTS = 64
 NOT_SETTINGS = {'config', 'chromium', 'no_setup'}  # CORRAL_… variables that are read elsewhere
 
 
@@ -31,6 +32,43 @@ class SettingsError(Exception):
 
 def _split_commas(value: object) -> object:
     return tuple(part.strip() for part in value.split(',') if part.strip()) if isinstance(value, str) else value
+
+
+class WorkerRange(NamedTuple):
+    """So few worker processes at least, so many at most."""
+
+    minimum: int
+    maximum: int
+
+
+def _read_workers(value: object) -> object:
+    """``3``, ``'3'`` or ``'1..4'`` as a range."""
+    if value is None or isinstance(value, WorkerRange):
+        return value
+    parts = [_number(part) for part in str(value).split('..')]
+    if isinstance(value, bool) or len(parts) > 2 or None in parts:
+        raise ValueError('it should be a whole number, or a range like 1..4')
+    found = WorkerRange(parts[0] or 0, parts[-1] or 0)
+    if not 1 <= found.minimum <= found.maximum <= MOST_WORKERS:
+        raise ValueError(f'it should be 1 to {MOST_WORKERS}, or a range of these like 1..4, the smaller one first')
+    return found
+
+
+def _read_slots(value: object) -> object:
+    """A number, or 0 for ``auto``."""
+    if value is None or value == 'auto':
+        return 0 if value else None
+    found = None if isinstance(value, bool) else _number(str(value))
+    if found is None:
+        raise ValueError('it should be a whole number, or auto')
+    if not 1 <= found <= MOST_SLOTS:
+        raise ValueError(f'it should be 1 to {MOST_SLOTS}, or auto')
+    return found
+
+
+def _number(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdecimal() else None
 
 
 class AppSettings(BaseModel):
@@ -45,6 +83,10 @@ class AppSettings(BaseModel):
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = Field(
         default=(),
         description='More names under which browsers may reach the desk (the Host header), besides those of loopback.',
+    )
+    allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = Field(
+        default=(),
+        description='More web pages (https://host:port) whose scripts may use the APIs, besides those on this machine.',
     )
     log_level: LogLevel = Field(default='info', description='debug, info, warning or error.')
     version: str = Field(description='Version of Corral, for /health and the page.')
@@ -68,15 +110,25 @@ class LaunchSettings(BaseModel):
     ollama_url: Annotated[str, AfterValidator(ollama_address.checked)] = Field(
         default=ollama_address.DEFAULT, description=HELP['ollama_url']
     )
-    workers: int | None = Field(default=None, ge=1, le=64, description=HELP['workers'])
-    slots: int | None = Field(default=None, ge=1, le=64, description=HELP['slots'])
+    workers: Annotated[WorkerRange | None, BeforeValidator(_read_workers)] = Field(
+        default=None, description=HELP['workers']
+    )
+    slots: Annotated[int | None, BeforeValidator(_read_slots)] = Field(default=None, description=HELP['slots'])
     log_level: LogLevel = Field(default='info', description=HELP['log_level'])
     no_browser: bool = Field(default=False, description=HELP['no_browser'])
     transport: Literal['auto', 'tcp'] = Field(default='auto', description=HELP['transport'])
 
     def slots_by_worker(self, cpus: int) -> tuple[int, ...]:
-        """How many jobs each worker process runs at once."""
-        return spread_slots(self.workers, self.slots, cpus)
+        """How many jobs each worker process runs at once, for all that may run; 0: as many as the engine does."""
+        if self.follows_load:
+            assert self.workers
+            return (1 if self.slots is None else self.slots,) * self.workers.maximum
+        return spread_slots(self.workers.maximum if self.workers else None, self.slots, cpus)
+
+    @property
+    def follows_load(self) -> bool:
+        """Whether the number of worker processes changes with the load."""
+        return self.workers is not None and self.workers.minimum < self.workers.maximum
 
 
 class Loaded(BaseModel):

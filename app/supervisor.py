@@ -36,6 +36,7 @@ class ProcessSpec:
     settings_json: str
     stop_order: int = 0  # lower ones stop first; equal ones together
     grace_s: float = 2.0  # how long it may take to stop by itself
+    spare: bool = False  # not started at first; the others go on when it cannot start
 
 
 @dataclass(kw_only=True)
@@ -60,7 +61,8 @@ class Supervisor:
     """Runs the children of ``specs`` until a signal comes, ``stop`` is called, or one of them cannot start.
 
     ``say`` gets a line for the user, ``on_report(name, fields)`` what a child reports, and ``on_pids`` the process ids
-    by name whenever they change. Children inherit ``pass_fds``. All are called on the event loop.
+    by name whenever they change. Children inherit ``pass_fds``. All are called on the event loop. A child that reports
+    ``left`` and then ends well was asked to by somebody else: it is not started again.
     """
 
     def __init__(
@@ -75,7 +77,11 @@ class Supervisor:
         backoff: Callable[[], Backoff] = Backoff,
         pass_fds: Sequence[int] = (),
     ) -> None:
-        self._children = [_Child(spec, folder, errors_dir / f'{spec.name}.err', pass_fds) for spec in specs]
+        self._make = lambda spec: _Child(spec, folder, errors_dir / f'{spec.name}.err', pass_fds)
+        self._children = [self._make(spec) for spec in specs]
+        self._keepers: dict[_Child, asyncio.Task[None]] = {}
+        self._removals: set[asyncio.Task[None]] = set()
+        self._mistake: BaseException | None = None
         self._say = say
         self._on_report = on_report
         self._on_pids = on_pids
@@ -87,21 +93,47 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         with _signals(self._loop, self._signalled):
-            keepers = {child: asyncio.create_task(self._keep(child)) for child in self._children}
+            for child in self._children:
+                self._start(child)
             try:
-                stopped = asyncio.create_task(self._stopping.wait())
-                done, _ = await asyncio.wait({stopped, *keepers.values()}, return_when=asyncio.FIRST_COMPLETED)
-                self._stopping.set()
-                await self._stop_in_order(keepers)
-                for task in done:
-                    task.result()  # a mistake of ours is not to be hidden
+                await self._stopping.wait()
+                await self._stop_in_order()
             finally:
                 self._kill_all()
+        if self._mistake is not None:
+            raise self._mistake  # one of ours is not to be hidden
         return 1 if self._failed else 0
+
+    def add(self, spec: ProcessSpec) -> None:
+        """Start one more child and keep it alive. Its name must not be known."""
+        assert not self.knows(spec.name)
+        if not self._stopping.is_set():
+            child = self._make(spec)
+            self._children.append(child)
+            self._start(child)
+
+    def remove(self, name: str) -> None:
+        """Hang up on a child, which may take its ``grace_s`` to end, and do not start it again."""
+        child = next(child for child in self._children if child.spec.name == name)
+        child.kept = False
+        child.over.set()
+        removal = asyncio.create_task(child.stop(self._keepers[child]), name=f'remove {name}')
+        self._removals.add(removal)
+        removal.add_done_callback(self._removals.discard)
+
+    def keeps(self, name: str) -> bool:
+        """Whether there is a child of this name that is started again when it dies."""
+        return any(child.spec.name == name and child.kept for child in self._children)
+
+    def knows(self, name: str) -> bool:
+        """Whether the name is taken: by a child that runs, is about to end, left, or could not start."""
+        return any(child.spec.name == name for child in self._children)
 
     def stop(self) -> None:
         """Stop all in order. Safe to call more than once."""
         self._stopping.set()
+        for child in self._children:
+            child.over.set()
 
     def _signalled(self, number: int) -> None:
         logger.info('signal %s', number, extra={'action': 'signal'})
@@ -111,25 +143,46 @@ class Supervisor:
             self._kill_all()
         self.stop()
 
+    def _start(self, child: '_Child') -> None:
+        keeper = self._keepers[child] = asyncio.create_task(self._keep(child), name=f'keep {child.spec.name}')
+        keeper.add_done_callback(self._kept)
+
+    def _kept(self, keeper: 'asyncio.Task[None]') -> None:
+        if not keeper.cancelled() and keeper.exception() is not None:
+            self._mistake = self._mistake or keeper.exception()
+            self.stop()
+
     async def _keep(self, child: '_Child') -> None:
         backoff = self._backoff()
         deaths = 0
-        while not self._stopping.is_set():
+        while not child.over.is_set():
             started = time.monotonic()
             code = await self._run_once(child)
-            if self._stopping.is_set():
-                return
+            if child.over.is_set():
+                break
             name, file = child.spec.name, child.errors
+            if code == 0 and child.left:
+                child.kept = False
+                self._say(f'{name} has left, as it was asked to; it is not started again.')
+                return
             deaths += 1
             if code == CANNOT_START or (deaths >= TRIES and not child.was_ready):
-                self._failed = True
-                self._say(child.error or f'{name} cannot start; it {_ended(code)}. Details: {file}')
-                self.stop()
+                self._give_up(child, code)
                 return
             delay_s = backoff.after(time.monotonic() - started)
             self._say(f'{name} {_ended(code)}; it is started again in {delay_s:g} s. Details: {file}')
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay_s)
+                await asyncio.wait_for(child.over.wait(), delay_s)
+        if not self._stopping.is_set():  # it was removed: its name is free for another one
+            self._children.remove(child)
+            del self._keepers[child]
+
+    def _give_up(self, child: '_Child', code: int) -> None:
+        child.kept = False
+        self._say(child.error or f'{child.spec.name} cannot start; it {_ended(code)}. Details: {child.errors}')
+        if not child.spec.spare:
+            self._failed = True
+            self.stop()
 
     async def _run_once(self, child: '_Child') -> int:
         try:
@@ -148,10 +201,10 @@ class Supervisor:
     def _tell_pids(self) -> None:
         self._on_pids({child.spec.name: child.pid for child in self._children if child.pid})
 
-    async def _stop_in_order(self, keepers: 'Mapping[_Child, asyncio.Task[None]]') -> None:
+    async def _stop_in_order(self) -> None:
         for order in sorted({child.spec.stop_order for child in self._children}):
             group = [child for child in self._children if child.spec.stop_order == order]
-            await asyncio.gather(*(child.stop(keepers[child]) for child in group))
+            await asyncio.gather(*(child.stop(self._keepers[child]) for child in group))
 
     def _kill_all(self) -> None:
         for child in self._children:
@@ -166,6 +219,9 @@ class _Child:
         self.errors = errors
         self.error = ''  # the last sentence that it reported as an error
         self.was_ready = False  # ever, in any of its starts
+        self.left = False  # it said in this start that it leaves for good
+        self.kept = True  # it is started again when it dies
+        self.over = asyncio.Event()  # the next end is its last
         self._folder = folder
         self._pass_fds = pass_fds
         self._process: asyncio.subprocess.Process | None = None
@@ -177,7 +233,7 @@ class _Child:
         return self._process.pid if running and self._process else 0
 
     async def start(self) -> None:
-        self.error = ''
+        self.error, self.left = '', False
         too_long = self.errors.exists() and self.errors.stat().st_size > KEEP_ERRORS_BYTES
         flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if too_long else os.O_APPEND)
         with os.fdopen(os.open(self.errors, flags, 0o600), 'ab') as errors:
@@ -256,6 +312,7 @@ class _Child:
                 continue
             self.error = str(fields.get('error') or self.error)
             self.was_ready = self.was_ready or bool(fields.get('ready'))
+            self.left = self.left or bool(fields.get('left'))
             on_report(fields)
 
 

@@ -44,6 +44,6 @@ def _of_worker(queue: Queue, worker: Worker, may_start: bool, now: float) -> Wor
     return WorkerLoad(
         busy=len(worker.runs),
         slots=0 if paused else worker.ready.slots,
-        wanted=may_start and queue.waiting.best(can_run, now) is not None,
+        wanted=may_start and not paused and queue.waiting.best(can_run, now) is not None,
         saturated=worker.ready.saturated,
     )

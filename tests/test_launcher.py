@@ -79,10 +79,38 @@ def test_each_room_has_a_table(tmp_path):
     assert both.app.allowed_hosts == ('a.lan', 'b.lan')
 
 
-@pytest.mark.parametrize('flag', ['--port', '--workers', '--slots'])
-def test_a_flag_that_is_no_number_is_refused_in_one_sentence(flag, capsys):
-    assert cli.run([flag, 'abc'], lambda chosen: [], run.tables) == 2
-    assert capsys.readouterr().err == f'{flag} abc is not allowed: it should be a whole number.\n'
+@pytest.mark.parametrize(
+    ('flag', 'value', 'what'),
+    [
+        ('--port', 'abc', 'a whole number'),
+        ('--workers', 'abc', 'a whole number, or a range like 1..4'),
+        ('--workers', '1..', 'a whole number, or a range like 1..4'),
+        ('--workers', '1..2..3', 'a whole number, or a range like 1..4'),
+        ('--workers', '4..1', '1 to 64, or a range of these like 1..4, the smaller one first'),
+        ('--workers', '1..65', '1 to 64, or a range of these like 1..4, the smaller one first'),
+        ('--slots', 'abc', 'a whole number, or auto'),
+        ('--slots', '0', '1 to 64, or auto'),
+    ],
+)
+def test_a_flag_that_is_no_number_is_refused_in_one_sentence(flag, value, what, capsys):
+    assert cli.run([flag, value], lambda chosen: [], run.tables) == 2
+    assert capsys.readouterr().err == f'{flag} {value} is not allowed: it should be {what}.\n'
+
+
+@pytest.mark.parametrize(
+    ('how', 'workers', 'slots'),
+    [
+        ({'flags': {'workers': '1..3'}}, (1, 3), (1, 1, 1)),
+        ({'environ': {'CORRAL_WORKERS': '2..2', 'CORRAL_SLOTS': '2'}}, (2, 2), (2, 2)),
+        ({'toml': 'workers = "2..3"\nslots = "auto"'}, (2, 3), (0, 0, 0)),
+        ({'toml': 'workers = 2'}, (2, 2), (2, 1)),
+        ({'flags': {'workers': 2, 'slots': 'auto'}}, (2, 2), (0, 0)),
+    ],
+)
+def test_workers_are_a_number_or_a_range_and_slots_a_number_or_measured(tmp_path, how, workers, slots):
+    found = load(cwd=tmp_path, **how).settings
+    assert (found.workers, found.slots_by_worker(4)) == (workers, slots)
+    assert found.follows_load == (workers[0] < workers[1])
 
 
 def test_another_file_can_be_named(tmp_path):
@@ -254,6 +282,15 @@ def test_compose_gives_each_room_its_settings_and_the_stop_order(tmp_path):
     assert {each['engine'] for each in workers} == {'demo'}
     assert workers[0]['worker'] != workers[1]['worker']
     assert sum(spec.grace_s + 0.5 for name, spec in specs.items() if name != 'worker-2') < 10
+
+
+def test_of_a_range_of_workers_the_least_start_and_the_rest_is_spare(tmp_path):
+    loaded = load({'data_dir': tmp_path, 'workers': '2..4', 'engine': 'demo'}, cwd=tmp_path)
+    specs = {spec.name: spec for spec in run.compose(loaded.settings)}
+    assert [name for name, spec in specs.items() if spec.spare] == ['worker-3', 'worker-4']
+    assert {json.loads(specs[f'worker-{place}'].settings_json)['slots'] for place in (1, 2, 3, 4)} == {1}
+    names = [json.loads(specs[f'worker-{place}'].settings_json)['worker'] for place in (1, 2, 3, 4)]
+    assert [name.rpartition(':')[2] for name in names] == ['1', '2', '3', '4']
 
 
 def test_the_command_line_is_complete_and_knows_its_version(capsys):
