@@ -6,11 +6,13 @@ A browser on this machine can be made to send requests here by any web page it v
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api import corner
+from app.origins import Origins
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 LOOPBACK = ('localhost', '127.0.0.1', '[::1]')
@@ -41,12 +43,22 @@ SAFE_METHODS = ('GET', 'HEAD', 'OPTIONS')
 
 
 class Guard:
-    """ASGI middleware. ``hosts`` are names besides those of loopback; ``address`` is what the server listens on."""
+    """ASGI middleware. ``hosts`` are names besides those of loopback; ``address`` is what the server listens on.
+
+    Pages of ``origins`` may use the APIs, and nothing else here.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, hosts: Iterable[str] = (), address: str = '127.0.0.1', max_bytes: int = MAX_REQUEST_BYTES
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Iterable[str] = (),
+        address: str = '127.0.0.1',
+        max_bytes: int = MAX_REQUEST_BYTES,
+        origins: Iterable[str] = (),
     ) -> None:
         self.app = app
+        self._origins = Origins(origins)
         self._hosts = {*LOOPBACK, *(host.lower() for host in hosts)}
         if not _is_wildcard(address):
             self._hosts.add(f'[{address}]' if ':' in address else address.lower())
@@ -60,26 +72,43 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = _headers(scope)
-        refusal = self._refusal(scope, headers)
+        origin = self._other_origin(scope, headers)
+        refusal = self._refusal(scope, headers, origin)
+        more = HEADERS if origin is None else (*HEADERS, *self._origins.headers(origin))
         if refusal is not None:
             await _refuse(scope, receive, send, *refusal)
         elif scope['type'] == 'websocket':
             await self.app(scope, receive, send)
+        elif origin is not None and scope['method'] == 'OPTIONS' and b'access-control-request-method' in headers:
+            await _say(send, 204, [*self._origins.preflight(origin, headers), *HEADERS], b'')
         else:
-            await self.app(scope, _limited(receive, self._max_bytes), _with_headers(send))
+            await self.app(scope, _limited(receive, self._limit(scope)), _with_headers(send, more))
 
-    def _refusal(self, scope: Scope, headers: dict[bytes, list[bytes]]) -> tuple[int, str] | None:
+    def _refusal(self, scope: Scope, headers: dict[bytes, list[bytes]], allowed: str | None) -> tuple[int, str] | None:
         hosts = headers.get(b'host', [])
         host = hosts[0].decode('latin-1').lower() if len(hosts) == 1 else ''
         if not self._known(host, scope):
             return 403, f'This desk does not answer to the host name {_shown(host)}; add it to allowed_hosts.'
         origins = headers.get(b'origin', [])
-        if origins and _must_be_ours(scope) and (len(origins) > 1 or not _same(origins[0].decode('latin-1'), host)):
+        foreign = len(origins) > 1 or (origins and not _same(origins[0].decode('latin-1'), host))
+        if foreign and allowed is None and _must_be_ours(scope):
             return 403, 'This request comes from another site and was refused.'
         length = headers.get(b'content-length', [b'0'])[0]
-        if not length.isdigit() or int(length) > self._max_bytes:
-            return 413, _too_large(self._max_bytes)
+        limit = self._limit(scope)
+        if not length.isdigit() or int(length) > limit:
+            return 413, _too_large(limit)
         return None
+
+    def _limit(self, scope: Scope) -> int:
+        return min(self._max_bytes, corner.MAX_BYTES) if corner.of(scope['path']) else self._max_bytes
+
+    def _other_origin(self, scope: Scope, headers: dict[bytes, list[bytes]]) -> str | None:
+        """The page elsewhere that this request comes from, where it may use the APIs and asks for one."""
+        origins = headers.get(b'origin', [])
+        if scope['type'] != 'http' or len(origins) != 1 or not corner.of(scope['path']):
+            return None
+        origin = origins[0].decode('latin-1')
+        return origin if self._origins.allows(origin) else None
 
     def _known(self, host: str, scope: Scope) -> bool:
         name, port = _split(host)
@@ -92,9 +121,10 @@ class Guard:
 
 
 def _must_be_ours(scope: Scope) -> bool:
-    return (
-        scope['type'] == 'websocket' or scope['method'] not in SAFE_METHODS or scope['path'].startswith('/_nicegui_ws')
-    )
+    path = scope['path']
+    if scope['type'] == 'websocket' or scope['method'] not in SAFE_METHODS:
+        return True
+    return path.startswith('/_nicegui_ws') or bool(corner.of(path))
 
 
 def _same(origin: str, host: str) -> bool:
@@ -154,10 +184,10 @@ def _too_large(limit: int) -> str:
     return f'A request may have {limit // 1024 // 1024 or 1} MB at most.'
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, more: Iterable[tuple[bytes, bytes]]) -> Send:
     async def with_headers(message: Message) -> None:
         if message['type'] == 'http.response.start':
-            message = {**message, 'headers': [*message.get('headers', ()), *HEADERS]}
+            message = {**message, 'headers': [*message.get('headers', ()), *more]}
         await send(message)
 
     return with_headers
@@ -171,7 +201,19 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, sente
             await send({'type': 'websocket.close', 'code': 1008})
             return
         start, body = 'websocket.http.response.start', 'websocket.http.response.body'
-    text = (sentence + '\n').encode()
-    headers: list[Any] = [(b'content-type', b'text/plain; charset=utf-8'), (b'content-length', str(len(text)).encode())]
-    await send({'type': start, 'status': status, 'headers': [*headers, *HEADERS]})
-    await send({'type': body, 'body': text})
+    media_type, text = corner.refusal(scope['path'], status, sentence)
+    await _say(send, status, [(b'content-type', media_type), *HEADERS], text, start=start, ends=body)
+
+
+async def _say(
+    send: Send,
+    status: int,
+    headers: Iterable[tuple[bytes, bytes]],
+    text: bytes,
+    *,
+    start: str = 'http.response.start',
+    ends: str = 'http.response.body',
+) -> None:
+    length = [] if status == 204 else [(b'content-length', str(len(text)).encode())]
+    await send({'type': start, 'status': status, 'headers': [*headers, *length]})
+    await send({'type': ends, 'body': text})

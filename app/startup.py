@@ -96,7 +96,7 @@ def create(
         show_welcome_message=False,
         binding_refresh_interval=None,
     )
-    guarded = guard.Guard(api, hosts=settings.allowed_hosts, address=settings.host)
+    guarded = guard.Guard(api, hosts=settings.allowed_hosts, address=settings.host, origins=settings.allowed_origins)
     guarded.port = port
     return api, guarded
 
