@@ -69,7 +69,8 @@ class Latest:
     def __init__(self) -> None:
         self._newest: dict[str, object] = {}
         self._news = threading.Event()
-        threading.Thread(target=self._tell, name='report', daemon=True).start()
+        self._thread = threading.Thread(target=self._tell, name='report', daemon=True)
+        self._thread.start()
 
     def report(self, **fields: object) -> None:
         """As the function of this name, but soon instead of now, unless a newer report comes before."""

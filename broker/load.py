@@ -40,10 +40,12 @@ def _of_worker(queue: Queue, worker: Worker, may_start: bool, now: float) -> Wor
     def can_run(model: str) -> bool:
         return model in worker.models and queue.gate.model_at(model) <= now and not queue.pauses.has('model', model)
 
-    paused = worker.gone or worker.draining or queue.pauses.has('worker', worker.ready.worker)
+    busy, slots = len(worker.runs), worker.ready.slots
+    out = worker.gone or worker.draining or (worker.free <= 0 and busy < slots)
+    out = out or queue.pauses.has('worker', worker.ready.worker)
     return WorkerLoad(
-        busy=len(worker.runs),
-        slots=0 if paused else worker.ready.slots,
-        wanted=may_start and not paused and queue.waiting.best(can_run, now) is not None,
+        busy=busy,
+        slots=0 if out else slots,
+        wanted=may_start and not out and queue.waiting.best(can_run, now) is not None,
         saturated=worker.ready.saturated,
     )
