@@ -58,6 +58,7 @@ class Script:
     deaf: bool = False  # go on generating when the client has closed the connection
     done_text: str = ''  # content of the final chunk
     thinking: str = ''
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)  # in one chunk after the text
     capabilities: tuple[str, ...] = ('completion', 'tools')
     listed: bool = True  # whether /api/tags names it
 
@@ -443,6 +444,9 @@ class _Speech:
             await self._say(_chunk(path, request, part, kind))
         if script.fault and await self._fail():
             return
+        if script.tool_calls:
+            said.append(('tool_calls', ''))
+            await self._say(_chunk(path, request, '') | {'message': _calling(script.tool_calls)})
         now = time.perf_counter_ns()
         await self._say(
             _chunk(path, request, script.done_text)
@@ -645,6 +649,10 @@ def _chunk(path: str, request: dict[str, Any], text: str, kind: str = 'content')
         if kind == 'thinking':
             chunk['thinking'] = text
     return chunk | {'done': False}
+
+
+def _calling(calls: list[dict[str, Any]]) -> dict[str, Any]:
+    return {'role': 'assistant', 'content': '', 'tool_calls': calls}
 
 
 def _collected(chunks: list[dict[str, Any]]) -> dict[str, Any]:

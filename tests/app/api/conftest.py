@@ -1,0 +1,88 @@
+"""One running product for all tests of the doors: the demo engine and the stand-in Ollama behind one port.
+
+``url`` is the desk, ``upstream`` the stand-in: ``upstream.served()`` tells what it was asked and how that ended.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT, Corral, clean_environment, wait_for
+
+
+MODELS: dict[str, dict[str, Any]] = {
+    'caller': {
+        'text': '',
+        'thinking': 'Let me see. ',
+        'tool_calls': [{'function': {'name': 'weather', 'arguments': {'place': 'Köln', 'n': 1.5}}}],
+    },
+    'slow': {'chars_per_s': 20},
+    'silent': {'first_token_s': 60},
+}
+
+
+class Upstream:
+    """The stand-in, seen from outside."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def add(self, **models: dict[str, Any]) -> None:
+        """More models, by name without the tag, with what they do."""
+        named = {f'{name.replace("_", "-")}:latest': script for name, script in models.items()}
+        httpx.post(f'{self.url}/control/models', json=named).raise_for_status()
+
+    def served(self, mark: str) -> list[dict[str, Any]]:
+        """The requests whose body has ``mark`` in it, oldest first."""
+        return [each for each in httpx.get(f'{self.url}/control/state').json()['served'] if mark in each['body']]
+
+    def wait(self, mark: str, condition: Callable[[dict[str, Any]], object], timeout_s: float = 10) -> dict[str, Any]:
+        """Wait for a request with ``mark`` of which ``condition`` holds."""
+
+        def found() -> dict[str, Any] | None:
+            return next((each for each in self.served(mark) if condition(each)), None)
+
+        return wait_for(found, timeout_s, f'the stand-in saw {mark}')  # type: ignore[return-value]
+
+
+@pytest.fixture(scope='session')
+def upstream() -> Iterator[Upstream]:
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'tests.standin', '--port', '0', '--faults'],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout and process.stdin
+    upstream = Upstream(json.loads(process.stdout.readline())['url'])
+    upstream.add(**MODELS)
+    yield upstream
+    process.stdin.close()
+    process.wait(10)
+    process.stdout.close()
+
+
+@pytest.fixture(scope='session')
+def url(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp('doors')
+    (folder / 'corral.toml').touch()
+    command = [sys.executable, str(ROOT / 'run.py'), '--no-browser', '--data-dir', str(folder / 'data'), '--port', '0']
+    command += ['--engine', 'auto', '--ollama-url', upstream.url, '--workers', '1', '--slots', '8']
+    settings = {'CORRAL_BROKER__RETRY_BASE_S': '0.05', 'CORRAL_WORKER__DEMO_CHARS_PER_S': '20000'}
+    stderr = folder / 'stderr'
+    with stderr.open('w') as errors:
+        process = subprocess.Popen(
+            command, cwd=folder, env=clean_environment() | settings,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True,
+        )  # fmt: skip
+    desk = Corral(process, folder / 'data', stderr)
+    desk.wait_ready()
+    wait_for(lambda: 'qwen3:latest' in httpx.get(f'{desk.url}/api/tags').text, 15, 'the models of the stand-in')
+    yield desk.url
+    desk.stop()
+    desk._reader.join(5) if desk._reader.is_alive() else None
+    assert process.stdout
+    process.stdout.close()
