@@ -18,12 +18,8 @@ class Breaker:
     Each try that fails doubles the pause until the next. Times are in seconds on any clock that does not jump.
     """
 
-    def __init__(
-        self, failures: int, *, first_pause_s: float = FIRST_PAUSE_S, longest_pause_s: float = LONGEST_PAUSE_S
-    ) -> None:
+    def __init__(self, failures: int) -> None:
         self._limit = failures
-        self._first_pause_s = first_pause_s
-        self._longest_pause_s = longest_pause_s
         self.reset()
 
     @property
@@ -37,7 +33,7 @@ class Breaker:
         self.half_open = False
         self.retry_at = math.inf  # when an open one may be tried
         self._row = 0
-        self._pause_s = self._first_pause_s
+        self._pause_s = FIRST_PAUSE_S
 
     def failed(self, now: float) -> None:
         """The server failed. What still comes in from runs begun before it opened changes nothing."""
@@ -65,4 +61,4 @@ class Breaker:
     def _open(self, now: float) -> None:
         self.open, self.half_open = True, False
         self.retry_at = now + self._pause_s
-        self._pause_s = min(self._pause_s * 2, self._longest_pause_s)
+        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)

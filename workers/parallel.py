@@ -66,13 +66,14 @@ class Parallel:
 
     def _step_back(self, in_flight: int, sent_at: float, now: float) -> None:
         self._found = max(1, min(self._found, in_flight - 1))
-        self._probing = False
-        self._clean = 0
-        self.saturated = True
         if sent_at >= self._judged_from:  # else it left before we stepped back, and its wait is no news
             self._judged_from = now
             self._probe_at = now + self._pause_s
-            self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+            if self._probing:
+                self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+        self._probing = False
+        self._clean = 0
+        self.saturated = True
 
 
 def waited(usage: facts.Usage) -> bool | None:

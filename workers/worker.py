@@ -207,8 +207,8 @@ class Worker:
         self._learn(run, outcome)
         what = f'{outcome.code}: {outcome.detail}' if isinstance(outcome, protocol.Failed) else ''
         logger.info('%s %s', type(outcome).__name__.lower(), what, extra={'action': 'end', 'job_id': run.assign.job_id})
+        self._tell_news()  # before the outcome: it frees a slot that may be no more
         self._flush(run)
-        self._tell_news()
         self._change.set()
 
     def _learn(self, run: Run, outcome: Outcome) -> None:

@@ -76,10 +76,10 @@ def body(kind: str, model: str, options: dict[str, Any], fields: dict[str, Any] 
     return json.dumps({'model': model} | asked | given | {'options': options | given.get('options', {})}).encode()
 
 
-async def collect(engine: Engine, kind: str, model: str, asked: bytes):
+async def collect(engine: Engine, kind: str, model: str, asked: bytes, path: str = ''):
     """The lines, the usage, and the failure or None."""
     lines: list[bytes] = []
-    async with engine.run(kind, model, asked) as answer:
+    async with engine.run(kind, model, asked, path) as answer:
         try:
             async for line in answer:
                 lines.append(line)
