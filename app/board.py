@@ -74,7 +74,7 @@ class Board:
         return sorted(self._held.values(), key=lambda job: (job.started_at, job.job_id))
 
     def waiting(self, limit: int | None = None) -> list[JobView]:
-        """The first ``limit`` jobs that wait, next one first; those nobody can run and the delayed ones come last."""
+        """The first ``limit`` jobs that wait, next one first; last those nobody can run, the delayed and the blocked."""
         ids = self._places.keys() | self._guessed
         front = [self._jobs[job_id] for job_id in ids if job_id in self._jobs]
         if limit is None or len(front) < limit:
@@ -159,6 +159,7 @@ class Board:
             old, view = known.get(job.job_id), JobView(job)
             if old is not None:
                 view.version, view.requeue_reason = old.version, old.requeue_reason
+                view.priority_rule = old.priority_rule if view.priority == old.priority else ''
                 if old.epoch == view.epoch:
                     view.answer = old.answer
             self._jobs[job.job_id] = view
@@ -366,7 +367,9 @@ class Board:
                 self._tell_taps(job_id, Tap.poke)
         self._places, self._guessed = places, set()
 
-    def _pause(self, fact: facts.Paused | facts.Resumed) -> None:
+    def _pause(self, fact: facts.Fact) -> None:
+        if not isinstance(fact, facts.Paused | facts.Resumed):
+            return  # of batches, schedules, drains: nothing that is shown here
         change = self.pauses.add if isinstance(fact, facts.Paused) else self.pauses.discard
         change((fact.scope, fact.name))
         self.queue_version += 1
@@ -405,6 +408,8 @@ def _place_of(job: JobView) -> tuple[int, float, int, float]:
     """Where it is shown: as the broker says, and a job it has not told about yet where its priority puts it."""
     if job.state is State.DELAYED:
         return 2, job.due_at, 0, 0.0
+    if job.state is State.BLOCKED:
+        return 3, job.queued_at, 0, 0.0
     ahead = float('inf') if job.ahead is None else job.ahead
     return (0 if job.reason in ('', 'ahead') else 1), ahead, -job.priority, job.queued_at
 

@@ -1,10 +1,26 @@
 """What the board shows of a job, a model, the engine and the whole: read them, never write them."""
 
+from typing import Any
+
 import msgspec
 
 from app.answer import Answer
 from broker import facts, protocol
 from broker.job import FINAL, HELD_BY_WORKER, Job, State
+
+WAITS = frozenset({State.BLOCKED, State.WAITING, State.DELAYED})
+# Where a job stands that the broker has not told about, or that does not stand in the queue.
+_NOWHERE: dict[str, Any] = {
+    'ahead': None,
+    'reason': '',
+    'not_before': 0.0,
+    'earliest_at': 0.0,
+    'latest_at': 0.0,
+    'load_s': 0.0,
+    'alternative': '',
+    'alternative_at': 0.0,
+    'hint': '',
+}
 
 
 class JobView:
@@ -35,10 +51,18 @@ class JobView:
         self.code = job.code
         self.detail = job.detail
         self.usage = job.usage
+        self.parent = job.parent
+        self.schedule = job.terms.schedule
+        self.priority_rule = job.terms.priority_rule  # that guessed its priority, until somebody changes it
+        self.after = len(job.terms.after)  # so many jobs have to be completed first
+        self.claims = job.claims  # so many callers wait for it
         self.ahead: int | None = None
         self.reason = ''  # why it waits: 'ahead', 'no_worker', 'limited' or 'paused'; see protocol.Place
         self.not_before = 0.0  # of a limited job, when that is known
         self.earliest_at = self.latest_at = 0.0  # between these it will probably start; 0 while nothing can be said
+        self.load_s = 0.0  # what loading its model will take then
+        self.alternative, self.alternative_at = '', 0.0  # a model that would answer sooner, and when it would start
+        self.hint = ''  # what would help where no worker can run it; see protocol.Place
         self.requeue_reason = ''  # of the last time it went back: 'retry', 'worker_lost' or 'handed_back'
         self.waited_s = max(0.0, job.started_at - job.queued_at) if job.started_at else 0.0  # set once it started
         self.ran_s = 0.0  # set when it ended
@@ -78,8 +102,8 @@ class JobView:
 
     @property
     def waits(self) -> bool:
-        """Whether it waits, due now or later."""
-        return self.state in (State.WAITING, State.DELAYED)
+        """Whether it waits: for its turn, for its time, or for other jobs."""
+        return self.state in WAITS
 
     @property
     def held(self) -> bool:
@@ -88,13 +112,10 @@ class JobView:
 
     def stand(self, place: protocol.Place | None) -> bool:
         """Take in where it stands; whether that is news."""
-        before = (self.ahead, self.reason, self.not_before, self.earliest_at, self.latest_at)
-        if place is None:
-            self.ahead, self.reason, self.not_before, self.earliest_at, self.latest_at = None, '', 0.0, 0.0, 0.0
-        else:
-            self.ahead, self.reason, self.not_before = place.ahead, place.reason, place.not_before
-            self.earliest_at, self.latest_at = place.earliest_at, place.latest_at
-        return before != (self.ahead, self.reason, self.not_before, self.earliest_at, self.latest_at)
+        told = {name: getattr(place, name) for name in _NOWHERE} if place is not None else _NOWHERE
+        changed = any(getattr(self, name) != value for name, value in told.items())
+        vars(self).update(told)
+        return changed
 
     def learn(self, fact: facts.JobFact) -> None:
         """Take in a fact about this job."""
@@ -105,10 +126,12 @@ class JobView:
                 self.state = State.DELAYED if fact.reason == 'retry' else State.WAITING
                 self.requeue_reason, self.due_at, self.worker = fact.reason, fact.due_at, ''
                 self.failures, self.losses, self.code, self.detail = fact.failures, fact.losses, fact.code, fact.detail
-            case facts.JobDue():
+            case facts.JobDue() | facts.JobUnblocked():
                 self.state, self.due_at = State.WAITING, 0.0
+            case facts.JobShared():
+                self.claims = fact.claims
             case facts.JobPriorityChanged():
-                self.priority = fact.priority
+                self.priority, self.priority_rule = fact.priority, ''
             case facts.JobCancelRequested():
                 self.state = State.CANCELLING
             case facts.JobEnded():
@@ -122,7 +145,8 @@ class JobView:
     def _start(self, fact: facts.JobStarted) -> None:
         self.state = State.RUNNING
         self.worker, self.starts, self.waited_s, self.started_at = fact.worker, fact.starts, fact.waited_s, fact.at
-        self.ahead, self.reason, self.due_at, self.code, self.detail = None, '', 0.0, '', ''
+        self.due_at, self.code, self.detail = 0.0, '', ''
+        self.stand(None)
         self.begin(fact.epoch)
 
     def _end(self, fact: facts.JobEnded) -> None:
@@ -131,7 +155,7 @@ class JobView:
         self.started_at, self.waited_s, self.ran_s = fact.started_at, fact.waited_s, fact.ran_s
         self.starts, self.failures, self.losses = fact.starts, fact.failures, fact.losses
         self.worker, self.engine, self.usage = fact.worker, fact.engine, fact.usage
-        self.ahead, self.reason = None, ''
+        self.stand(None)
         self.code, self.detail = (fact.code, fact.detail) if isinstance(fact, facts.JobDied) else ('', '')
         self.begin(fact.epoch)
 
@@ -163,7 +187,10 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 def queued(fact: facts.JobQueued) -> JobView:
     """The view of a job that was just accepted."""
     view = JobView(_job(fact, fact.at))
-    if fact.due_at > fact.at:
+    view.schedule, view.priority_rule, view.after = fact.schedule, fact.priority_rule, fact.blocked_by
+    if fact.blocked_by:
+        view.state = State.BLOCKED
+    elif fact.due_at > fact.at:
         view.state, view.due_at = State.DELAYED, fact.due_at
     return view
 
@@ -192,4 +219,5 @@ def _job(fact: facts.JobQueued | facts.JobEnded, queued_at: float) -> Job:
         queued_at=queued_at,
         user=fact.user,
         conversation_id=fact.conversation_id,
+        parent=fact.parent,
     )

@@ -30,6 +30,20 @@ class News:
     def due(self, job_id: str) -> protocol.FactOut:
         return self._fact(facts.JobDue, job_id=job_id)
 
+    def unblocked(self, job_id: str) -> protocol.FactOut:
+        return self._fact(facts.JobUnblocked, job_id=job_id)
+
+    def shared(self, job_id: str, claims: int) -> protocol.FactOut:
+        return self._fact(facts.JobShared, job_id=job_id, claims=claims)
+
+    def of_no_job(self) -> list[protocol.FactOut]:
+        return [
+            self._fact(facts.Drained, scope='model', name='m'),
+            self._fact(facts.BatchOpened, batch_id='b', name='', user='', total=1),
+            self._fact(facts.BatchEnded, batch_id='b', completed=1, dead=0, cancelled=0),
+            self._fact(facts.ScheduleRemoved, schedule_id='s'),
+        ]
+
     def moved(self, job_id: str, priority: int, was: int = 5) -> protocol.FactOut:
         return self._fact(facts.JobPriorityChanged, job_id=job_id, priority=priority, was=was)
 

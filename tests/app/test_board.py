@@ -4,7 +4,7 @@ import pytest
 
 from app.board import KEEP_FINISHED, Board, Need
 from broker import facts, protocol
-from broker.job import State
+from broker.job import State, Terms
 from tests.app import news as n
 from tests.app.news import News, chat_lines, lines, snapshot, standing, tokens
 
@@ -510,3 +510,47 @@ def test_a_job_for_later_is_shown_as_such(board: Board):
     feed(board, protocol.FactOut(fact=fact))
     view = board.job('a')
     assert view and (view.state, view.due_at) == (State.DELAYED, n.T0 + 60)
+
+
+def test_a_job_that_comes_after_others_is_blocked_until_they_are_completed(board: Board, news: News):
+    feed(board, news.queued('first'), news.queued('second', blocked_by=2, priority=15))
+    job = board.job('second')
+    assert (job.state, job.after, job.waits) == (State.BLOCKED, 2, True)
+    assert [each.job_id for each in board.waiting()] == ['first', 'second']
+    feed(board, news.unblocked('second'))
+    assert (job.state, job.ahead) == (State.WAITING, 0)
+    restored = n.job('third', state=State.BLOCKED, terms=Terms(after=('a', 'b', 'c')))
+    board.restore(n.snapshot(9, restored), n.T0)
+    assert (board.job('third').state, board.job('third').after) == (State.BLOCKED, 3)
+
+
+def test_what_the_broker_tells_about_the_wait_is_there_until_the_job_starts(board: Board, news: News):
+    feed(board, news.queued('a'))
+    place = protocol.Place(
+        job_id='a', ahead=2, load_s=9.0, alternative='small', alternative_at=n.T0 + 6, earliest_at=n.T0 + 30
+    )
+    feed(board, protocol.Standing(places=(place,), waiting=3))
+    job = board.job('a')
+    assert (job.load_s, job.alternative, job.alternative_at, job.earliest_at) == (9.0, 'small', n.T0 + 6, n.T0 + 30)
+    told = protocol.Place(job_id='a', ahead=0, reason='no_worker', hint='pull_model')
+    feed(board, protocol.Standing(places=(told,), waiting=1))
+    assert (job.hint, job.alternative, job.load_s) == ('pull_model', '', 0.0)
+    feed(board, protocol.Standing(places=(place,), waiting=1), news.started('a'))
+    assert (job.alternative, job.alternative_at, job.load_s, job.ahead) == ('', 0.0, 0.0, None)
+
+
+def test_the_rule_that_guessed_a_priority_is_told_until_somebody_changes_it(board: Board, news: News):
+    feed(board, news.queued('a', priority=10, priority_rule='urgent', parent='b', schedule='nightly'))
+    job = board.job('a')
+    assert (job.priority, job.priority_rule, job.parent, job.schedule) == (10, 'urgent', 'b', 'nightly')
+    feed(board, news.moved('a', 5, was=10))
+    assert (job.priority, job.priority_rule) == (5, '')
+    board.restore(n.snapshot(9, n.job('a', terms=Terms(priority_rule='urgent'))), n.T0)
+    assert board.job('a').priority_rule == '', 'it never comes back'
+
+
+def test_callers_who_share_a_job_are_counted_and_other_news_changes_nothing(board: Board, news: News):
+    feed(board, news.queued('a'), news.paused('model', 'm'), news.shared('a', 2))
+    assert board.job('a').claims == 2
+    feed(board, *news.of_no_job())
+    assert board.pauses == {('model', 'm')} and board.seq == news.seq
