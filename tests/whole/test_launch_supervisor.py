@@ -32,7 +32,10 @@ print(json.dumps(settings.get('report', {'ready': True})), flush=True)
 note('started')
 if 'exit' in settings:
     sys.exit(settings['exit'])
-sys.stdin.read()
+sys.stdin.readline() if 'left' in settings else sys.stdin.read()
+if 'left' in settings:
+    print(json.dumps({'left': True}), flush=True)
+    sys.exit(settings['left'])
 note('hung up')
 while settings.get('stubborn'):
     signal.pause()
@@ -55,7 +58,7 @@ class Stage:
         argv = (sys.executable, '-I', '-S', '-c', CHILD)
         return ProcessSpec(name=name, argv=argv, settings_json=text, stop_order=stop_order, grace_s=grace_s)
 
-    def supervisor(self, *specs: ProcessSpec) -> Supervisor:
+    def supervisor(self, *specs: ProcessSpec, backoff: Backoff | None = None) -> Supervisor:
         return Supervisor(
             specs,
             folder=self.folder,
@@ -63,7 +66,7 @@ class Stage:
             say=self.said.append,
             on_report=lambda name, fields: self.reports.append((name, dict(fields))),
             on_pids=self.pids.update,
-            backoff=lambda: Backoff(first_s=0.01),
+            backoff=lambda: backoff or Backoff(first_s=0.01),
         )
 
     async def until(self, *lines: str) -> None:
@@ -134,6 +137,95 @@ async def test_a_child_that_will_not_stop_is_told_so_and_then_killed(stage):
         assert await running == 0
     assert stage.noted == ['mule started', 'mule hung up', 'mule ignores SIGTERM']
     assert not is_running(stage.pids['mule'])
+
+
+async def test_one_more_is_started_while_the_others_run_and_kept_alive(stage):
+    supervisor = stage.supervisor(stage.child('one'))
+    running = asyncio.create_task(supervisor.run())
+    await stage.until('one started')
+    supervisor.add(stage.child('two'))
+    await stage.until('two started')
+    os.kill(stage.pids['two'], signal.SIGKILL)
+    await eventually(lambda: stage.noted.count('two started') == 2)
+    assert supervisor.keeps('two') and supervisor.knows('two') and not supervisor.knows('three')
+    supervisor.stop()
+    assert await running == 0
+    assert sorted(stage.noted) == ['one hung up', 'one started', 'two hung up', 'two started', 'two started']
+
+
+async def test_one_that_is_removed_may_finish_and_is_not_started_again(stage):
+    supervisor = stage.supervisor(stage.child('one'), stage.child('two'))
+    running = asyncio.create_task(supervisor.run())
+    await stage.until('one started', 'two started')
+    supervisor.remove('two')
+    assert not supervisor.keeps('two') and supervisor.knows('two'), 'its name is taken until it has ended'
+    await eventually(lambda: not supervisor.knows('two'))
+    assert not running.done() and stage.said == []
+    supervisor.add(stage.child('two'))
+    await eventually(lambda: stage.noted.count('two started') == 2)
+    supervisor.stop()
+    assert await running == 0
+    assert stage.noted.count('one started') == 1
+
+
+async def test_one_that_is_removed_and_does_not_end_is_killed(stage):
+    supervisor = stage.supervisor(stage.child('one'), stage.child('mule', stubborn=True, grace_s=0.1))
+    running = asyncio.create_task(supervisor.run())
+    await stage.until('one started', 'mule started')
+    supervisor.remove('mule')
+    await eventually(lambda: not supervisor.knows('mule'))
+    assert not is_running(stage.pids['mule'])
+    supervisor.stop()
+    assert await running == 0
+
+
+async def test_one_that_is_removed_before_its_next_start_does_not_start(stage):
+    supervisor = stage.supervisor(stage.child('one'), stage.child('frail', exit=3), backoff=Backoff(first_s=60))
+    running = asyncio.create_task(supervisor.run())
+    await eventually(lambda: len(stage.said) == 1)
+    supervisor.remove('frail')
+    await eventually(lambda: not supervisor.knows('frail'))
+    supervisor.stop()
+    assert await running == 0
+    assert stage.noted.count('frail started') == 1
+
+
+async def test_one_that_was_asked_to_leave_stays_away(stage):
+    supervisor = stage.supervisor(stage.child('one'), stage.child('two', left=0))
+    running = asyncio.create_task(supervisor.run())
+    await stage.until('one started', 'two started')
+    child = next(child for child in supervisor._children if child.spec.name == 'two')
+    child._process.stdin.write(b'leave\n')
+    await eventually(lambda: stage.said != [])
+    assert stage.said == ['two has left, as it was asked to; it is not started again.']
+    assert not supervisor.keeps('two') and supervisor.knows('two'), 'its name is not given to another one'
+    assert not running.done()
+    supervisor.stop()
+    assert await running == 0
+
+
+async def test_one_that_breaks_while_it_leaves_is_started_again(stage):
+    supervisor = stage.supervisor(stage.child('one', left=1))
+    running = asyncio.create_task(supervisor.run())
+    await stage.until('one started')
+    supervisor._children[0]._process.stdin.write(b'leave\n')
+    await eventually(lambda: stage.noted.count('one started') == 2)
+    supervisor.stop()
+    await running
+    assert 'one ended with exit code 1; it is started again' in stage.said[0]
+
+
+async def test_a_spare_one_that_cannot_start_does_not_stop_the_others(stage):
+    supervisor = stage.supervisor(stage.child('one'))
+    running = asyncio.create_task(supervisor.run())
+    await stage.until('one started')
+    broken = stage.child('broken', exit=78, report={'error': 'There is no room.'})
+    broken.spare = True
+    supervisor.add(broken)
+    await eventually(lambda: stage.said == ['There is no room.'])
+    assert not supervisor.keeps('broken') and supervisor.knows('broken') and not running.done()
+    supervisor.stop()
+    assert await running == 0
 
 
 async def test_a_second_ctrl_c_kills_at_once(stage):
