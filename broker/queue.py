@@ -230,7 +230,7 @@ class Queue:
         run.charged_s = charged_s
         worker.backend.runs(job.model, intake.options_of(job), self.fleet.busy(worker.backend))
         worker.runs[job.job_id] = run
-        told = self.standings.told(job.job_id)
+        told = self.standings.started(job.job_id, now)
         self.record(telling.started(job, self.next_seq(), now, told, resident=resident), job)
         self.assign(worker, run)
 
@@ -308,7 +308,7 @@ class Queue:
         job.ended_at = now
         job.lines = len(answer)
         del self.jobs[job.job_id]
-        self.standings.told(job.job_id)
+        self.standings.gone(job.job_id)
         self.ended[job.job_id] = now
         self.record(telling.ended(end, job, self.next_seq()), job, answer=answer)
 

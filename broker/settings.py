@@ -65,7 +65,7 @@ class BrokerSettings(BaseModel):
     )
     balance: Policy = Field(
         default='least_loaded',
-        description='Which of several free workers gets a job: least_loaded, round_robin or weighted_random (by slots).',
+        description='Which of several free workers gets a job: least_loaded, round_robin, or weighted_random by slots.',
     )
     groups: tuple[ModelGroup, ...] = Field(
         default=(), description='Where models may run: tables with patterns for models, and for workers or labels.'

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from broker import protocol
 from broker.backend import Backend, canonical
+from broker.calibration import Calibration
 from broker.durations import Durations
 from broker.fleet import Fleet
 from broker.forecast import Forecast, Slot, Start
@@ -40,7 +41,8 @@ class Standings:
         self._gate = gate
         self._pauses = pauses
         self._durations = durations
-        self._told: dict[str, tuple[float, float]] = {}
+        self._told: dict[str, Told] = {}
+        self._calibration = Calibration()
 
     def ahead_of(self, job: Job, now: float) -> int:
         """How many jobs start before this one, counted up to the limit of what is told."""
@@ -63,9 +65,17 @@ class Standings:
         for job_id in itertools.islice(aside, limit):
             yield self._place(job_id, 0, now, None, None)
 
-    def told(self, job_id: str) -> tuple[float, float] | None:
-        """The interval that was told first, for the last time: the job starts or ends now."""
-        return self._told.pop(job_id, None)
+    def started(self, job_id: str, now: float) -> tuple[float, float] | None:
+        """The job starts: the interval that was told first. What is told to others gets better by it."""
+        told = self._told.pop(job_id, None)
+        if told is None:
+            return None
+        self._calibration.learn(told.forecast, now - told.at)
+        return told.earliest_at, told.latest_at
+
+    def gone(self, job_id: str) -> None:
+        """The job ended; nothing is told about it any more."""
+        self._told.pop(job_id, None)
 
     def _play(self, now: float) -> tuple[Playback, Forecast]:
         playback = Playback(self._waiting, now)
@@ -106,8 +116,10 @@ class Standings:
             return protocol.Place(job_id=job_id, ahead=ahead, reason='limited', not_before=not_before)
         if start is None:
             return protocol.Place(job_id=job_id, ahead=ahead)
-        interval = (now + start.earliest_s, now + start.latest_s)
-        self._told.setdefault(job_id, interval)
+        sure = self._calibration.of(start)
+        interval = (now + sure.earliest_s, now + sure.latest_s)
+        if job_id not in self._told:
+            self._told[job_id] = Told(start, now, *interval)
         done_s = start.likely_s + start.load_s + self._durations.of(job.model).mean_s
         other = others.sooner(job, start.likely_s, done_s) if others is not None else None
         return protocol.Place(
@@ -140,6 +152,15 @@ class Standings:
             or paused.has('user', job.user)
             or paused.has('priority', str(job.priority))
         )
+
+
+class Told(NamedTuple):
+    """What was forecast about a job first, when, and the interval that was told."""
+
+    forecast: Start
+    at: float
+    earliest_at: float
+    latest_at: float
 
 
 class Other(NamedTuple):
