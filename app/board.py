@@ -74,7 +74,7 @@ class Board:
         return sorted(self._held.values(), key=lambda job: (job.started_at, job.job_id))
 
     def waiting(self, limit: int | None = None) -> list[JobView]:
-        """The first ``limit`` jobs that wait, next one first; last those nobody can run, the delayed and the blocked."""
+        """The first ``limit`` jobs that wait, next one first; last the stuck, the delayed, the blocked."""
         ids = self._places.keys() | self._guessed
         front = [self._jobs[job_id] for job_id in ids if job_id in self._jobs]
         if limit is None or len(front) < limit:

@@ -59,9 +59,12 @@ class BrokerClient:
             raise errors.Refused('body_too_large', f'a job may have {protocol.MAX_BODY_BYTES} bytes at most')
         return await self._ask(job, protocol.Accepted)
 
-    async def cancel(self, job_id: str) -> None:
-        """Stop a job. Returns when the wish is on disk; a running job ends a moment later."""
-        await self._ask(protocol.Cancel(job_id=job_id), protocol.Done)
+    async def cancel(self, job_id: str, *, waiting: bool = False) -> None:
+        """Stop a job. Returns when the wish is on disk; a running job ends a moment later.
+
+        With ``waiting`` a job that a worker has is left alone, and the wish refused with ``not_waiting``.
+        """
+        await self._ask(protocol.Cancel(job_id=job_id, waiting=waiting), protocol.Done)
 
     async def set_priority(self, job_id: str, priority: int) -> None:
         """Move a waiting job to another priority, 0–15."""

@@ -129,10 +129,14 @@ class FindSchedules(Request, frozen=True, kw_only=True):
 
 
 class Cancel(Request, frozen=True, kw_only=True):
-    """Stop this job, whether it waits or runs. With ``release`` only when no other caller waits for it."""
+    """Stop this job, whether it waits or runs. With ``release`` only when no other caller waits for it.
+
+    With ``waiting`` only while no worker has it; otherwise it is refused with 'not_waiting', and the run goes on.
+    """
 
     job_id: str
     release: bool = False
+    waiting: bool = False
 
 
 class SetPriority(Request, frozen=True, kw_only=True):
