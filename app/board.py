@@ -159,7 +159,8 @@ class Board:
             old, view = known.get(job.job_id), JobView(job)
             if old is not None:
                 view.version, view.requeue_reason = old.version, old.requeue_reason
-                view.priority_rule = old.priority_rule if view.priority == old.priority else ''
+                view.moved = old.moved or view.priority != old.priority
+                view.priority_rule = '' if view.moved else view.priority_rule
                 if old.epoch == view.epoch:
                     view.answer = old.answer
             self._jobs[job.job_id] = view

@@ -33,7 +33,9 @@ USER = 'local'
 
 
 class ChatError(Exception):
-    """The wish cannot be granted. ``code`` is 'empty', 'too_long' (with size and limit), 'no_model' or 'gone'."""
+    """The wish cannot be granted. ``code`` is 'empty', 'too_long' (with size and limit), 'no_model', 'gone' or
+    'started'.
+    """
 
     def __init__(self, code: str, **values: object) -> None:
         super().__init__(code)
@@ -56,6 +58,8 @@ class ChatService:
         self._stop_listening: Unsubscribe = lambda: None
         self._tasks: set[asyncio.Task[None]] = set()
         self._submitting: dict[str, asyncio.Task[None]] = {}  # by job id
+        self._giving_way: set[str] = set()  # jobs that are being replaced by those of another model
+        self._retry_after_s: dict[str, float] = {}  # of jobs that were refused, where the queue said when to ask again
 
     @classmethod
     async def open(cls, settings: AppSettings, broker: BrokerClient, board: Board) -> Self:
@@ -129,10 +133,13 @@ class ChatService:
             'priority': message.priority,
             'code': message.code,
             'detail': message.detail,
+            'retry_after': self._retry_after_s.get(message.job_id, 0.0),
             **_figures(message.stats),
             **_IDLE,
         }
         job = self._board.job(message.job_id) if message.state in ('pending', 'unsent') else None
+        if job is not None and job.final and job.job_id in self._giving_way:
+            return shown  # not that it was cancelled: it is about to be sent again
         return {**shown, **_live(job)} if job is not None else shown
 
     # what people do
@@ -182,19 +189,26 @@ class ChatService:
         job = self._board.job(old.job_id)
         if old.state == 'pending' or (old.state == 'unsent' and job is not None and not job.final):
             return
-        answer = Message(
-            id=old.id,
-            conversation_id=conversation_id,
-            role='assistant',
-            job_id=new_job_id(),
-            state='pending',
-            model=model or old.model,
-            priority=old.priority,
-            created_at=time.time(),
-        )
-        if await self._desk.change(answer, only_job=old.job_id):
-            self._awaited.pop(old.job_id, None)
-            self._begin(answer)
+        await self._again(old, model or old.model, old.priority)
+
+    async def use_instead(self, job_id: str, model: str) -> None:
+        """Let another model answer what still waits: its job is cancelled, and a new one takes its place.
+
+        Raises ``ChatError`` 'started' when a worker has the job by now: then it stays as it is. May raise
+        ``errors.BrokerError``. Nothing happens when the answer has ended, or this was asked for already.
+        """
+        message = self._awaited.get(job_id)
+        if message is None or job_id in self._giving_way:
+            return
+        self._giving_way.add(job_id)
+        try:
+            if await self._withdraw(job_id):
+                await self._again(message, model, self._priority_of(message))
+        finally:
+            self._giving_way.discard(job_id)
+            job = self._board.job(job_id)
+            if job is not None and job.complete:
+                self._ended(job)  # what was not stored meanwhile, if it still has to be
 
     async def stop(self, job_id: str) -> None:
         """Stop an answer, whether it waits or runs. May raise ``errors.BrokerError``."""
@@ -250,6 +264,40 @@ class ChatService:
 
     # jobs
 
+    async def _withdraw(self, job_id: str) -> bool:
+        """Cancel a job that waits; whether it is cancelled now."""
+        try:
+            await self._broker.cancel(job_id, waiting=True)
+        except errors.Refused as refused:
+            if refused.code == 'not_waiting':
+                raise ChatError('started') from None
+            if refused.code != 'final':
+                raise
+            return (await self._broker.get(job_id)).job.state is State.CANCELLED  # the first reply may have been lost
+        return True
+
+    def _priority_of(self, message: Message) -> int:
+        """What its job has now; what was to be guessed and was not changed since is guessed again."""
+        job = self._board.job(message.job_id)
+        return job.priority if job is not None and (job.moved or message.priority >= 0) else message.priority
+
+    async def _again(self, old: Message, model: str, priority: int) -> None:
+        """A new job for an answer, in the place of the old one."""
+        answer = Message(
+            id=old.id,
+            conversation_id=old.conversation_id,
+            role='assistant',
+            job_id=new_job_id(),
+            state='pending',
+            model=model,
+            priority=priority,
+            created_at=time.time(),
+        )
+        if await self._desk.change(answer, only_job=old.job_id):
+            self._awaited.pop(old.job_id, None)
+            self._retry_after_s.pop(old.job_id, None)
+            self._begin(answer)
+
     def _begin(self, answer: Message) -> None:
         self._awaited[answer.job_id] = answer
         self._changed.call(answer.conversation_id)
@@ -271,6 +319,7 @@ class ChatService:
         except DeskError as error:
             await self._unsent(answer, 'interrupted', str(error))
         except errors.Refused as refused:
+            self._retry_after_s[answer.job_id] = refused.retry_after_s
             await self._unsent(answer, refused.code, refused.detail)
         except errors.BrokerError as error:
             await self._unsent(answer, 'broker_away', str(error))
@@ -299,7 +348,7 @@ class ChatService:
 
     def _ended(self, job: JobView) -> None:
         message = self._awaited.get(job.job_id)
-        if message is not None and job.ended is not None:
+        if message is not None and job.ended is not None and job.job_id not in self._giving_way:
             self._later(self._store(message, job.ended, job.text, job.thinking), name='store')
 
     async def _store(self, message: Message, end: facts.JobEnded, text: str, thinking: str) -> None:
@@ -391,6 +440,11 @@ _IDLE: dict[str, Any] = {
     'queued': 0.0,
     'earliest': 0.0,
     'latest': 0.0,
+    'will_load': 0.0,
+    'other': '',
+    'other_at': 0.0,
+    'hint': '',
+    'after': 0,
     'started': 0.0,
     'note': '',
     'failures': 0,
@@ -429,6 +483,11 @@ def _live(job: JobView) -> dict[str, Any]:
         'queued': job.queued_at,
         'earliest': job.earliest_at,
         'latest': job.latest_at,
+        'will_load': job.load_s,
+        'other': job.alternative,
+        'other_at': job.alternative_at,
+        'hint': job.hint,
+        'after': job.after,
         'started': job.started_at,
         'tokens': job.tokens,
         'rate': round(job.tokens_per_s, 1),

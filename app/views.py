@@ -55,6 +55,7 @@ class JobView:
         self.schedule = job.terms.schedule
         self.priority_rule = job.terms.priority_rule  # that guessed its priority, until somebody changes it
         self.after = len(job.terms.after)  # so many jobs have to be completed first
+        self.moved = False  # somebody has changed its priority since it was queued, as far as is known
         self.claims = job.claims  # so many callers wait for it
         self.ahead: int | None = None
         self.reason = ''  # why it waits: 'ahead', 'no_worker', 'limited' or 'paused'; see protocol.Place
@@ -131,7 +132,7 @@ class JobView:
             case facts.JobShared():
                 self.claims = fact.claims
             case facts.JobPriorityChanged():
-                self.priority, self.priority_rule = fact.priority, ''
+                self.priority, self.priority_rule, self.moved = fact.priority, '', True
             case facts.JobCancelRequested():
                 self.state = State.CANCELLING
             case facts.JobEnded():

@@ -43,13 +43,16 @@ class FakeBroker:
         self._perform(actions)
         if any(isinstance(action, FromStore) for action in actions):
             return None
-        return next(a.message for a in actions if getattr(a, 'peer', None) == CLIENT)
+        reply = next(a.message for a in actions if getattr(a, 'peer', None) == CLIENT)
+        if isinstance(reply, protocol.Refused):
+            raise errors.Refused(reply.code, reply.detail, reply.retry_after_s)
+        return reply
 
     async def submit(self, job):
         await self._ask(job)
 
-    async def cancel(self, job_id):
-        if await self._ask(protocol.Cancel(job_id=job_id)) is None:
+    async def cancel(self, job_id, *, waiting=False):
+        if await self._ask(protocol.Cancel(job_id=job_id, waiting=waiting)) is None:
             raise errors.Refused('final' if self.queue.store.has(job_id) else 'not_found', '')
 
     async def set_priority(self, job_id, priority):
@@ -376,3 +379,92 @@ async def test_renaming_and_deleting(setup):
 )
 def test_a_title_is_the_first_line_cut_to_fit(text, title):
     assert title_from(text) == title
+
+
+async def test_another_model_answers_in_the_place_of_the_one_that_waits(setup):
+    talk = await setup.service.send(None, 'hi', 'm', 10)
+    await setup.settle()
+    old = await setup.answer_of(talk)
+    states = []
+    stop = setup.board.subscribe(old.job_id, lambda: states.append(setup.service.view(old)['state']))
+    await setup.service.use_instead(old.job_id, 'quick')
+    stop()
+    await setup.settle()
+    assert states == ['sending'], 'nobody sees that it was cancelled'
+    question, new = await setup.service.messages(talk.id)
+    assert (question.content, new.id, new.model, new.priority) == ('hi', old.id, 'quick', 10)
+    assert new.job_id != old.job_id and setup.board.job(old.job_id).state == 'cancelled'
+    assert (await setup.view(talk))['state'] == 'waiting'
+    await setup.service.use_instead(old.job_id, 'quick')
+    await setup.settle()
+    assert (await setup.answer_of(talk)).job_id == new.job_id, 'once is enough'
+
+
+async def test_an_answer_that_starts_in_that_moment_goes_on_and_is_the_only_one(setup):
+    talk = await setup.service.send(None, 'hi', 'm', 5)
+    await setup.settle()
+    old = await setup.answer_of(talk)
+    swap = asyncio.create_task(setup.service.use_instead(old.job_id, 'quick'))
+    await asyncio.sleep(0)  # the wish is on its way
+    worker = setup.broker.worker()  # and overtaken
+    with pytest.raises(ChatError, match='started'):
+        await swap
+    job = {'job_id': old.job_id, 'epoch': 1}
+    setup.broker.say(worker, protocol.Tokens(**job, index=0, lines=lines('it is me')))
+    setup.broker.say(worker, protocol.Finished(**job, lines=1, usage=facts.Usage()))
+    await setup.settle()
+    answer = await setup.answer_of(talk)
+    assert (answer.job_id, answer.state, answer.content) == (old.job_id, 'completed', 'it is me')
+    assert list(setup.broker.bodies) == [old.job_id]
+
+
+async def test_an_answer_that_ends_while_it_was_to_be_replaced_is_stored(setup):
+    talk = await setup.service.send(None, 'hi', 'm', 5)
+    await setup.settle()
+    old = await setup.answer_of(talk)
+    swap = asyncio.create_task(setup.service.use_instead(old.job_id, 'quick'))
+    await asyncio.sleep(0)
+    worker = setup.broker.worker()
+    job = {'job_id': old.job_id, 'epoch': 1}
+    setup.broker.say(worker, protocol.Tokens(**job, index=0, lines=lines('quick work')))
+    setup.broker.say(worker, protocol.Finished(**job, lines=1, usage=facts.Usage()))
+    await swap
+    await setup.settle()
+    answer = await setup.answer_of(talk)
+    assert (answer.job_id, answer.state, answer.content) == (old.job_id, 'completed', 'quick work')
+
+
+async def test_when_the_queue_is_away_a_waiting_answer_stays_as_it_is(setup):
+    talk = await setup.service.send(None, 'hi', 'm', 5)
+    await setup.settle()
+    old = await setup.answer_of(talk)
+    setup.broker.away = True
+    with pytest.raises(errors.BrokerUnreachable):
+        await setup.service.use_instead(old.job_id, 'quick')
+    setup.broker.away = False
+    await setup.run(talk, 'still here')
+    answer = await setup.answer_of(talk)
+    assert (answer.job_id, answer.content) == (old.job_id, 'still here')
+
+
+@pytest.mark.parametrize(('moved', 'priority'), [(False, -1), (True, 1)])
+async def test_what_was_guessed_is_guessed_again_for_another_model_unless_somebody_changed_it(setup, moved, priority):
+    talk = await setup.service.send(None, 'hi', 'm', -1)
+    await setup.settle()
+    old = await setup.answer_of(talk)
+    if moved:
+        await setup.service.set_priority(old.job_id, 1)
+    await setup.service.use_instead(old.job_id, 'quick')
+    assert (await setup.answer_of(talk)).priority == priority
+    await setup.settle()
+
+
+async def test_a_full_queue_says_when_to_ask_again(setup):
+    setup.broker.refusal = errors.Refused('queue_full', 'too many', 5.0)
+    talk = await setup.service.send(None, 'hi', 'm', 5)
+    await setup.settle()
+    assert (await setup.view(talk))['retry_after'] == 5.0
+    setup.broker.refusal = None
+    await setup.service.retry((await setup.answer_of(talk)).id, talk.id)
+    await setup.settle()
+    assert (await setup.view(talk))['retry_after'] == 0.0
