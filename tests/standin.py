@@ -330,10 +330,10 @@ class StandIn:
             return
         name = self._installed(str(request['model']))
         assert name is not None
-        script = self.models[name]
+        asked = time.perf_counter_ns()
         self._load(name, request)
         async with self._place(name):
-            await self._run(connection, served, request, name, script)
+            await self._run(connection, served, request, name, asked)
 
     @contextlib.asynccontextmanager
     async def _place(self, name: str) -> AsyncIterator[None]:
@@ -371,12 +371,12 @@ class StandIn:
             model.keep_s = given
 
     async def _run(
-        self, connection: '_Connection', served: Served, request: dict[str, Any], name: str, script: Script
+        self, connection: '_Connection', served: Served, request: dict[str, Any], name: str, asked: int
     ) -> None:
-        began = time.perf_counter_ns()
+        script = self.models[name]
         if served.path == '/api/embed':
             await asyncio.sleep(script.first_token_s)
-            reply = _embedding(request, began)
+            reply = _embedding(request, asked)
             served.lines.append(json.dumps(reply, separators=(',', ':')).encode())
             connection.json(200, reply)
             return
@@ -386,7 +386,7 @@ class StandIn:
                 self.loaded.pop(name, None)
             connection.json(200, _chunk(served.path, request, '') | {'done': True, 'done_reason': reason})
             return
-        await _Speech(connection, served, request, script, began).run()
+        await _Speech(connection, served, request, script, asked).run()
 
     def _refusal(  # noqa: PLR0911 - one return per rule reads best
         self, path: str, request: dict[str, Any]
@@ -417,13 +417,14 @@ class _Speech:
     """One streamed or collected answer."""
 
     def __init__(
-        self, connection: '_Connection', served: Served, request: dict[str, Any], script: Script, began: int
+        self, connection: '_Connection', served: Served, request: dict[str, Any], script: Script, asked: int
     ) -> None:
         self._connection = connection
         self._served = served
         self._request = request
         self._script = script
-        self._began = began
+        self._asked = asked
+        self._began = time.perf_counter_ns()
         self._stream = request.get('stream') is not False
 
     async def run(self) -> None:
@@ -453,7 +454,7 @@ class _Speech:
             | {
                 'done': True,
                 'done_reason': reason,
-                'total_duration': now - self._began,
+                'total_duration': now - self._asked,
                 'load_duration': 1_500_000,
                 'prompt_eval_count': 11,
                 'prompt_eval_duration': max(1, first - self._began),
@@ -668,13 +669,13 @@ def _embed_input_ok(given: object) -> bool:
     )
 
 
-def _embedding(request: dict[str, Any], began: int) -> dict[str, Any]:
+def _embedding(request: dict[str, Any], asked: int) -> dict[str, Any]:
     given = request.get('input') or []
     texts = [given] if isinstance(given, str) else given
     return {
         'model': request['model'],
         'embeddings': [_vector(text) for text in texts],
-        'total_duration': time.perf_counter_ns() - began,
+        'total_duration': time.perf_counter_ns() - asked,
         'load_duration': 1_000_000,
         'prompt_eval_count': sum(max(1, len(text) // 4) for text in texts),
     }

@@ -317,7 +317,8 @@ class Worker:
 
     def _leave_within(self, grace_s: float) -> None:
         """Begin to drain; said again, it can only become sooner."""
-        self._leave_by = min(self._leave_by, _now() + min(max(grace_s, 0.0), _LONGEST_GRACE_S))
+        grace_s = min(grace_s, _LONGEST_GRACE_S) if grace_s > 0 else 0.0
+        self._leave_by = min(self._leave_by, _now() + grace_s)
         self._stop.set()
         self._change.set()
 

@@ -54,6 +54,7 @@ def pecks(ollama):
 
 
 async def test_a_model_that_was_loaded_for_a_job_is_soon_known_to_be_in_memory(broker, ollama):
+    ollama.models[QWEN] = Script()
     async with working(broker, **on(ollama)):
         assert resident(broker) == []
         broker.tell(assign({}, model='hang'))  # while the job still runs
@@ -97,7 +98,8 @@ async def test_heartbeats_tell_how_long_the_engine_has_been_quiet(broker, ollama
     broker.heartbeat_s = 0.05
     async with working(broker, **on(ollama)):
         assert (await broker.hear(protocol.Heartbeat)).quiet_s == -1.0
-        broker.tell(assign({}, model='llama3.2'))
+        ollama.models[QWEN] = Script()
+        broker.tell(assign({}, model='qwen3'))
         await broker.hear(protocol.Finished)
         broker.heard.clear()
         await broker.until(lambda: len(broker.of(protocol.Heartbeat)) >= 3)
@@ -236,9 +238,9 @@ async def feed(broker, ollama, enough):
 async def test_slots_settle_at_what_ollama_runs_at_once_and_one_job_at_most_is_queued_there(
     broker, ollama, takes, monkeypatch
 ):
-    monkeypatch.setattr('workers.parallel._LEAST_WAIT_S', 0.15)
+    monkeypatch.setattr('workers.parallel._LEAST_WAIT_S', 0.12)
     ollama.parallel = takes
-    ollama.models[QWEN] = Script(text='one two three', first_token_s=0.4, chars_per_s=500)
+    ollama.models[QWEN] = Script(text='one two three', first_token_s=0.3, chars_per_s=500)
     async with working(broker, **on(ollama, slots=0)):
         assert last(broker).slots == 1
         await feed(broker, ollama, lambda: last(broker).saturated)

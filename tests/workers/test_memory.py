@@ -13,6 +13,7 @@ from workers.engines.ollama import OllamaEngine
 
 @pytest.fixture
 async def engine(ollama):
+    ollama.models |= {name: Script(text='one two') for name in ('qwen3:latest', 'llama3.2:latest')}
     made = OllamaEngine(ollama.url, deadlines=Deadlines(first_token_s=0.3, idle_s=0.2, total_s=5))
     yield made
     await made.aclose()

@@ -51,7 +51,19 @@ async def test_it_reports_ready_and_leaves_in_order(tmp_path, how):
             assert await child.wait() == 0
         assert [bye.draining for bye in broker.of(protocol.Bye)] == [True, False]
         log = tmp_path / 'logs' / 'worker-here-1.log'
+        assert await child.stdout.read() == b''
         assert 'action=drain' in log.read_text() and log.stat().st_mode & 0o077 == 0
+        assert await child.stderr.read() == b''
+
+
+async def test_told_to_leave_it_says_so_to_its_parent_and_ends(tmp_path):
+    async with FakeBroker() as broker, process(broker, tmp_path) as child:
+        await broker.hear(protocol.Ready, timeout_s=20)
+        broker.tell(protocol.Leave(grace_s=60))
+        async with asyncio.timeout(8):
+            assert await child.wait() == 0
+        reports = [json.loads(line) for line in (await child.stdout.read()).splitlines()]
+        assert reports == [{'ready': True, 'engine': 'demo'}, {'left': True}]
         assert await child.stderr.read() == b''
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.standin import Script
+from tests.standin import Reply, Script
 
 
 @pytest.fixture
@@ -87,6 +87,49 @@ async def test_what_happened_can_be_asked(http, ollama):
     state = (await http.get('/control/state')).json()
     assert (state['in_flight'], state['closes_seen'], len(state['served'])) == (0, 0, 1)
     assert json.loads(state['served'][0]['lines'][0])['response'] == 'hi'
+
+
+async def test_it_runs_so_many_at_once_and_the_others_wait_in_their_order(http, ollama):
+    ollama.parallel = 2
+    ollama.models['m:latest'] = Script(text='x', first_token_s=0.2)
+    done = []
+
+    async def ask(number):
+        reply = await http.post('/api/generate', json={'model': 'm', 'prompt': 'x', 'stream': False})
+        done.append(number)
+        return reply.json()
+
+    asked = []
+    for number in range(5):
+        asked.append(asyncio.create_task(ask(number)))
+        await ollama.until(lambda s: len(s.served) == number + 1)  # noqa: B023
+    asked[3].cancel()
+    replies = await asyncio.gather(*asked, return_exceptions=True)
+    assert sorted(done[:2]) == [0, 1] and sorted(done[2:]) == [2, 4] and ollama.most_queued == 3
+    times = [replies[number] for number in (0, 1, 2, 4)]
+    waited_s = [(t['total_duration'] - t['prompt_eval_duration'] - t['eval_duration']) / 1e9 for t in times]
+    assert max(waited_s[:2]) < 0.1 < min(waited_s[2:])
+    ollama.parallel = 0
+    assert (await ask(9))['done']
+
+
+async def test_memory_is_kept_as_asked_and_other_options_load_anew(http, ollama):
+    ollama.models['qwen3:latest'] = ollama.models['llama3.2:latest'] = Script()
+    for options in ({}, {'num_ctx': 4096}, {'num_ctx': 8192}):
+        await http.post('/api/generate', json={'model': 'qwen3', 'prompt': 'x', 'options': options, 'stream': False})
+    assert ollama.loads == ['qwen3:latest'] * 2
+    await http.post('/api/generate', json={'model': 'llama3.2', 'keep_alive': -1})
+    shown = {model['name']: model for model in (await http.get('/api/ps')).json()['models']}
+    assert shown['qwen3:latest']['context_length'] == 8192 and shown['llama3.2:latest']['expires_at'] > '2100'
+    await http.post('/api/generate', json={'model': 'llama3.2', 'prompt': 'x', 'keep_alive': 0, 'stream': False})
+    assert [model['name'] for model in (await http.get('/api/ps')).json()['models']] == ['qwen3:latest']
+
+
+async def test_other_paths_answer_as_they_are_told(http, ollama):
+    ollama.replies['/v1/rerank'] = Reply((b'{"a"', b':1}'), status=418, headers={'X-A': 'b'})
+    reply = await http.post('/v1/rerank?x=1', content=b'{}')
+    assert (reply.status_code, reply.json(), reply.headers['x-a']) == (418, {'a': 1}, 'b')
+    assert ollama.served[-1].path == '/v1/rerank?x=1'
 
 
 @pytest.mark.parametrize('how', ['stdin ends', 'SIGTERM'])

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from broker import protocol
-from tests.standin import Script
+from tests.standin import Reply, Script
 from tests.workers.benches import body, text_of
 from tests.workers.fake_broker import JOB, FakeBroker
 from workers.engines import choice
+from workers.runs import MAX_TRACE_CHARS, trace_of
 from workers.settings import WorkerSettings
 from workers.worker import Worker
 
@@ -27,13 +28,18 @@ async def broker():
         yield made
 
 
-@contextlib.asynccontextmanager
-async def working(broker, **settings):
-    """A worker that has signed in. It is drained at the end, unless the test has done so."""
+def start(broker, **settings):
+    """A worker and the task that runs it."""
     fields = {'worker': 'here:1', 'engine': 'demo', 'slots': 2, 'drain_s': 0.0, 'data_dir': Path('nowhere')}
     made = WorkerSettings(endpoints=broker.endpoints, **(fields | settings))
     worker = Worker(made, choice.make(made))
-    task = asyncio.create_task(worker.run())
+    return worker, asyncio.create_task(worker.run())
+
+
+@contextlib.asynccontextmanager
+async def working(broker, **settings):
+    """A worker that has signed in. It is drained at the end, unless the test has done so."""
+    worker, task = start(broker, **settings)
     try:
         await broker.hear(protocol.Ready)
         yield worker
@@ -365,6 +371,68 @@ async def test_a_drain_without_a_broker_ends_in_time(broker):
     assert time.monotonic() - began < 4
 
 
+async def test_told_to_leave_it_takes_nothing_new_and_ends_when_its_runs_have(broker):
+    worker, task = start(broker, drain_s=0.0)
+    await broker.hear(protocol.Ready)
+    broker.tell(assign({'demo': {'chars_per_s': 100, 'text': words(10)}}))
+    await broker.hear(protocol.Tokens)
+    assert not worker.left
+    broker.tell(protocol.Leave(grace_s=60))
+    await broker.hear(protocol.Bye)
+    broker.tell(assign(job_id='f' * 32))
+    assert (await broker.hear(protocol.HandBack)).job_id == 'f' * 32
+    assert (await broker.hear(protocol.Finished)).lines == 11
+    async with asyncio.timeout(5):
+        await task
+    await broker.until(lambda: [bye.draining for bye in broker.of(protocol.Bye)] == [True, False])
+    assert worker.left
+
+
+@pytest.mark.parametrize('sooner', [-1.0, 0.1, float('nan'), 'a stop'])
+async def test_what_is_left_after_the_grace_is_handed_back_and_the_grace_can_only_get_shorter(broker, sooner):
+    worker, task = start(broker, drain_s=0.1)
+    await broker.hear(protocol.Ready)
+    broker.tell(assign(HANG))
+    await broker.hear(protocol.Tokens)
+    broker.tell(protocol.Leave(grace_s=60), protocol.Leave(grace_s=600))
+    await broker.hear(protocol.Bye)
+    assert not task.done()
+    worker.stop() if sooner == 'a stop' else broker.tell(protocol.Leave(grace_s=sooner))
+    assert (await broker.hear(protocol.HandBack)).job_id == JOB
+    async with asyncio.timeout(5):
+        await task
+    assert worker.left
+
+
+async def test_a_stop_is_no_leave(broker):
+    async with working(broker) as worker:
+        pass
+    assert not worker.left
+
+
+async def test_labels_are_announced(broker):
+    async with working(broker, labels='gpu, big'):
+        assert broker.of(protocol.Ready)[0].labels == ('gpu', 'big')
+
+
+@pytest.mark.parametrize('labels', ['a b', 'x' * 41, '-a', ('a', ''), ','.join(map(str, range(17)))])
+def test_labels_are_short_words(broker, labels):
+    with pytest.raises(ValueError):
+        WorkerSettings(endpoints=broker.endpoints, worker='w', data_dir=Path('nowhere'), labels=labels)
+
+
+async def test_a_raw_job_is_posted_to_its_path(broker, ollama):
+    ollama.replies['/v1/rerank'] = Reply((b'{"usage":{"prompt_tokens":3}}',))
+    async with working(broker, engine='ollama', ollama_url=ollama.url):
+        broker.tell(
+            protocol.Assign(job_id=JOB, epoch=1, kind='raw', model='m', body=b'{"model":"m"}', path='/v1/rerank')
+        )
+        finished = await broker.hear(protocol.Finished)
+        assert [served.path for served in ollama.served] == ['/v1/rerank'] and finished.usage.prompt_tokens == 3
+        head, *parts = broker.lines()
+    assert json.loads(head)['status'] == 200 and len(parts) == finished.lines - 1 == 1
+
+
 async def test_a_changed_engine_is_announced(broker, ollama, monkeypatch):
     monkeypatch.setattr('workers.engines.ollama._CHECK_SOON_S', 0.05)
     monkeypatch.setattr('workers.engines.ollama._CHECK_AGAIN_S', 0.05)
@@ -386,18 +454,43 @@ async def test_a_model_that_vanished_is_noticed_when_a_job_fails_on_it(broker, o
 
 
 async def test_a_bug_in_an_engine_is_a_failure_and_not_the_end_of_the_worker(broker, monkeypatch, caplog):
-    def broken(self, *_):
-        raise KeyError('oops')
+    def broken(self, *asked):
+        try:
+            raise ValueError(asked)
+        except ValueError as error:
+            raise KeyError('oops') from error
 
     async with working(broker):
         monkeypatch.setattr('workers.engines.demo.DemoEngine.run', broken)
         broker.tell(assign())
         failed = await broker.hear(protocol.Failed)
         assert (failed.code, failed.retryable) == ('worker_error', True)
+        assert failed.trace.endswith('KeyError') and 'in broken' in failed.trace and 'workers/worker.py' in failed.trace
+        assert 'ValueError' in failed.trace
+        assert 'What is a queue?' not in failed.trace and 'What is a queue?' not in failed.detail
         monkeypatch.undo()
         broker.tell(assign(epoch=2))
         await broker.hear(protocol.Finished)
     assert 'oops' in caplog.text
+
+
+def test_a_trace_is_cut_at_its_far_end_and_holds_no_words_of_anybody():
+    def deeper(secret, depth):
+        return deeper(secret, depth - 1) if depth else int(secret)
+
+    secret = ' '.join(('my', 'secret'))
+    with pytest.raises(ValueError) as caught:
+        deeper(secret, 2)
+    trace = trace_of(caught.value)
+    assert trace.count('in deeper') == 3 and trace.endswith('ValueError') and secret not in trace
+    error = caught.value
+    for _ in range(50):
+        outer = RuntimeError(secret)
+        outer.__context__ = error
+        outer.__traceback__ = error.__traceback__
+        error = outer
+    trace = trace_of(error)
+    assert len(trace) == MAX_TRACE_CHARS and trace.endswith('RuntimeError') and secret not in trace
 
 
 async def test_an_answer_without_end_is_ended(broker, monkeypatch):
