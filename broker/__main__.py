@@ -7,6 +7,7 @@ import sys
 from broker import child, errors
 from broker.client import new_job_id
 from broker.fleet import Group
+from broker.guess import Rule
 from broker.load import Load
 from broker.order import Fairness
 from broker.retry import RetryPolicy
@@ -61,6 +62,8 @@ def rules_from(settings: BrokerSettings) -> Rules:
         groups=tuple(Group(group.models, group.workers, group.labels) for group in settings.groups),
         limits=settings.limits(),
         max_waiting_per_user=settings.max_waiting_per_user,
+        max_waiting_bytes=settings.max_waiting_bytes,
+        priority_rules=tuple(Rule(**rule.model_dump()) for rule in settings.priority_rules),
         max_losses=settings.max_losses,
         max_waiting=settings.max_waiting,
         max_answer_bytes=settings.max_answer_bytes,

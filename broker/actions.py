@@ -31,10 +31,11 @@ class Send(NamedTuple):
 
 
 class SendJob(NamedTuple):
-    """Send an assignment, with the job's body put in from the store."""
+    """Send an assignment, with the job's body put in from the store, and in that the answers of those before it."""
 
     peer: Peer
     message: protocol.Assign
+    after: tuple[str, ...] = ()
 
 
 class FromStore(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import msgspec
 
 from broker import protocol
+from broker.intake import is_job_id
 from broker.job import HELD_BY_WORKER, Job, State
 
 REMEMBERED = 2_000  # batches that ended lately: more than one turn of the broker can end
@@ -36,6 +37,14 @@ class Batches:
         self._open[batch.batch_id] = batch
         self._alive[batch.batch_id] = {}
 
+    def is_open(self, batch_id: str) -> bool:
+        """Whether it goes on."""
+        return batch_id in self._open
+
+    def get(self, batch_id: str) -> protocol.Batch:
+        """An open batch."""
+        return self._open[batch_id]
+
     def find(self, batch_id: str) -> protocol.Batch | None:
         """A batch that goes on or has ended lately."""
         return self._open.get(batch_id) or self._ended.get(batch_id)
@@ -58,19 +67,21 @@ class Batches:
         self._alive[job.parent][job.job_id] = None
         self._count(job.parent, submitted=1)
 
-    def moved(self, job: Job, was: State) -> protocol.Batch | None:
-        """A job changed its state; the batch when that was the last of its jobs to end."""
+    def moved(self, job: Job, was: State) -> None:
+        """A job changed its state."""
         if job.parent not in self._open:
-            return None
+            return
         now_held, was_held = job.state in HELD_BY_WORKER, was in HELD_BY_WORKER
         if now_held != was_held:
             self._count(job.parent, running=1 if now_held else -1)
-        if job.state not in _ENDS:
-            return None
-        del self._alive[job.parent][job.job_id]
-        self._count(job.parent, **{_ENDS[job.state]: 1})
-        batch = self._open[job.parent]
-        return batch if batch.completed + batch.dead + batch.cancelled == batch.total else None
+        if job.state in _ENDS:
+            del self._alive[job.parent][job.job_id]
+            self._count(job.parent, **{_ENDS[job.state]: 1})
+
+    def is_over(self, batch_id: str) -> bool:
+        """Whether an open batch has nothing to come any more."""
+        batch = self._open.get(batch_id)
+        return batch is not None and batch.completed + batch.dead + batch.cancelled == batch.total
 
     def end(self, batch_id: str, now: float) -> protocol.Batch:
         """It is over; as it ended. What still runs of it was told to stop, and counts as cancelled."""
@@ -106,6 +117,7 @@ class Batches:
 def problem_with(request: protocol.OpenBatch) -> str:
     """Why this cannot be a batch, '' when it can."""
     rules = (
+        (is_job_id(request.batch_id), 'batch_id must be 32 hexadecimal digits'),
         (1 <= request.total <= MAX_TOTAL, f'total must be 1 to {MAX_TOTAL} jobs'),
         (max(len(request.name), len(request.user)) <= MAX_NAME, f'name and user may have {MAX_NAME} characters'),
     )

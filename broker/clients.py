@@ -4,8 +4,10 @@ from copy import copy
 
 import msgspec
 
-from broker import facts, intake, pauses, protocol
+from broker import facts, groups, intake, pauses, protocol
 from broker.actions import FromStore, Peer
+from broker.admission import Admission, Past
+from broker.agenda import Agenda
 from broker.job import MAX_PRIORITY, MIN_PRIORITY, Job, Move, State
 from broker.queue import Queue
 
@@ -13,34 +15,74 @@ from broker.queue import Queue
 class Clients:
     """Answers requests. What is about the past, or about a job that is not alive, is left to the store."""
 
-    def __init__(self, queue: Queue, boot: str) -> None:
+    def __init__(self, queue: Queue, admission: Admission, agenda: Agenda, boot: str) -> None:
         self._queue = queue
+        self._admission = admission
+        self._agenda = agenda
         self._boot = boot
 
-    def serve(self, peer: Peer, request: protocol.AnyRequest, now: float) -> None:
+    def serve(self, peer: Peer, request: protocol.AnyRequest, now: float, past: Past) -> None:
         """Do as asked, or say why not."""
-        jobs = self._queue.jobs
+        reply = (
+            self._about_all(request, now)
+            or self._about_new(request, now, past)
+            or self._about_one(peer, request, now)
+        )
+        if reply is None:
+            self._queue.do(FromStore(peer, request))
+        else:
+            self._queue.send(peer, msgspec.structs.replace(reply, rid=request.rid))
+
+    def _about_all(self, request: protocol.AnyRequest, now: float) -> protocol.Reply | None:
+        reply: protocol.Reply | None = None
         match request:
-            case protocol.Submit():
-                reply = self.submit(request, now)
             case protocol.Ping():
                 reply = protocol.Pong(boot=self._boot, seq=self._queue.seq)
             case protocol.GetSnapshot():
                 reply = self.snapshot(request.after_order)
             case protocol.Pause() | protocol.Resume():
                 reply = self._pause(request, now)
-            case _ if getattr(request, 'job_id', '') not in jobs or isinstance(request, _OF_THE_PAST):
-                self._queue.do(FromStore(peer, request))
-                return
+            case protocol.SetSchedule():
+                reply = self._agenda.set(request.schedule, now)
+            case protocol.RemoveSchedule():
+                reply = self._agenda.remove(request.schedule_id, now)
+            case protocol.FindSchedules():
+                reply = self._agenda.find(request, now)
+        return reply
+
+    def _about_new(self, request: protocol.AnyRequest, now: float, past: Past) -> protocol.Reply | None:
+        batches = self._queue.batches
+        reply: protocol.Reply | None = None
+        match request:
+            case protocol.Submit():
+                reply = self._admission.submit(request, past, now)
+            case protocol.SubmitMany():
+                reply = self._admission.submit_many(request.jobs, past, now)
+            case protocol.OpenBatch():
+                reply = groups.opened(self._queue, request, past, now)
+            case protocol.GetBatch(batch_id=batch_id) if batches.is_open(batch_id):
+                reply = protocol.Batches(batches=(batches.get(batch_id),))
+            case protocol.CancelBatch(batch_id=batch_id) if batches.is_open(batch_id):
+                reply = self._cancel_batch(batch_id, now)
+        return reply
+
+    def _about_one(self, peer: Peer, request: protocol.AnyRequest, now: float) -> protocol.Reply | None:
+        job = self._queue.jobs.get(getattr(request, 'job_id', ''))
+        if job is None:
+            return None
+        reply: protocol.Reply | None = None
+        match request:
+            case protocol.Cancel(release=True):
+                reply = self._release(peer, job, request.rid, now)
             case protocol.Cancel():
-                reply = self._cancel(jobs[request.job_id], now)
+                reply = self._cancel(job, now)
             case protocol.SetPriority():
-                reply = self._set_priority(jobs[request.job_id], request.priority, now)
+                reply = self._set_priority(job, request.priority, now)
             case protocol.Read():
                 reply = self._read(request)
             case protocol.GetJob():
-                reply = self._state(jobs[request.job_id], now)
-        self._queue.send(peer, msgspec.structs.replace(reply, rid=request.rid))
+                reply = self._state(job, now)
+        return reply
 
     def snapshot(self, after_order: int = 0) -> protocol.Snapshot:
         """A page of what is alive."""
@@ -59,23 +101,6 @@ class Clients:
             more=len(page) > protocol.SNAPSHOT_PAGE,
         )
 
-    def submit(self, request: protocol.Submit, now: float) -> protocol.Reply:
-        """Queue a new job."""
-        queue, rules = self._queue, self._queue.rules
-        if queue.knows(request.job_id):
-            return protocol.Accepted(job_id=request.job_id, duplicate=True)
-        if problem := intake.problem_with(request):
-            return protocol.Refused(code='bad_request', detail=problem)
-        if queue.queued >= rules.max_waiting:
-            detail = f'{rules.max_waiting} jobs are waiting, which is the limit; try again later'
-            return protocol.Refused(code='queue_full', detail=detail, retry_after_s=5.0)
-        if 0 < rules.max_waiting_per_user <= queue.backlog[request.user]:
-            detail = f'{rules.max_waiting_per_user} of your jobs are waiting, which is the limit; try again later'
-            return protocol.Refused(code='queue_full', detail=detail, retry_after_s=5.0)
-        queue.order += 1
-        queue.accept(intake.job_from(request, queue.order, now), request, now)
-        return protocol.Accepted(job_id=request.job_id)
-
     def _cancel(self, job: Job, now: float) -> protocol.Reply:
         queue = self._queue
         if job.state is State.RUNNING:
@@ -89,10 +114,29 @@ class Clients:
             queue.withdraw(job, Move.CANCEL, facts.JobCancelled, now)
         return protocol.Done()
 
+    def _release(self, peer: Peer, job: Job, rid: int, now: float) -> protocol.Reply:
+        """One caller waits no longer; the last one takes the job along."""
+        if self._queue.keys.released_before(peer, rid):
+            return protocol.Done()
+        if job.claims > 1:
+            self._queue.share(job, -1, now)
+            return protocol.Done()
+        return self._cancel(job, now)
+
+    def _cancel_batch(self, batch_id: str, now: float) -> protocol.Reply:
+        """The last come first: whoever comes after another is cancelled before that one, and not for its sake."""
+        queue = self._queue
+        for job_id in reversed(queue.batches.alive(batch_id)):
+            if job_id in queue.jobs:
+                self._cancel(queue.jobs[job_id], now)
+        if queue.batches.is_open(batch_id):
+            queue.end_batch(batch_id, now)
+        return protocol.Done()
+
     def _set_priority(self, job: Job, priority: int, now: float) -> protocol.Reply:
         if not intake.is_priority(priority):
             return protocol.Refused(code='bad_request', detail=f'priority must be {MIN_PRIORITY} to {MAX_PRIORITY}')
-        if job.state not in (State.WAITING, State.DELAYED):
+        if job.state not in (State.WAITING, State.DELAYED, State.BLOCKED):
             return protocol.Refused(code='not_waiting', detail='only a job that waits can change its priority')
         if priority != job.priority:
             self._queue.reprioritise(job, priority, now)
@@ -121,5 +165,3 @@ class Clients:
         ahead = self._queue.standings.ahead_of(job, now) if job.state is State.WAITING else -1
         return protocol.JobState(job=copy(job), ahead=ahead)
 
-
-_OF_THE_PAST = (protocol.GetHistory, protocol.Replay, protocol.Purge)

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 from broker import facts, load, protocol
 from broker.actions import Action, Peer, Publish, Send
+from broker.admission import NOTHING, Admission, Past
+from broker.agenda import Agenda
 from broker.clients import Clients
 from broker.dispatch import Dispatch
 from broker.job import Job, Move, State
@@ -20,23 +22,27 @@ from broker.staff import Staff
 STANDING_EVERY_S = 0.25
 LONG_QUEUE, LONG_STANDING_EVERY_S = 1_000, 1.0  # working it out takes longer then, and matters less
 PULSE_S = 1.0
+STILL_S = 2 * PULSE_S  # a tick that comes later than this was held up by something outside
 
 
 class BrokerCore:
     """The queue with the parts that work on it. All changes enter by ``receive``, ``peer_gone`` and ``tick``."""
 
     make_queue = Queue
-    make_clients = Clients
+    make_admission = Admission
     make_staff = Staff
 
     def __init__(self, rules: Rules, *, boot: str, last_seq: int = 0, last_order: int = 0) -> None:
         self._boot = boot
         self._queue = self.make_queue(rules, last_seq=last_seq, last_order=last_order)
-        self._clients = self.make_clients(self._queue, boot)
+        admission = self.make_admission(self._queue)
+        self._agenda = Agenda(self._queue, admission)
+        self._clients = Clients(self._queue, admission, self._agenda, boot)
         self._staff = self.make_staff(self._queue, boot)
         self._dispatch = Dispatch(self._queue)
         self._standing_at = 0.0
         self._pulse_at = 0.0
+        self._ticked_at = 0.0
 
     def restore(
         self,
@@ -45,20 +51,27 @@ class BrokerCore:
         work: Iterable[Work] = (),
         starts: Iterable[Started] = (),
         paused: Iterable[tuple[str, str]] = (),
+        *,
+        batches: Iterable[protocol.Batch] = (),
+        schedules: Iterable[protocol.Schedule] = (),
     ) -> None:
         """Take over what an earlier broker left. Leases get one full term, so that live workers can show up.
 
         ``work`` is what users had done lately, for fair share, and ``starts`` is what counts for rate limits: without
         them everybody would begin anew. The clock may have been put back since: nothing then lies in the future.
+        ``batches`` are those that go on.
         """
-        self._queue.restore(jobs, now, work, starts, paused)
+        self._queue.restore(jobs, now, work, starts, paused, open_batches=batches)
+        self._agenda.restore(schedules, now)
 
     # doors
 
-    def receive(self, peer: Peer, message: protocol.AnyRequest | protocol.AnyFromWorker, now: float) -> list[Action]:
-        """Take one message from a client or a worker."""
+    def receive(
+        self, peer: Peer, message: protocol.AnyRequest | protocol.AnyFromWorker, now: float, past: Past = NOTHING
+    ) -> list[Action]:
+        """Take one message from a client or a worker; ``past`` is what ``lookup`` found about it."""
         if isinstance(message, protocol.Request):
-            self._clients.serve(peer, message, now)
+            self._clients.serve(peer, message, now, past)
         else:
             self._staff.serve(peer, message, now)
         self._dispatch.run(now)
@@ -70,12 +83,19 @@ class BrokerCore:
         self._dispatch.run(now)
         return self._queue.take()
 
-    def tick(self, now: float) -> list[Action]:
-        """Do what is due: leases that ran out, delays that are over, silent workers, the pulse."""
+    def tick(self, now: float, past: Past = NOTHING) -> list[Action]:
+        """Do what is due: leases that ran out, delays that are over, silent workers, schedules, the pulse.
+
+        ``past`` is what ``lookup`` found about ``due_ids``.
+        """
         queue = self._queue
+        if 0.0 < self._ticked_at < now - STILL_S:
+            self._staff.excuse(now - self._ticked_at)
+        self._ticked_at = now
         for kind, name in queue.timers.due(now):
             self._due(kind, name, now)
         queue.forget_ended(now)
+        self._agenda.run(past, now)
         self._dispatch.run(now)  # after 'wake' this is all that is to be done
         if self._pulse_at <= now:
             self._pulse_at = now + PULSE_S
@@ -91,8 +111,16 @@ class BrokerCore:
 
     def next_deadline(self) -> float:
         """When ``tick`` should be called at the latest."""
-        deadline = min(self._pulse_at, self._queue.timers.first())
+        deadline = min(self._pulse_at, self._queue.timers.first(), self._agenda.next_at())
         return min(deadline, self._standing_at) if self._queue.changed else deadline
+
+    def wall_is_ahead(self, seconds: float) -> None:
+        """So far the wall clock, which schedules follow, is ahead of ``now`` (0 at the start)."""
+        self._agenda.wall_ahead_s = seconds
+
+    def due_ids(self, now: float) -> list[str]:
+        """The ids of the jobs that schedules would make in a ``tick`` now."""
+        return self._agenda.due_ids(now)
 
     @property
     def remember_starts_s(self) -> float:
@@ -146,7 +174,7 @@ class BrokerCore:
 
     def _deadline_due(self, job_id: str, now: float) -> None:
         job = self._queue.jobs.get(job_id)
-        if job is not None and job.state in (State.WAITING, State.DELAYED):
+        if job is not None and job.state in (State.WAITING, State.DELAYED, State.BLOCKED):
             job.code, job.detail = 'deadline', 'it could not start before its deadline'
             self._queue.withdraw(job, Move.EXPIRE, facts.JobDied, now)
 

@@ -5,8 +5,10 @@ import math
 import msgspec
 
 from broker import facts, protocol
-from broker.job import MAX_PRIORITY, MIN_PRIORITY, Job, State
+from broker.job import AUTO_PRIORITY, MAX_PRIORITY, MIN_PRIORITY, Job, State
 
+MAX_PATH, MAX_KEY, MAX_AFTER = 500, 200, 100  # characters of a raw job's path, of a key; jobs to come after
+MAX_RETRY_BASE_S, MAX_RETRY_MAX_S = 3600.0, 86400.0
 LAST_MOMENT = 1e11  # the year 5138; infinity is no number in JSON, and facts are JSON
 _HEX = frozenset('0123456789abcdef')
 # What Ollama's scheduler compares before it uses a runner again (api.Runner in its source, and the same names here).
@@ -32,8 +34,8 @@ def problem_with(request: protocol.Submit) -> str:
         (request.kind in protocol.KINDS, f'kind must be one of {", ".join(protocol.KINDS)}'),
         (1 <= len(request.model) <= 300, 'model must be 1 to 300 characters'),
         (
-            is_priority(request.priority),
-            f'priority must be {MIN_PRIORITY} to {MAX_PRIORITY}',
+            is_priority(request.priority) or request.priority == AUTO_PRIORITY,
+            f'priority must be {MIN_PRIORITY} to {MAX_PRIORITY}, or {AUTO_PRIORITY} to have it guessed',
         ),
         (1 <= request.max_failures <= 100, 'max_failures must be 1 to 100'),
         (
@@ -50,8 +52,37 @@ def problem_with(request: protocol.Submit) -> str:
             not request.deadline_at or request.due_at < request.deadline_at,
             'deadline_at must be after due_at, or the job could never run',
         ),
+        (len(request.idempotency_key) <= MAX_KEY, f'idempotency_key may have {MAX_KEY} characters'),
+        (
+            0 <= request.retry_base_s <= MAX_RETRY_BASE_S and 0 <= request.retry_max_s <= MAX_RETRY_MAX_S,
+            f'retry_base_s must be 0 to {MAX_RETRY_BASE_S:g} and retry_max_s 0 to {MAX_RETRY_MAX_S:g} seconds',
+        ),
+        (
+            not request.retry_max_s or request.retry_base_s <= request.retry_max_s,
+            'retry_base_s must not be longer than retry_max_s',
+        ),
     )
-    return next((text for sound, text in rules if not sound), '')
+    return next((text for sound, text in rules if not sound), '') or _path_problem(request) or _after_problem(request)
+
+
+def _path_problem(request: protocol.Submit) -> str:
+    path = request.path
+    if request.kind != 'raw':
+        return 'path is for jobs of kind raw only; leave it empty' if path else ''
+    sound = path.startswith('/') and '//' not in path and '..' not in path and len(path) <= MAX_PATH
+    if not sound or not path.isprintable() or '\\' in path or ' ' in path:
+        return f"path must be one on the engine like /v1/rerank, without '..' or '//', at most {MAX_PATH} characters"
+    return ''
+
+
+def _after_problem(request: protocol.Submit) -> str:
+    after = request.after
+    if len(after) > MAX_AFTER or len(set(after)) < len(after):
+        return f'after may name {MAX_AFTER} jobs, each once'
+    if request.job_id in after:
+        return 'a job cannot come after itself'
+    both = after and request.due_at
+    return 'a job that comes after others starts when they are completed; leave due_at out' if both else ''
 
 
 def is_priority(priority: int) -> bool:

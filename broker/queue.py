@@ -4,15 +4,19 @@ The parts around it decide: ``clients`` and ``staff`` when somebody asks or repo
 """
 
 import math
-from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable, Sequence
 from copy import copy
+from typing import NamedTuple
 
 from broker import facts, intake, protocol, telling
 from broker.actions import Action, Peer, Persist, Publish, Send, SendJob
+from broker.batches import Batches
+from broker.chains import Chains
 from broker.durations import Durations
 from broker.fleet import Fleet, Run, Worker
 from broker.job import FINAL, HELD_BY_WORKER, TRANSITIONS, Job, Move, State
+from broker.keys import Keys
 from broker.limits import Gate, Started
 from broker.order import Waiting
 from broker.pauses import Pauses
@@ -25,6 +29,19 @@ from broker.timers import Timers
 REMEMBER_ENDED_S = 60.0  # a repeated Submit of a job that has just ended is still known for one
 
 End = type[facts.JobCompleted] | type[facts.JobDied] | type[facts.JobCancelled]
+
+
+class Ended(NamedTuple):
+    """What is still known about a job that is alive no more."""
+
+    at: float
+    state: State
+    user: str
+
+    @property
+    def completed(self) -> bool:
+        """Whether it ended well."""
+        return self.state is State.COMPLETED
 
 
 class Queue:
@@ -40,12 +57,17 @@ class Queue:
         self.waiting = Waiting(rules.fairness, self.ledger, self.durations)
         self.gate = Gate(rules.limits)
         self.pauses = Pauses()
-        self.backlog: Counter[str] = Counter()  # by user: jobs that wait or are delayed
+        self.backlog: Counter[str] = Counter()  # by user: jobs that wait, are delayed or blocked
         self.delayed = 0
+        self.waiting_bytes = 0  # of the bodies of what waits
         self.runs: dict[str, Run] = {}
         self.fleet = Fleet(rules.groups)
         self.timers = Timers()
-        self.ended: OrderedDict[str, float] = OrderedDict()
+        self.ended: OrderedDict[str, Ended] = OrderedDict()  # lately: the store may not know it yet
+        self.chains = Chains()
+        self.keys = Keys()
+        self.batches = Batches()
+        self._to_follow: deque[Job] = deque()  # ended, and those who come after them do not know it yet
         self.standings = Standings(
             self.jobs,
             self.waiting,
@@ -64,6 +86,8 @@ class Queue:
         work: Iterable[Work],
         starts: Iterable[Started],
         paused: Iterable[tuple[str, str]],
+        *,
+        open_batches: Iterable[protocol.Batch],
     ) -> None:
         """Take over what an earlier broker left; see ``BrokerCore.restore``."""
         for start in starts:
@@ -77,14 +101,19 @@ class Queue:
         for job in jobs:
             job.queued_at = min(job.queued_at, now)
             if job.failures and job.state is State.DELAYED:
-                job.due_at = min(job.due_at, now + self.rules.retry.max_s)
+                retry = self.rules.retry.of(job.terms.retry_base_s, job.terms.retry_max_s)
+                job.due_at = min(job.due_at, now + retry.max_s)
             self.jobs[job.job_id] = job
+            self.keys.add(job)
+            if job.state is State.CANCELLING:
+                self.keys.ended(job)
             if job.state in HELD_BY_WORKER:
                 run = self.hold(job, session='', now=now)
                 run.cancelling = job.state is State.CANCELLING
                 self.gate.holds(job.user)
             else:
                 self._enter(job)
+        self._restore_links(open_batches, now)
         for user in {job.user for job in self.jobs.values()}:
             self.limit(user, now)
 
@@ -96,8 +125,8 @@ class Queue:
 
     @property
     def queued(self) -> int:
-        """Jobs that wait, now or for a later time."""
-        return len(self.waiting) + self.delayed
+        """Jobs that wait, now, for a later time or for other jobs."""
+        return len(self.waiting) + self.delayed + len(self.chains)
 
     def check(self) -> None:
         """Raise AssertionError when the parts do not agree with each other. For tests."""
@@ -109,6 +138,11 @@ class Queue:
         assert self.delayed == sum(state is State.DELAYED for state in states.values())
         alive = Counter(job.user for job in self.jobs.values() if job.state not in HELD_BY_WORKER)
         assert alive == self.backlog
+        idle = [job for job in self.jobs.values() if job.state not in HELD_BY_WORKER]
+        assert self.waiting_bytes == sum(job.body_bytes for job in idle)
+        self.chains.check(job_id for job_id, state in states.items() if state is State.BLOCKED)
+        self.batches.check(self.jobs.values())
+        self.keys.check(self.jobs)
         self.gate.check(Counter(run.job.user for run in self.runs.values()))
         assert self.runs.keys() == {job_id for job_id, state in states.items() if state in HELD_BY_WORKER}
         for job_id, run in self.runs.items():
@@ -145,7 +179,7 @@ class Queue:
         message = protocol.Assign(
             job_id=job.job_id, epoch=run.epoch, kind=job.kind, model=job.model, path=job.terms.path
         )
-        self._out.append(SendJob(worker.peer, message))
+        self._out.append(SendJob(worker.peer, message, job.terms.after))
 
     def next_seq(self) -> int:
         """The number of the next fact."""
@@ -167,13 +201,43 @@ class Queue:
 
     # a job that waits
 
-    def accept(self, job: Job, request: protocol.Submit, now: float) -> None:
-        """It is new."""
+    def accept(
+        self,
+        job: Job,
+        request: protocol.Submit,
+        now: float,
+        *,
+        missing: Sequence[str] = (),
+        schedule: protocol.Schedule | None = None,
+    ) -> None:
+        """It is new. ``missing`` are those that it comes after; ``schedule`` made it."""
         self.jobs[job.job_id] = job
+        self.keys.add(job)
+        if job.state is State.BLOCKED:
+            self.chains.add(job.job_id, missing)
         self._enter(job)
         self.limit(job.user, now)
-        self.record(telling.queued(job, request, self.next_seq()), job, body=request.body)
+        if job.parent:
+            self.batches.joined(job)
+        self.record(telling.queued(job, request, self.next_seq()), job, body=request.body, schedule=schedule)
         self.changed = True
+
+    def unblock(self, job: Job, now: float) -> None:
+        """All that it comes after are completed."""
+        self.chains.remove(job.job_id)
+        self.move(job, Move.UNBLOCK)
+        self.waiting.add(job)
+        self.record(facts.JobUnblocked(seq=self.next_seq(), at=now, job_id=job.job_id), job)
+
+    def doom(self, job: Job, before: str, state: State, now: float) -> None:
+        """One that it comes after will not be completed."""
+        job.code, job.detail = 'predecessor', f'the job {before} that it comes after is {state}'
+        self.withdraw(job, Move.DIE, facts.JobDied, now)
+
+    def share(self, job: Job, change: int, now: float) -> None:
+        """One caller more, or one less, waits for it."""
+        job.claims += change
+        self.record(facts.JobShared(seq=self.next_seq(), at=now, job_id=job.job_id, claims=job.claims), job)
 
     def due(self, job: Job, now: float) -> None:
         """Its delay is over."""
@@ -183,17 +247,19 @@ class Queue:
         self.record(facts.JobDue(seq=self.next_seq(), at=now, job_id=job.job_id), job)
 
     def withdraw(self, job: Job, move: Move, end: End, now: float) -> None:
-        """It waited or was delayed, and ends without a run."""
+        """It waited, was delayed or blocked, and ends without a run."""
         if job.state is State.WAITING:
             self.waiting.remove(job)
-        else:
+        elif job.state is State.DELAYED:
             self.delayed -= 1
+        else:
+            self.chains.remove(job.job_id)
         self.move(job, move)
-        self._left_backlog(job.user)
+        self._left_backlog(job)
         self.end(job, end, (), now)
 
     def reprioritise(self, job: Job, priority: int, now: float) -> None:
-        """It waits or is delayed, and has another priority from now on."""
+        """It has not started, and has another priority from now on."""
         was = job.priority
         if job.state is State.WAITING:
             self.waiting.remove(job)
@@ -218,7 +284,7 @@ class Queue:
     def start(self, job: Job, worker: Worker, now: float, *, resident: bool = False) -> None:
         """It waited, and this worker gets it; ``resident``: where what it needs was loaded already."""
         charged_s = self.waiting.started(job, now)
-        self._left_backlog(job.user)
+        self._left_backlog(job)
         self.gate.started(job.user, job.model, now)
         self.limit(job.user, now)
         self.move(job, Move.START)
@@ -257,21 +323,21 @@ class Queue:
         self.move(run.job, move)
         self.end(run.job, end, tuple(run.lines), now)
 
-    def die(self, run: Run, code: str, detail: str, now: float) -> None:
+    def die(self, run: Run, code: str, detail: str, now: float, *, trace: str = '') -> None:
         """It failed for good."""
         self._release(run, now)
         run.job.code, run.job.detail = code, detail
         self.move(run.job, Move.DIE)
-        self.end(run.job, facts.JobDied, tuple(run.lines), now)
+        self.end(run.job, facts.JobDied, tuple(run.lines), now, trace)
 
-    def postpone(self, run: Run, due_at: float, now: float) -> None:
+    def postpone(self, run: Run, due_at: float, now: float, *, trace: str = '') -> None:
         """It failed, and may try again later."""
         job = run.job
         self._release(run, now)
         job.due_at = due_at
         self.move(job, Move.RETRY)
         self._enter(job)
-        self._requeued(job, 'retry', now)
+        self._requeued(job, 'retry', now, trace)
 
     def hand_back(self, run: Run, now: float) -> None:
         """It was ended unfinished, and nothing is known against the job."""
@@ -300,38 +366,84 @@ class Queue:
 
     def move(self, job: Job, move: Move) -> None:
         """Change the state as the table says."""
-        job.state = TRANSITIONS[job.state, move]
+        was, job.state = job.state, TRANSITIONS[job.state, move]
         self.changed = True
+        if move is Move.CANCEL:
+            self.keys.ended(job)
+        if job.parent:
+            self.batches.moved(job, was)
 
-    def end(self, job: Job, end: End, answer: tuple[bytes, ...], now: float) -> None:
+    def end(self, job: Job, end: End, answer: tuple[bytes, ...], now: float, trace: str = '') -> None:
         """It is final."""
         job.ended_at = now
         job.lines = len(answer)
         del self.jobs[job.job_id]
         self.standings.gone(job.job_id)
-        self.ended[job.job_id] = now
-        self.record(telling.ended(end, job, self.next_seq()), job, answer=answer)
+        self.ended[job.job_id] = Ended(now, job.state, job.user)
+        self.keys.ended(job)
+        self.record(telling.ended(end, job, self.next_seq(), trace), job, answer=answer)
+        if self.batches.is_over(job.parent):
+            self.end_batch(job.parent, now)
+        self._to_follow.append(job)
+        if len(self._to_follow) == 1:  # otherwise this is one of those who follow, and has its turn
+            self._follow(now)
+
+    def end_batch(self, batch_id: str, now: float) -> None:
+        """All its jobs have ended, or will."""
+        ended = self.batches.end(batch_id, now)
+        fact = facts.BatchEnded(
+            seq=self.next_seq(),
+            at=now,
+            batch_id=batch_id,
+            completed=ended.completed,
+            dead=ended.dead,
+            cancelled=ended.cancelled,
+        )
+        self.record(fact)
 
     def forget_ended(self, now: float) -> None:
         """Those who ended long ago are known to the store only."""
-        while self.ended and next(iter(self.ended.values())) <= now - REMEMBER_ENDED_S:
-            self.ended.popitem(last=False)
+        while self.ended and next(iter(self.ended.values())).at <= now - REMEMBER_ENDED_S:
+            self.keys.forget(self.ended.popitem(last=False)[0])
 
     def _enter(self, job: Job) -> None:
-        """It waits or is delayed from now on."""
+        """It waits, is delayed or blocked from now on."""
         self.backlog[job.user] += 1
+        self.waiting_bytes += job.body_bytes
         if job.state is State.WAITING:
             self.waiting.add(job)
-        else:
+        elif job.state is State.DELAYED:
             self.delayed += 1
             self.timers.at(job.due_at, 'job', job.job_id)
         if job.deadline_at:
             self.timers.at(job.deadline_at, 'deadline', job.job_id)
 
-    def _left_backlog(self, user: str) -> None:
-        self.backlog[user] -= 1
-        if not self.backlog[user]:
-            del self.backlog[user]
+    def _left_backlog(self, job: Job) -> None:
+        self.waiting_bytes -= job.body_bytes
+        self.backlog[job.user] -= 1
+        if not self.backlog[job.user]:
+            del self.backlog[job.user]
+
+    def _restore_links(self, open_batches: Iterable[protocol.Batch], now: float) -> None:
+        """Whoever is not alive any more and has not taken its followers along was completed."""
+        self.batches.restore(open_batches, self.jobs.values())
+        for job in [job for job in self.jobs.values() if job.state is State.BLOCKED]:
+            missing = [other for other in job.terms.after if other in self.jobs]
+            self.chains.add(job.job_id, missing)
+            if not missing:
+                self.unblock(job, now)
+
+    def _follow(self, now: float) -> None:
+        """Let those who come after the ended go on, or take them along. One by one: a chain may be long."""
+        while self._to_follow:
+            before = self._to_follow[0]
+            if before.state is State.COMPLETED:
+                for job_id in self.chains.completed(before.job_id):
+                    self.unblock(self.jobs[job_id], now)
+            else:
+                for job_id in self.chains.followers(before.job_id):
+                    self.doom(self.jobs[job_id], before.job_id, before.state, now)
+            self._to_follow.popleft()
 
     def _stops(self, run: Run, now: float) -> bool:
         """Whether it was to be cancelled; then it is now."""
@@ -350,5 +462,5 @@ class Queue:
         self.gate.ended(user)
         self.limit(user, now)
 
-    def _requeued(self, job: Job, reason: str, now: float) -> None:
-        self.record(telling.requeued(job, reason, self.next_seq(), now), job)
+    def _requeued(self, job: Job, reason: str, now: float, trace: str = '') -> None:
+        self.record(telling.requeued(job, reason, self.next_seq(), now, trace), job)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from broker.balance import Policy
 from broker.fleet import Group
+from broker.guess import DEFAULT_RULES, Rule
 from broker.limits import Limits
 from broker.order import Fairness
 from broker.retry import RetryPolicy
@@ -21,6 +22,8 @@ class Rules(NamedTuple):
     max_losses: int = 2
     max_waiting: int = 100_000
     max_waiting_per_user: int = 0  # 0: no limit of its own
+    max_waiting_bytes: int = 0  # 0: no limit
+    priority_rules: tuple[Rule, ...] = DEFAULT_RULES
     max_answer_bytes: int = 32_000_000
     balance: Policy = 'least_loaded'
     groups: tuple[Group, ...] = ()

@@ -55,10 +55,10 @@ class Schedules:
     def __contains__(self, schedule_id: str) -> bool:
         return schedule_id in self._schedules
 
-    @property
-    def bytes(self) -> int:
-        """How much the templates of all take."""
-        return self._bytes
+    def bytes_with(self, schedule: protocol.Schedule) -> int:
+        """How much the templates of all would take with this one, in place of the one of the same id."""
+        was = self._schedules.get(schedule.schedule_id)
+        return self._bytes + len(schedule.body) - (len(was.body) if was is not None else 0)
 
     def restore(self, schedules: Iterable[protocol.Schedule], wall: float) -> None:
         """Take over what an earlier broker left. A clock that was put back far takes its schedules with it."""
@@ -129,8 +129,7 @@ class Schedules:
         return protocol.Schedules(schedules=tuple(found), more=len(behind) > len(found))
 
     def _put(self, schedule: protocol.Schedule) -> None:
-        was = self._schedules.get(schedule.schedule_id)
-        self._bytes += len(schedule.body) - (len(was.body) if was is not None else 0)
+        self._bytes = self.bytes_with(schedule)
         self._schedules[schedule.schedule_id] = schedule
         tick = next_tick(schedule, schedule.last_tick) if schedule.enabled else math.inf
         if tick < math.inf:

@@ -12,8 +12,9 @@ import msgspec
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from broker import errors, intake, load, protocol, retention, sockets
+from broker import errors, intake, load, lookup, protocol, retention, sockets
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
+from broker.admission import NOTHING, Past
 from broker.core import BrokerCore
 from broker.endpoints import Endpoints
 from broker.job import State
@@ -23,6 +24,7 @@ from broker.store import Store
 
 logger = logging.getLogger(__name__)
 
+MAX_BATCHES = 100  # in one reply
 DRAIN_AT_ONCE = 500  # messages taken from a socket before the batch is committed
 REMEMBER_WORK_S = 4 * DECAY_S  # work longer ago no longer counts
 LOAD_EVERY_S = 1.0
@@ -30,14 +32,18 @@ SPARE_DISK_BYTES = 32 * 1024 * 1024  # below this new jobs are refused, so that 
 
 
 class Clock:
-    """Unix seconds that never jump: wall time at the start, monotonic from then on."""
+    """Unix seconds that never jump: wall time at the start, monotonic from then on, with the time the machine slept."""
 
     def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
+        self._offset = time.time() - _steady()
 
     def now(self) -> float:
         """Seconds since 1970."""
-        return time.monotonic() + self._offset
+        return _steady() + self._offset
+
+    def wall_ahead_s(self) -> float:
+        """How far the wall clock has gone ahead since the start: somebody has set it, or the network has."""
+        return time.time() - self.now()
 
 
 class _Taken(NamedTuple):
@@ -120,16 +126,14 @@ class Server:
     def _turn(self) -> None:
         """One batch: take what has come, let the core decide, put it on disk, then speak."""
         self._drain_subscriptions()
+        self._core.wall_is_ahead(self._clock.wall_ahead_s())
         taken = [*self._take('worker'), *self._take('client')]
         actions: list[Action] = []
         for peer, asked in taken:
             message = self._replayed(asked) if isinstance(asked, protocol.Replay) else asked
-            if isinstance(message, protocol.Submit) and (reply := self._before_submit(message)) is not None:
-                actions.append(Send(peer, reply))
-                continue
-            actions += self._core.receive(peer, message, self._clock.now())
+            actions += self._core.receive(peer, message, self._clock.now(), self._past(message))
         if self._core.next_deadline() <= self._clock.now():
-            actions += self._core.tick(self._clock.now())
+            actions += self._tick()
         try:
             while actions:
                 actions = self._perform(actions)
@@ -172,9 +176,8 @@ class Server:
                     self._facts.send_multipart((topic, protocol.encode(message)), zmq.NOBLOCK)
                 case Send(peer, message):
                     follow += self._send(peer, message)
-                case SendJob(peer, message):
-                    body = self._store.body(message.job_id)
-                    follow += self._send(peer, msgspec.structs.replace(message, body=body))
+                case SendJob():
+                    follow += self._send_job(action)
                 case FromStore(peer, request):
                     follow += self._send(peer, self._answer(request))
         return follow
@@ -231,42 +234,77 @@ class Server:
             priority=job.priority,
             user=job.user,
             conversation_id=job.conversation_id,
+            path=job.terms.path,
             max_failures=job.max_failures,
+            retry_base_s=job.terms.retry_base_s,
+            retry_max_s=job.terms.retry_max_s,
             replay_of=job.job_id,
         )
 
-    def _before_submit(self, message: protocol.Submit) -> protocol.Reply | None:
-        """What only the disk knows: whether the job is long done, and whether there is room."""
-        if not self._core.knows(message.job_id) and self._store.has(message.job_id):
-            return protocol.Accepted(rid=message.rid, job_id=message.job_id, duplicate=True)
+    def _past(self, message: protocol.AnyRequest | protocol.AnyFromWorker) -> Past:
+        """What only the disk knows about a request: whether the job is long done, and whether there is room."""
+        if not isinstance(message, protocol.Submit | protocol.SubmitMany | protocol.OpenBatch):
+            return NOTHING
+        return lookup.past_of(message, self._store, self._core.knows, self._is_disk_full())
+
+    def _is_disk_full(self) -> bool:
         now = self._clock.now()
         if now > self._disk_checked_at + 1.0:
             self._disk_checked_at = now
             self._disk_full = shutil.disk_usage(self._store.path.parent).free < SPARE_DISK_BYTES
-        if self._disk_full:
-            detail = 'the disk of the queue is nearly full; make room and try again'
-            return protocol.Refused(rid=message.rid, code='disk_full', detail=detail, retry_after_s=30.0)
-        return None
+        return self._disk_full
+
+    def _tick(self) -> list[Action]:
+        now = self._clock.now()
+        ids = self._core.due_ids(now)
+        past = lookup.past_of_ids(ids, self._store, self._is_disk_full()) if ids else NOTHING
+        return self._core.tick(now, past)
+
+    def _send_job(self, action: SendJob) -> list[Action]:
+        message = action.message
+        try:
+            body = lookup.body_of(message.job_id, action.after, self._store)
+        except lookup.Unfit as error:
+            failed = protocol.Failed(
+                job_id=message.job_id, epoch=message.epoch, code=error.code, detail=error.detail, retryable=False
+            )
+            return self._core.receive(action.peer, failed, self._clock.now())
+        return self._send(action.peer, msgspec.structs.replace(message, body=body))
 
     def _answer(self, request: protocol.AnyRequest) -> protocol.Reply:
         """Answer from the store what is about the past, or about a job that is not alive."""
         match request:
-            case protocol.FactsAfter():
-                found = self._store.facts_after(request.seq, max(1, min(request.limit, 10_000)))
-                return protocol.Facts(rid=request.rid, facts=tuple(found), head=self._store.last_seq())
-            case protocol.GetHistory():
-                found = self._store.history(request.job_id)
+            case protocol.FactsAfter() | protocol.GetHistory():
+                if isinstance(request, protocol.GetHistory):
+                    found = self._store.history(request.job_id)
+                else:
+                    found = self._store.facts_after(request.seq, max(1, min(request.limit, 10_000)))
                 return protocol.Facts(rid=request.rid, facts=tuple(found), head=self._store.last_seq())
             case protocol.FindJobs():
                 limit = max(1, min(request.limit, protocol.SNAPSHOT_PAGE))
                 jobs = self._store.find(request, limit + 1)
                 return protocol.Jobs(rid=request.rid, jobs=tuple(jobs[:limit]), more=len(jobs) > limit)
+            case protocol.FindBatches() | protocol.GetBatch() | protocol.CancelBatch():
+                return self._answer_about_batches(request)
             case protocol.Purge():
                 try:
                     return protocol.Purged(rid=request.rid, count=self._store.purge(request.job_id, request.before))
                 except errors.StoreFull as error:
                     return protocol.Refused(rid=request.rid, code='disk_full', detail=str(error), retry_after_s=30.0)
         return self._answer_about(request, getattr(request, 'job_id', ''))
+
+    def _answer_about_batches(
+        self, request: protocol.FindBatches | protocol.GetBatch | protocol.CancelBatch
+    ) -> protocol.Reply:
+        if isinstance(request, protocol.FindBatches):
+            batches = self._store.find_batches(request.user, max(1, min(request.limit, MAX_BATCHES)))
+            return protocol.Batches(rid=request.rid, batches=tuple(batches))
+        batch = self._store.batch(request.batch_id)
+        if batch is None:
+            return protocol.Refused(rid=request.rid, code='not_found', detail='there is no such batch')
+        if isinstance(request, protocol.CancelBatch):  # it has ended
+            return protocol.Done(rid=request.rid)
+        return protocol.Batches(rid=request.rid, batches=(batch,))
 
     def _answer_about(self, request: protocol.AnyRequest, job_id: str) -> protocol.Reply:
         job = self._store.job(job_id)
@@ -297,7 +335,16 @@ class Server:
         now = self._clock.now()
         work = self._store.work_since(now - REMEMBER_WORK_S)
         starts = self._store.starts_since(now - core.remember_starts_s)
-        core.restore(self._store.alive(), now, work, starts, self._store.pauses())
+        core.wall_is_ahead(self._clock.wall_ahead_s())
+        core.restore(
+            self._store.alive(),
+            now,
+            work,
+            starts,
+            self._store.pauses(),
+            batches=self._store.open_batches(),
+            schedules=self._store.schedules(),
+        )
         return core
 
     def _serve(self, kind: int, endpoints: Endpoints, address: str) -> 'zmq.Socket[bytes]':
@@ -322,3 +369,9 @@ class Server:
         self._authenticator.configure_curve_callback(
             domain=sockets.CURVE_DOMAIN.decode(), credentials_provider=OnlyOurs()
         )
+
+
+def _steady() -> float:
+    """Seconds of a clock that nobody sets, and that goes on while the machine sleeps where there is such a one."""
+    boot_time = getattr(time, 'CLOCK_BOOTTIME', None)  # Linux; elsewhere the monotonic clock is as good as it gets
+    return time.monotonic() if boot_time is None else time.clock_gettime(boot_time)

@@ -5,9 +5,10 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from broker import limits, retention
+from broker import guess, limits, protocol, retention
 from broker.balance import Policy
 from broker.endpoints import Endpoints
+from broker.job import MAX_PRIORITY, MIN_PRIORITY
 
 
 def _readable(text: str) -> str:
@@ -42,6 +43,28 @@ class ModelGroup(BaseModel):
         return self
 
 
+def _admits(count: int) -> int:
+    if 0 < count < protocol.MAX_BODY_BYTES:
+        raise ValueError(f'a job may have {protocol.MAX_BODY_BYTES} bytes and must find room; write more, or 0')
+    return count
+
+
+WaitingBytes = Annotated[int, Field(ge=0), AfterValidator(_admits)]
+Word = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class PriorityRule(BaseModel):
+    """It fits a text that has one of ``words`` (where it names some) and a length within its bounds."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    name: str = Field(min_length=1, max_length=100, description='Shown with the jobs for which it spoke.')
+    priority: int = Field(ge=MIN_PRIORITY, le=MAX_PRIORITY, description='What such a job gets.')
+    words: tuple[Word, ...] = Field(default=(), max_length=200, description='Any of these, in either case.')
+    min_chars: int = Field(default=0, ge=0, description='Shortest text, characters.')
+    max_chars: int = Field(default=0, ge=0, description='Longest text, characters; 0 is no limit.')
+
+
 class BrokerSettings(BaseModel):
     """Settings of the broker process."""
 
@@ -73,6 +96,14 @@ class BrokerSettings(BaseModel):
     max_losses: int = Field(default=2, ge=1, description='A job that took this many workers down with it is dead.')
     max_waiting: int = Field(default=100_000, ge=1, description='Jobs that may wait; more are refused.')
     max_waiting_per_user: int = Field(default=0, ge=0, description='Jobs of one user that may wait; 0 is no limit.')
+    max_waiting_bytes: WaitingBytes = Field(
+        default=1_000_000_000, description='Bytes of all jobs that may wait; more are refused; 0 is no limit.'
+    )
+    priority_rules: tuple[PriorityRule, ...] = Field(
+        default=tuple(PriorityRule(**rule._asdict()) for rule in guess.DEFAULT_RULES),
+        max_length=100,
+        description='What priority auto means: the first rule that fits the text of a job speaks.',
+    )
     rate: RateText = Field(
         default='', description='Jobs that may start in all, like 10 per min burst 3; empty is no limit.'
     )

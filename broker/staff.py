@@ -10,6 +10,7 @@ from broker.queue import Queue
 
 ASK_AGAIN_S = 1.0  # for missing lines, and for a run that the worker does not show
 MAX_CODE, MAX_DETAIL = 100, 4_000  # characters; a page of jobs has to fit into one message
+MAX_TRACE = 8_000
 MAX_SLOTS = 1024  # of one worker
 
 OfRun = protocol.Tokens | protocol.Finished | protocol.Failed | protocol.Stopped | protocol.HandBack
@@ -92,6 +93,13 @@ class Staff:
         for run in list(worker.runs.values()):
             self._queue.lose(run, now)
         self._leave(worker, 'lost', now)
+
+    def excuse(self, stood_still_s: float) -> None:
+        """We stood still so long (the machine slept, or we were stopped): nobody could be heard in that time."""
+        for run in self._queue.runs.values():
+            run.expires_at += stood_still_s
+        for worker in self._queue.fleet:
+            worker.expires_at += stood_still_s
 
     # signing in and out
 
@@ -245,12 +253,13 @@ class Staff:
         self._queue.send(worker.peer, message)
 
     def _failed(self, run: Run, message: protocol.Failed, now: float) -> None:
-        job, retry = run.job, self._queue.rules.retry
+        job, trace = run.job, message.trace[-MAX_TRACE:]  # what was called last stands last
         job.failures += 1
         job.code, job.detail = message.code[:MAX_CODE], message.detail[:MAX_DETAIL]
         job.usage = intake.sound(message.usage)
         if not message.retryable or job.failures >= job.max_failures:
-            self._queue.die(run, job.code, job.detail, now)
+            self._queue.die(run, job.code, job.detail, now, trace=trace)
             return
         jitter = zlib.crc32(f'{job.job_id}:{job.failures}'.encode()) / 2**32  # ids are random, so this is too
-        self._queue.postpone(run, retry.retry_at(job.failures, now, jitter), now)
+        retry = self._queue.rules.retry.of(job.terms.retry_base_s, job.terms.retry_max_s)
+        self._queue.postpone(run, retry.retry_at(job.failures, now, jitter), now, trace=trace)

@@ -45,7 +45,7 @@ def started(
     )
 
 
-def requeued(job: Job, reason: str, seq: int, now: float) -> facts.JobRequeued:
+def requeued(job: Job, reason: str, seq: int, now: float, trace: str = '') -> facts.JobRequeued:
     """It went back into the queue."""
     failed = reason == 'retry'
     return facts.JobRequeued(
@@ -59,15 +59,16 @@ def requeued(job: Job, reason: str, seq: int, now: float) -> facts.JobRequeued:
         losses=job.losses,
         code=job.code if failed else '',
         detail=job.detail if failed else '',
+        trace=trace,
     )
 
 
 def ended(
-    kind: type[facts.JobCompleted] | type[facts.JobDied] | type[facts.JobCancelled], job: Job, seq: int
+    kind: type[facts.JobCompleted] | type[facts.JobDied] | type[facts.JobCancelled], job: Job, seq: int, trace: str = ''
 ) -> facts.JobCompleted | facts.JobDied | facts.JobCancelled:
     """It came to its end at ``job.ended_at``."""
     began = job.started_at or job.ended_at
-    why = {'code': job.code, 'detail': job.detail} if kind is facts.JobDied else {}
+    why = {'code': job.code, 'detail': job.detail, 'trace': trace} if kind is facts.JobDied else {}
     return kind(
         seq=seq,
         at=job.ended_at,

@@ -1,6 +1,6 @@
 """A core with the names, ids and shorthand that tests of the queue need. No sockets, no clock."""
 
-from broker import facts, protocol
+from broker import facts, lookup, protocol
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
 from broker.core import BrokerCore
 from broker.memory_store import MemoryStore
@@ -23,14 +23,22 @@ class Desk:
         self.rules = rules
         self.store = MemoryStore()
         self.now = 1_000.0
+        self.wall_ahead_s = 0.0
         self.facts: list[facts.AnyFact] = []
         self.last: list[Action] = []
         self.core = self._new_core()
 
     def _new_core(self) -> BrokerCore:
         core = BrokerCore(self.rules, boot='b', last_seq=self.store.last_seq(), last_order=self.store.last_order())
+        core.wall_is_ahead(self.wall_ahead_s)
         core.restore(
-            self.store.alive(), self.now, self.store.work_since(0.0), self.store.starts_since(0.0), self.store.pauses()
+            self.store.alive(),
+            self.now,
+            self.store.work_since(0.0),
+            self.store.starts_since(0.0),
+            self.store.pauses(),
+            batches=self.store.open_batches(),
+            schedules=self.store.schedules(),
         )
         return core
 
@@ -54,10 +62,8 @@ class Desk:
 
     def ask(self, request: protocol.AnyRequest) -> protocol.Reply:
         """What a client hears at once; as in the shell, the store knows the jobs that ended long ago."""
-        ended = isinstance(request, protocol.Submit) and not self.core.knows(request.job_id)
-        if ended and self.store.has(request.job_id):
-            return protocol.Accepted(job_id=request.job_id, duplicate=True)
-        actions = self.did(self.core.receive(CLIENT, request, self.now))
+        past = lookup.past_of(request, self.store, self.core.knows, False)
+        actions = self.did(self.core.receive(CLIENT, request, self.now, past))
         return next(a.message for a in actions if isinstance(a, Send) and a.peer == CLIENT)  # type: ignore[return-value]
 
     def join(
@@ -107,10 +113,26 @@ class Desk:
         end, actions = self.now + seconds, []
         while (deadline := self.core.next_deadline()) <= end:
             self.now = max(self.now, deadline)
-            actions += self.did(self.core.tick(self.now))
+            past = lookup.past_of_ids(self.core.due_ids(self.now), self.store, False)
+            actions += self.did(self.core.tick(self.now, past))
         self.now = end
         self.last = actions
         return actions
+
+    def body(self, number: int) -> bytes:
+        """What the engine is asked in job ``number`` when it is sent to a worker now."""
+        job = self.store.job(job_id(number))
+        return lookup.body_of(job_id(number), job.terms.after, self.store)
+
+    def run(self, peer: Peer, number: int, *lines: bytes) -> None:
+        """The worker that has job ``number`` gives these lines and is done."""
+        epoch = self.store.job(job_id(number)).epoch
+        self.tell(peer, tokens(number, epoch, 0, *lines))
+        self.tell(peer, finished(number, epoch, len(lines)))
+
+    def state(self, number: int) -> str:
+        """Where job ``number`` stands."""
+        return str(self.store.job(job_id(number)).state)
 
     def told(self, peer: Peer) -> list[protocol.ToWorker | protocol.Reply]:
         """What the last step sent to ``peer``, beats left out."""

@@ -15,7 +15,8 @@ def a_job(number, state=State.WAITING, parent='b'):
 
 def move(batches, job, state):
     was, job.state = job.state, state
-    return batches.moved(job, was)
+    batches.moved(job, was)
+    return batches.find(job.parent) if batches.is_over(job.parent) else None
 
 
 def opened(total, **fields):
@@ -82,8 +83,10 @@ def test_batches_that_ended_are_known_for_a_while_only():
 
 
 @pytest.mark.parametrize(
-    'fields', [{'total': 0}, {'total': MAX_TOTAL + 1}, {'name': 'n' * 301}, {'user': 'n' * 301}], ids=str
+    'fields',
+    [{'batch_id': 'b'}, {'total': 0}, {'total': MAX_TOTAL + 1}, {'name': 'n' * 301}, {'user': 'n' * 301}],
+    ids=str,
 )
 def test_a_batch_that_cannot_be_is_refused(fields):
-    assert problem_with(protocol.OpenBatch(**{'batch_id': 'b', 'total': 1, **fields}))
-    assert not problem_with(protocol.OpenBatch(batch_id='b', total=1))
+    assert problem_with(protocol.OpenBatch(**{'batch_id': job_id(1), 'total': 1, **fields}))
+    assert not problem_with(protocol.OpenBatch(batch_id=job_id(1), total=1))

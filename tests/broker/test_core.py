@@ -357,7 +357,7 @@ def test_a_full_queue_says_when_to_try_again():
         ('kind', 'paint'),
         ('model', ''),
         ('priority', 16),
-        ('priority', -1),
+        ('priority', -2),
         ('max_failures', 0),
         ('body', b''),
         ('user', 'u' * 301),

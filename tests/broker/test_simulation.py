@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from broker import facts, protocol
-from broker.clients import Clients
+from broker.admission import Admission
 from broker.core import BrokerCore
 from broker.job import State
 from broker.queue import Queue
@@ -44,11 +44,11 @@ class NoFencing(Staff):
         return self._queue.runs.get(job_id)
 
 
-class LastComeFirstServed(Clients):
+class LastComeFirstServed(Admission):
     """Serves the newest job of a user first."""
 
-    def submit(self, request, now):
-        return super().submit(request, 3_000.0 - now)
+    def submit(self, request, past, now):
+        return super().submit(request, past, 3_000.0 - now)
 
 
 class TrustsTheIndex(Staff):
@@ -75,11 +75,11 @@ class KeepsNoLeases(Staff):
         pass
 
 
-class IgnoresPriority(Clients):
+class IgnoresPriority(Admission):
     """Serves all in the order in which they came."""
 
-    def submit(self, request, now):
-        reply = super().submit(request, now)
+    def submit(self, request, past, now):
+        reply = super().submit(request, past, now)
         job = self._queue.jobs.get(request.job_id)
         if job is not None and job.state is State.WAITING:
             self._queue.waiting.remove(job)
@@ -117,12 +117,12 @@ class TakesAnUnfinishedAnswer(Staff):
 class StartsWhatRunsAlready(Queue):
     """After a restart every running job is started again at once."""
 
-    def restore(self, jobs, *rest):
+    def restore(self, jobs, *rest, **more):
         jobs = list(jobs)
         for job in jobs:
             if job.state is State.RUNNING:
                 job.state = State.WAITING
-        super().restore(jobs, *rest)
+        super().restore(jobs, *rest, **more)
 
 
 class SkipsANumber(Queue):
@@ -137,12 +137,12 @@ class SkipsANumber(Queue):
 class ForgetsTheCancel(Queue):
     """After a restart a job that was being cancelled just runs on."""
 
-    def restore(self, jobs, *rest):
+    def restore(self, jobs, *rest, **more):
         jobs = list(jobs)
         for job in jobs:
             if job.state is State.CANCELLING:
                 job.state = State.RUNNING
-        super().restore(jobs, *rest)
+        super().restore(jobs, *rest, **more)
 
 
 FAULTS = [

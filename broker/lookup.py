@@ -1,0 +1,84 @@
+"""What the shell looks up in the store before a request goes to the core, and before a job goes to a worker."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from broker import keys, protocol, templates
+from broker.admission import Past
+from broker.job import FINAL, Job, State
+from broker.queue import Ended
+
+
+class Shelf(Protocol):
+    """What both stores can tell about the past."""
+
+    def job(self, job_id: str) -> Job | None: ...
+
+    def body(self, job_id: str) -> bytes: ...
+
+    def answer(self, job_id: str) -> list[bytes]: ...
+
+    def by_key(self, user: str, key: str) -> Job | None: ...
+
+    def batch(self, batch_id: str) -> protocol.Batch | None: ...
+
+
+class Unfit(Exception):
+    """A job cannot be given to a worker as it is; says why as a code and a sentence."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+def past_of(message: protocol.AnyRequest, shelf: Shelf, knows: Callable[[str], bool], disk_full: bool) -> Past:
+    """What only the store knows about this request; ``knows`` says of which jobs the core knows more."""
+    match message:
+        case protocol.Submit():
+            return _past_of((message,), shelf, knows, disk_full)
+        case protocol.SubmitMany(jobs=jobs):
+            return _past_of(jobs, shelf, knows, disk_full)
+        case protocol.OpenBatch(batch_id=batch_id):
+            batch = shelf.batch(batch_id)
+            return Past(batches={batch_id: batch} if batch is not None else {})
+    return Past()
+
+
+def past_of_ids(ids: list[str], shelf: Shelf, disk_full: bool) -> Past:
+    """The same for jobs that are about to be made by schedules."""
+    return Past(stored=frozenset(job_id for job_id in ids if shelf.job(job_id)), disk_full=disk_full)
+
+
+def body_of(job_id: str, after: tuple[str, ...], shelf: Shelf) -> bytes:
+    """What the job asks of the engine, with the answers of those before it filled in. Raises ``Unfit``."""
+    body = shelf.body(job_id)
+    if not after:
+        return body
+    answers: list[str] = []
+    for other in after:
+        before = shelf.job(other)
+        if before is None or before.state is not State.COMPLETED:
+            raise Unfit('predecessor', f'the answer of the job {other} that it comes after is gone')
+        answers.append(templates.text_of(before.kind, shelf.answer(other)))
+    try:
+        return templates.fill(body, answers, protocol.MAX_BODY_BYTES)
+    except templates.TooLarge:
+        detail = f'with the answers of the jobs before it the body is larger than {protocol.MAX_BODY_BYTES} bytes'
+        raise Unfit('body_too_large', detail) from None
+
+
+def _past_of(jobs: tuple[protocol.Submit, ...], shelf: Shelf, knows: Callable[[str], bool], disk_full: bool) -> Past:
+    stored: set[str] = set()
+    ended: dict[str, Ended] = {}
+    by_key: dict[tuple[str, str], keys.Known] = {}
+    for job in jobs:
+        if not knows(job.job_id) and shelf.job(job.job_id) is not None:
+            stored.add(job.job_id)
+        for other in job.after:
+            before = shelf.job(other) if other not in ended and not knows(other) else None
+            if before is not None and before.state in FINAL:
+                ended[other] = Ended(before.ended_at, before.state, before.user)
+        if job.idempotency_key and (found := shelf.by_key(job.user, job.idempotency_key)) is not None:
+            by_key[job.user, job.idempotency_key] = keys.Known(found.job_id, found.terms.fingerprint)
+    return Past(stored=frozenset(stored), ended=ended, keys=by_key, disk_full=disk_full)
