@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Match
 
-from app.api import ollama, ollama_refusal, openai, openai_refusal
+from app.api import ollama, ollama_refusal, openai, openai_refusal, raw
 from app.api.trouble import Trouble
 from app.api.work import Doors
 from app.board import Board
@@ -29,7 +29,7 @@ class Entrance:
         routers = (ollama.router(self._doors), openai.router(self._doors))
         for routes in routers:
             api.include_router(routes)
-        api.include_router(_rest(routers))
+        api.include_router(_rest(self._doors, routers))
 
         @api.api_route('/', methods=['GET', 'HEAD'], include_in_schema=False)
         async def home(request: Request) -> Response:
@@ -48,22 +48,36 @@ class Entrance:
             await self._doors.close()
 
 
-def _rest(routers: tuple[APIRouter, ...]) -> APIRouter:
-    """What no door has: a no in the shape of the contract whose corner it is, and never a page of the desk."""
+def _rest(doors: Doors, routers: tuple[APIRouter, ...]) -> APIRouter:
+    """What no door has: passed on where it names a model; else a no in the shape of its corner, never a page."""
     rest = APIRouter(include_in_schema=False)
 
     def known(request: Request) -> bool:
         return any(route.matches(request.scope)[0] is Match.PARTIAL for routes in routers for route in routes.routes)
 
+    async def passed_on(request: Request) -> Response | None:
+        return await raw.passed_on(doors, request) if request.method == 'POST' else None
+
     @rest.api_route('/api/{path:path}', methods=METHODS)
-    async def of_ollama(request: Request) -> Response:
-        return ollama_refusal.wrong_method() if known(request) else ollama_refusal.unknown_path()
+    async def of_ollama(request: Request, path: str) -> Response:
+        if known(request):
+            return ollama_refusal.wrong_method()
+        try:
+            reply = None if path.startswith('v1/') else await passed_on(request)
+        except Trouble as failure:
+            return ollama_refusal.refusal(failure)
+        return reply or ollama_refusal.unknown_path()
 
     @rest.api_route('/v1/{path:path}', methods=METHODS)
     async def of_openai(request: Request) -> Response:
-        method, path = request.method, request.url.path[:200]
-        if known(request):
-            return openai_refusal.refusal(Trouble('wrong_method', f'{path} does not take {method}.'))
-        return openai_refusal.refusal(Trouble('unknown_url', f'Unknown request URL: {method} {path}.'))
+        method, where = request.method, request.url.path[:200]
+        try:
+            if known(request):
+                raise Trouble('wrong_method', f'{where} does not take {method}.')
+            if (reply := await passed_on(request)) is not None:
+                return reply
+            raise Trouble('unknown_url', f'Unknown request URL: {method} {where}.')
+        except Trouble as failure:
+            return openai_refusal.refusal(failure)
 
     return rest

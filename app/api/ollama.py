@@ -89,11 +89,13 @@ def model_of(found: native.Fields, path: str) -> str:
 class NativeForm:
     """Lines as they are; failures as Ollama says them."""
 
-    media_type, whole_type = STREAM, WHOLE
-
     def __init__(self, kind: str, model: str) -> None:
         self._kind = kind
         self._model = model
+
+    def head(self, lines: list[bytes]) -> tuple[int, dict[str, str]]:
+        """One JSON object in each line."""
+        return 200, {'Content-Type': STREAM}
 
     def part(self, place: int, lines: list[bytes]) -> bytes:
         """The lines, each with its end."""
@@ -114,6 +116,10 @@ class NativeForm:
     def broken(self, failure: Trouble) -> bytes:
         """One line with the error, and none after it."""
         return msgspec.json.encode({'error': failure.detail}) + b'\n'
+
+    def whole_head(self) -> dict[str, str]:
+        """One JSON object."""
+        return {'Content-Type': WHOLE}
 
     def whole(self, answers: list[list[bytes]]) -> bytes:
         """What ``"stream": false`` gives."""

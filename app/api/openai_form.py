@@ -21,7 +21,6 @@ _encode = msgspec.json.Encoder().encode
 class OpenAIForm:
     """What chats and completions have in common. ``created`` is unix seconds; ``tier`` is told only where asked for."""
 
-    media_type, whole_type = STREAM, WHOLE
     prefix = 'chatcmpl-'
     chunk_object = 'chat.completion.chunk'
     whole_object = 'chat.completion'
@@ -29,7 +28,7 @@ class OpenAIForm:
     def __init__(
         self, model: str, *, job_id: str, created: int, choices: int, usage: bool = False, tier: str | None = None
     ) -> None:
-        self._head = {
+        self._head: dict[str, Any] = {
             'id': self.prefix + job_id,
             'object': self.chunk_object,
             'created': created,
@@ -39,6 +38,14 @@ class OpenAIForm:
         self._usage = usage
         self._counts = [(0, 0)] * choices  # tokens of the prompt and of the answer
         self._ended: set[int] = set()
+
+    def head(self, lines: list[bytes]) -> tuple[int, dict[str, str]]:
+        """Server-sent events."""
+        return 200, {'Content-Type': STREAM}
+
+    def whole_head(self) -> dict[str, str]:
+        """One JSON object."""
+        return {'Content-Type': WHOLE}
 
     def part(self, place: int, lines: list[bytes]) -> bytes:
         """The chunks that these lines make."""

@@ -11,14 +11,16 @@ from starlette.types import Receive, Scope, Send
 from app.api.trouble import Trouble
 from app.api.work import Work
 
+OUR_FAULT = 'Something is wrong on our side; the details are in the log of the desk.'
+
 log = logging.getLogger(__name__)
 
 
 class Form(Protocol):
     """How a contract writes an answer. One object serves one call and may keep what it has said."""
 
-    media_type: str  # of a stream
-    whole_type: str  # of an answer in one piece
+    def head(self, lines: list[bytes]) -> tuple[int, dict[str, str]]:
+        """The status and the headers of a stream that begins with these lines; there may be none yet."""
 
     def part(self, place: int, lines: list[bytes]) -> bytes:
         """The next lines of job ``place``."""
@@ -27,13 +29,16 @@ class Form(Protocol):
         """Whether an answer that begins with these lines has to come in one piece although a stream was asked for."""
 
     def beat(self, work: Work) -> bytes:
-        """Something that says nothing, for clients that would give up on a silent line."""
+        """Something that says nothing, for clients that would give up on a silent line; b'' where there is no such."""
 
     def end(self) -> bytes:
         """What follows the last line."""
 
-    def broken(self, failure: Trouble) -> bytes:
-        """How a stream says that it failed."""
+    def broken(self, failure: Trouble) -> bytes | None:
+        """How a stream says that it failed; None where it just breaks off."""
+
+    def whole_head(self) -> dict[str, str]:
+        """The headers of an answer in one piece."""
 
     def whole(self, answers: list[list[bytes]]) -> bytes:
         """All in one piece."""
@@ -76,52 +81,48 @@ class Reply(Response):
             await self._fail(failure, scope, receive, send)
         except Exception:
             log.exception('a call failed', extra={'action': 'call', 'job_id': self._work.jobs[0]})
-            failure = Trouble('desk_error', 'Something is wrong on our side; the details are in the log of the desk.')
-            await self._fail(failure, scope, receive, send)
+            await self._fail(Trouble('desk_error', OUR_FAULT), scope, receive, send)
 
     async def _in_parts(self, send: Send) -> None:
         async with contextlib.aclosing(self._work.lines()) as parts:
             async for place, lines in parts:
-                if not self._begun:
-                    if lines and self._form.is_whole(lines):
-                        await self._send_whole(send, [lines])
-                        return
-                    await self._begin(send, self._form.media_type)
-                await _more(send, self._form.part(place, lines) if lines else self._form.beat(self._work))
-        if not self._begun:  # a job may end well without a single line
-            await self._begin(send, self._form.media_type)
+                if not self._begun and lines and self._form.is_whole(lines):
+                    await self._send_whole(send, [lines])
+                    return
+                data = self._form.part(place, lines) if lines else self._form.beat(self._work)
+                if lines or data:
+                    await self._begin_stream(send, lines)
+                    await send({'type': 'http.response.body', 'body': data, 'more_body': True})
+        await self._begin_stream(send, [])  # a job may end well without a single line
         await send({'type': 'http.response.body', 'body': self._form.end()})
+
+    async def _begin_stream(self, send: Send, lines: list[bytes]) -> None:
+        if not self._begun:
+            status, headers = self._form.head(lines)
+            await self._begin(send, status, headers | {'Cache-Control': 'no-cache', 'X-Accel-Buffering': 'no'})
 
     async def _in_one_piece(self, send: Send) -> None:
         await self._send_whole(send, await self._work.answers(self._patience_s))
 
     async def _send_whole(self, send: Send, answers: list[list[bytes]]) -> None:
         data = self._form.whole(answers)
-        await self._begin(send, self._form.whole_type, length=len(data))
+        await self._begin(send, 200, self._form.whole_head() | {'Content-Length': str(len(data))})
         await send({'type': 'http.response.body', 'body': data})
 
-    async def _begin(self, send: Send, media_type: str, length: int | None = None) -> None:
-        headers = {'Content-Type': media_type, **self._work.headers(), 'X-Request-Id': self._request_id}
-        if length is None:
-            headers |= {'Cache-Control': 'no-cache', 'X-Accel-Buffering': 'no'}
-        else:
-            headers['Content-Length'] = str(length)
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    async def _begin(self, send: Send, status: int, headers: dict[str, str]) -> None:
+        told = headers | self._work.headers() | {'X-Request-Id': self._request_id}
+        raw = [(name.lower().encode('latin-1'), value.encode('latin-1')) for name, value in told.items()]
         self._begun = True
-        await send({'type': 'http.response.start', 'status': 200, 'headers': raw})
+        await send({'type': 'http.response.start', 'status': status, 'headers': raw})
 
     async def _fail(self, failure: Trouble, scope: Scope, receive: Receive, send: Send) -> None:
         if self._begun:
-            await send({'type': 'http.response.body', 'body': self._form.broken(failure)})
-            return
+            if (said := self._form.broken(failure)) is not None:
+                await send({'type': 'http.response.body', 'body': said})
+            return  # a server that is not told of an end breaks the connection off
         reply = self._form.refusal(failure)
         reply.headers.update({**self._work.headers(), 'X-Request-Id': self._request_id})
         await reply(scope, receive, send)
-
-
-async def _more(send: Send, data: bytes) -> None:
-    if data:
-        await send({'type': 'http.response.body', 'body': data, 'more_body': True})
 
 
 async def _left(receive: Receive) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -102,7 +102,7 @@ class Work:
             if error is not None:
                 raise trouble.of_broker(error) if isinstance(error, errors.BrokerError) else error
 
-    async def lines(self) -> AsyncIterator[tuple[int, list[bytes]]]:
+    async def lines(self) -> AsyncGenerator[tuple[int, list[bytes]], None]:
         """Lines as they come, with the place of their job; ``(-1, [])`` whenever there was nothing for a while.
 
         Raises ``Trouble`` when a job fails, and when one begins anew after lines of it were given.

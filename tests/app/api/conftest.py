@@ -14,7 +14,6 @@ import pytest
 
 from tests.conftest import ROOT, Corral, clean_environment, wait_for
 
-
 MODELS: dict[str, dict[str, Any]] = {
     'caller': {
         'text': '',
