@@ -189,6 +189,7 @@ class StandIn:
             'served': [
                 {
                     'path': served.path,
+                    'headers': served.headers,
                     'body': served.body.decode(errors='replace'),
                     'lines': [line.decode(errors='replace') for line in served.lines],
                     'closed': served.closed_at > 0,
