@@ -105,7 +105,8 @@ class _Launch:
     async def run(self) -> int:
         at_first = [spec for spec in self._specs if not spec.spare]
         workers = sum(spec.name.startswith('worker') for spec in at_first)
-        say(f'Starting broker, {workers} worker{"s" if workers != 1 else ""} and desk …')
+        more = f' (up to {workers + len(self._specs) - len(at_first)})' if len(at_first) < len(self._specs) else ''
+        say(f'Starting broker, {workers} worker{"s" if workers != 1 else ""}{more} and desk …')
         patience = asyncio.get_running_loop().call_later(PATIENCE_S, self._say_what_is_missing)
         kept = supervisor.Supervisor(
             at_first,

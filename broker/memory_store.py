@@ -178,6 +178,7 @@ class MemoryStore:
             case retention.OldFacts():
                 old = list(itertools.takewhile(lambda fact: fact.at < portion.before, self._facts[:-1]))
                 del self._facts[: len(old)]
+                self._delete_empty_batches(portion.before)
                 return retention.Pruned(looked_at=len(old), gone=len(old))
         return retention.Pruned()
 
@@ -193,6 +194,12 @@ class MemoryStore:
         gone = [job.job_id for job in old if job.job_id not in needed and job.parent not in going_on]
         self._delete(gone)
         return retention.Pruned(looked_at=len(old), gone=len(gone))
+
+    def _delete_empty_batches(self, before: float) -> None:
+        parents = {job.parent for job in self._jobs.values()}
+        for name, batch in list(self._batches.items()):
+            if batch.opened_at < before and batch.ended_at and name not in parents:
+                del self._batches[name]
 
     def _delete(self, gone: list[str]) -> None:
         self._highest = self.last_order()

@@ -102,7 +102,7 @@ class Store:
             self._migrate()
             self._check()
             self._shrinks = self._number('PRAGMA auto_vacuum') == _INCREMENTAL  # files of old are not
-            self._ended = self._number('SELECT count(*) FROM jobs WHERE ended_at > 0')
+            self._ended = self._count_ended()
             self._needed = retention.Needed()
             for row in self._db.execute(f"{_SELECT} INDEXED BY jobs_chained WHERE ended_at = 0 AND terms != '{{}}'"):
                 self._needed.note(_job(row))
@@ -303,6 +303,8 @@ class Store:
             raise _plain(error, self.path) from error
 
     def _prune_jobs(self, portion: retention.OldJobs) -> retention.Pruned:
+        if portion.keep and portion.after == retention.Place() and self._ended > portion.keep:
+            self._ended = self._count_ended()  # what was counted on the way is not trusted with a deletion
         surplus = self._ended - portion.keep
         in_state, values = ('', ()) if portion.state is None else ('state = ? AND', (portion.state.value,))
         rows = self._db.execute(
@@ -348,10 +350,15 @@ class Store:
             (retention.ROWS,),
         ).fetchall()
         old = list(itertools.takewhile(lambda row: float(str(row[1])) < portion.before, rows))
-        if old:
-            with self._db:
+        with self._db:
+            if old:
                 self._db.execute('DELETE FROM facts WHERE seq <= ?', (old[-1][0],))
-        return retention.Pruned(looked_at=len(rows), gone=len(old), more=bool(old) and len(old) == len(rows))
+            else:  # at last the batches that never had a job
+                empty = "NOT EXISTS (SELECT 1 FROM jobs WHERE parent = batch_id AND parent != '')"
+                found = f'SELECT batch_id FROM batches WHERE opened_at < ? AND ended_at > 0 AND {empty} LIMIT ?'
+                values = (portion.before, retention.ROWS)
+                self._db.execute(f'DELETE FROM batches WHERE batch_id IN ({found})', values)
+        return retention.Pruned(looked_at=len(rows), gone=len(old), more=bool(old))
 
     def _give_back(self) -> retention.Pruned:
         """Make the file smaller, and in the end empty the write-ahead log, which still has what was deleted."""
@@ -397,6 +404,9 @@ class Store:
             ((found,), *_) = self._db.execute(f'PRAGMA quick_check({table})').fetchall()
             if found != 'ok':
                 raise apsw.CorruptError(str(found))
+
+    def _count_ended(self) -> int:
+        return self._number('SELECT count(*) FROM jobs WHERE ended_at > 0')
 
     def _number(self, query: str) -> int:
         return int(self._db.execute(query).fetchall()[0][0] or 0)

@@ -192,6 +192,27 @@ def test_facts_go_from_the_oldest_on_and_the_newest_stays(store):
     assert [fact.seq for fact in store.facts_after(0, 100)] == [20]
 
 
+def test_a_batch_without_jobs_goes_with_the_facts_of_its_time(store):
+    for place, (name, ended) in enumerate([('old', True), ('open', False), ('new', True)]):
+        at = NOW if name == 'new' else 1.0
+        opened = facts.BatchOpened(seq=2 * place + 1, at=at, batch_id=name, name=name, user='u', total=0)
+        end = facts.BatchEnded(seq=2 * place + 2, at=at, batch_id=name, completed=0, dead=0, cancelled=0)
+        store.commit([Persist(opened)] + [Persist(end)] * ended)
+    sweep(store, Keep(completed_s=DAY))
+    assert store.batch('old') is not None
+    sweep(store, Keep(facts_s=DAY))
+    assert [batch.batch_id for batch in store.find_batches('', 10)] == ['new', 'open']
+
+
+def test_a_miscount_costs_no_job(tmp_path):
+    store = Store(tmp_path / 'queue.db')
+    put(store, *((n, State.COMPLETED, float(n)) for n in range(1, 6)))
+    store._ended += 3
+    sweep(store, Keep(jobs=5))
+    assert numbers(store) == [1, 2, 3, 4, 5]
+    store.close()
+
+
 def many(store, count, ended_at):
     """Jobs that ended long ago, put into the database as the store would."""
     batch = []

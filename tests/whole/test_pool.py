@@ -26,6 +26,7 @@ def workers_of(desk):
 async def test_a_burst_brings_more_workers_and_when_it_is_over_they_go(corral):
     desk = corral('--engine', 'demo', '--workers', '1..3', env=QUICK)
     assert workers_of(desk) == ['worker-1']
+    assert desk.stderr == 'Starting broker, 1 worker (up to 3) and desk …\n'
     async with queue_of(desk) as queue:
         jobs = [a_job(chars_per_s=400, text=TEXT) for _ in range(18)]
         for job in jobs:
