@@ -3,6 +3,7 @@
 In a test: ``async with StandIn() as ollama: … ollama.url``. As a process: ``python -m tests.standin --port 0`` prints
 ``{"url": …}`` and stops when its stdin ends or on SIGTERM. What a model does is a ``Script``; add one by
 ``ollama.models['name:latest'] = Script(…)`` or by ``POST /control/models {"name:latest": {…}}``.
+``POST /control/replies {"/v1/x": {"chunks": ["…"]}}`` is the same for replies (see below), bytes as latin-1.
 ``GET /control/state`` tells what happened: requests in flight, connections that clients closed, what was sent.
 With ``parallel`` it runs so many requests of a model at once and lets the others wait, in their order, without a word.
 Any other path answers a POST as ``ollama.replies['/v1/rerank'] = Reply(…)`` says.
@@ -253,6 +254,11 @@ class StandIn:
                 return self._show(body)
             case '/control/state':
                 return 200, self.state()
+            case '/control/replies':
+                for where, reply in json.loads(body).items():
+                    chunks = tuple(chunk.encode('latin-1') for chunk in reply.pop('chunks', ('{}',)))
+                    self.replies[where] = Reply(chunks=chunks, **reply)
+                return 200, {}
             case _:
                 for name, script in json.loads(body).items():
                     self.models[name] = Script(**script)
@@ -585,6 +591,7 @@ _METHODS: dict[str, tuple[str, ...]] = {
     '/api/embed': ('POST',),
     '/control/state': ('GET',),
     '/control/models': ('POST',),
+    '/control/replies': ('POST',),
 }
 _REASONS = {200: 'OK', 400: 'Bad Request', 404: 'Not Found', 500: 'Internal Server Error', 503: 'Service Unavailable'}
 _INT_OPTIONS = ('num_ctx', 'num_predict', 'top_k', 'seed', 'num_keep', 'repeat_last_n')

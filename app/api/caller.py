@@ -34,6 +34,11 @@ def user_of(request: Request, named: str | None = None) -> str:
     return (by_header or named or address)[:MAX_USER]
 
 
+def key_of(request: Request) -> str:
+    """``Idempotency-Key``: the same request with the same key is the same job."""
+    return request.headers.get('idempotency-key', '').strip()
+
+
 def patience_of(request: Request) -> float:
     """After how many seconds of silence the client gives up, as the SDKs announce it; 0 when it did not say."""
     for name in ('x-stainless-read-timeout', 'x-stainless-timeout'):

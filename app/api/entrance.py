@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Match
 
-from app.api import ollama, ollama_refusal, openai, openai_refusal, raw
+from app.api import bodies, ollama, ollama_refusal, openai, openai_refusal, raw
 from app.api.trouble import Trouble
 from app.api.work import Doors
 from app.board import Board
@@ -56,7 +56,16 @@ def _rest(doors: Doors, routers: tuple[APIRouter, ...]) -> APIRouter:
         return any(route.matches(request.scope)[0] is Match.PARTIAL for routes in routers for route in routes.routes)
 
     async def passed_on(request: Request) -> Response | None:
-        return await raw.passed_on(doors, request) if request.method == 'POST' else None
+        if request.method != 'POST':
+            return None
+        body = await bodies.read(request)
+        try:
+            found = bodies.fields(body)
+        except Trouble:
+            return None  # what is no JSON object names no model
+        if not found.get('model'):
+            return None
+        return raw.queued(doors, request, body, doors.model(ollama.model_of(found, request.url.path)))
 
     @rest.api_route('/api/{path:path}', methods=METHODS)
     async def of_ollama(request: Request, path: str) -> Response:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api import bodies, caller, native, ollama_listing
+from app.api import bodies, caller, native, ollama_listing, raw
 from app.api.ollama_refusal import refusal
 from app.api.reply import Reply
 from app.api.trouble import Trouble
@@ -44,7 +44,10 @@ def router(doors: Doors) -> APIRouter:
 def _door(doors: Doors, path: str) -> Handler:
     async def call(request: Request) -> Response:
         try:
-            return _reply(doors, path, request, await bodies.read(request))
+            body = await bodies.read(request)
+            if path == '/api/embeddings' and (passed_on := _as_it_is(doors, path, request, body)) is not None:
+                return passed_on
+            return _reply(doors, path, request, body)
         except Trouble as failure:
             reply = refusal(failure)
             reply.headers['X-Request-Id'] = caller.request_id_of(request, new_job_id())
@@ -63,6 +66,7 @@ def _reply(doors: Doors, path: str, request: Request, body: bytes) -> Reply:
         body=_as_embed(found) if path == '/api/embeddings' else body,
         priority=caller.priority_of(request),
         user=caller.user_of(request),
+        idempotency_key=caller.key_of(request),
     )
     work = Work(doors, [order])
     form = OneEmbedding(kind, asked) if path == '/api/embeddings' else NativeForm(kind, asked)
@@ -72,6 +76,12 @@ def _reply(doors: Doors, path: str, request: Request, body: bytes) -> Reply:
         stream=kind != 'embed' and bytes(found.get('stream', b'')).strip() != b'false',
         request_id=caller.request_id_of(request, work.jobs[0]),
     )
+
+
+def _as_it_is(doors: Doors, path: str, request: Request, body: bytes) -> Reply | None:
+    """The older embeddings of Ollama itself, which are not normalised as the newer ones are; None for other engines."""
+    model = doors.board.model(_announced(doors, model_of(bodies.fields(body, _INTO[path]), path), 'embed'))
+    return raw.queued(doors, request, body, model.name) if model is not None and model.engine == 'ollama' else None
 
 
 def model_of(found: native.Fields, path: str) -> str:

@@ -106,8 +106,19 @@ def _work(
     except Trouble as failure:
         raise (_no_such_model(asked.model) if failure.code == 'model_not_found' else failure) from None
     user = caller.user_of(request, asked.caller)
-    encoded = [msgspec.json.encode({'model': model, **native}) for native in natives]
-    return Work(doors, [Order(kind=kind, model=model, body=each, priority=priority, user=user) for each in encoded])
+    key = caller.key_of(request)
+    orders = [
+        Order(
+            kind=kind,
+            model=model,
+            body=msgspec.json.encode({'model': model, **native}),
+            priority=priority,
+            user=user,
+            idempotency_key=f'{key}#{choice}' if key and choice else key,
+        )
+        for choice, native in enumerate(natives)
+    ]
+    return Work(doors, orders)
 
 
 def _told(work: Work, asked: asked_for.Common) -> dict[str, Any]:

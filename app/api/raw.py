@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api import bodies, caller, ollama, openai_refusal
+from app.api import caller, openai_refusal
 from app.api.ollama_refusal import refusal
 from app.api.reply import Reply
 from app.api.trouble import Trouble
@@ -27,26 +27,21 @@ class _Line(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-async def passed_on(doors: Doors, request: Request) -> Reply | None:
-    """The reply of the engine; None for a request that names no model. Raises ``Trouble``."""
-    body = await bodies.read(request)
-    try:
-        found = bodies.fields(body)
-    except Trouble:
-        return None
-    if not found.get('model'):
-        return None
+def queued(doors: Doors, request: Request, body: bytes, model: str) -> Reply:
+    """The reply of the engine that has ``model`` to this very request."""
     query = f'?{request.url.query}' if request.url.query else ''
     order = Order(
         kind='raw',
-        model=doors.model(ollama.model_of(found, request.url.path)),
+        model=model,
         body=body,
         priority=caller.priority_of(request),
         user=caller.user_of(request),
+        idempotency_key=caller.key_of(request),
         path=request.url.path + query,
     )
     work = Work(doors, [order])
-    return Reply(work, RawForm(request.url.path), stream=True, request_id=caller.request_id_of(request, work.jobs[0]))
+    request_id = caller.request_id_of(request, work.jobs[0])
+    return Reply(work, RawForm(request.url.path), stream=True, request_id=request_id)
 
 
 class RawForm:

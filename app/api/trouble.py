@@ -21,6 +21,7 @@ _STATUS = {
     'wrong_method': 405,
     TOO_LONG: 413,
     'unsupported': 415,
+    'conflict': 422,  # 409 would make clients try again
     'cancelled': 499,
 }
 

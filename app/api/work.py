@@ -12,7 +12,7 @@ from app.api import trouble
 from app.api.trouble import Trouble
 from app.board import Board
 from app.views import JobView
-from broker import errors, protocol
+from broker import errors, facts, protocol
 from broker.client import BrokerClient, new_job_id
 
 CANCEL_TRIES = 6  # of some seconds each: as long as a broker takes to be started again
@@ -21,7 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a door wants done. ``model`` is the name as announced, ``body`` what the engine gets."""
+    """What a door wants done. ``model`` is the name as announced, ``body`` what the engine gets.
+
+    With an ``idempotency_key`` the job outlives its call: the client may come back for the answer with the same key.
+    """
 
     kind: str
     model: str
@@ -29,6 +32,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     user: str
     path: str = ''
+    idempotency_key: str = ''
 
 
 class Doors:
@@ -101,6 +105,9 @@ class Work:
         for error in [task.exception() for task in self._sending]:
             if error is not None:
                 raise trouble.of_broker(error) if isinstance(error, errors.BrokerError) else error
+        for place, task in enumerate(self._sending):
+            if task.result().job_id != self.jobs[place]:
+                await self._join(place, task.result().job_id)
 
     async def lines(self) -> AsyncGenerator[tuple[int, list[bytes]], None]:
         """Lines as they come, with the place of their job; ``(-1, [])`` whenever there was nothing for a while.
@@ -147,8 +154,8 @@ class Work:
         """Nobody waits any more: what has not ended is cancelled."""
         for tap in self._taps:
             tap.close()
-        for tap, sending in zip(self._taps, self._sending, strict=False):
-            if tap.ended is None:
+        for tap, sending, order in zip(self._taps, self._sending, self._orders, strict=False):
+            if tap.ended is None and not order.idempotency_key:
                 self._doors.later(self._cancel(tap.job_id, sending))
 
     def headers(self) -> dict[str, str]:
@@ -161,6 +168,23 @@ class Work:
     def view(self) -> JobView | None:
         """The first job as the board sees it."""
         return self._doors.board.job(self.jobs[0])
+
+    async def _join(self, place: int, job_id: str) -> None:
+        """The call turned out to be for a job that was there before: give what it has said, and follow it."""
+        board, broker = self._doors.board, self._doors.broker
+        self._taps[place].close()
+        self._taps[place] = tap = board.tap(job_id, self._news.set)
+        self.jobs[place] = job_id
+        try:
+            part = await broker.read_all(job_id)
+            tap.give(part.epoch, part.index, list(part.lines))
+            job = board.job(job_id)
+            if job is None or job.complete:  # no news of it may be on the way
+                history = await broker.history(job_id)
+                if ends := [fact for fact in history if isinstance(fact, facts.JobEnded)]:
+                    tap.end(ends[-1])
+        except errors.BrokerError as error:
+            raise trouble.of_broker(error) from None
 
     def _waited_ms(self) -> int:
         job = self.view()

