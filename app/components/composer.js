@@ -1,5 +1,6 @@
 // The text belongs to the browser until it is sent: one draft per conversation in sessionStorage ('' is a new one).
 const LEVELS = [
+  [-1, "auto"], // guessed from the content by the queue
   [1, "low"],
   [5, "normal"],
   [10, "high"],
@@ -45,7 +46,7 @@ export default {
         </q-menu>
       </button>
       <div class="seg" role="radiogroup" :aria-label="labels.priority" @keydown="steer">
-        <button v-for="[value, name] in levels" :key="value" type="button" role="radio" :aria-checked="priority === value" :tabindex="priority === value ? 0 : -1" :class="levelOf(value)" @click="rank(value)">{{ labels[name] }}</button>
+        <button v-for="[value, name] in levels" :key="value" type="button" role="radio" :aria-checked="priority === value" :tabindex="priority === value ? 0 : -1" :class="levelOf(value)" :title="value < 0 ? labels.auto_why : undefined" @click="rank(value)">{{ labels[name] }}</button>
       </div>
       <span class="grow"></span>
       <span v-if="meter" class="faint composer-size">{{ meter }}</span>
@@ -285,7 +286,7 @@ export default {
       return this.state.models.some((each) => each.name === name && each.demo);
     },
     levelOf(priority) {
-      return priority < 4 ? "p-low" : priority < 8 ? "p-normal" : priority < 13 ? "p-high" : "p-real";
+      return priority < 0 ? "p-auto" : priority < 4 ? "p-low" : priority < 8 ? "p-normal" : priority < 13 ? "p-high" : "p-real";
     },
     amount(bytes) {
       const number = (value, digits) => new Intl.NumberFormat(this.lang, { maximumFractionDigits: digits }).format(value);

@@ -82,6 +82,8 @@ def _labels(composer: Composer) -> None:
         no_model_why='There is no model to answer yet. The notice at the top says how to get one.',
         missing='not available now',
         demo='demo',
+        auto='Auto',
+        auto_why='The queue guesses it from what you write',
         low='Low',
         normal='Normal',
         high='High',

@@ -10,17 +10,30 @@ export default {
       <h2>{{ labels.job }}</h2>
       <dl class="kv">
         <dt>{{ labels.state }}</dt><dd :class="colour">{{ stateName }}</dd>
-        <template v-if="job.state === 'waiting'"><dt>{{ labels.place }}</dt><dd>{{ place }}</dd></template>
+        <template v-if="job.state === 'waiting' || job.state === 'blocked'"><dt>{{ labels.place }}</dt><dd>{{ place }}</dd></template>
         <template v-if="job.state === 'delayed'"><dt>{{ labels.again }}</dt><dd>{{ labels.in_time.replace("{time}", ticking(Math.ceil(job.due - clock))) }}</dd></template>
         <template v-if="waits"><dt>{{ labels.waited_for }}</dt><dd>{{ ticking(clock - job.queued) }}</dd></template>
         <template v-if="runs"><dt>{{ labels.elapsed }}</dt><dd>{{ ticking(clock - job.started) }}</dd></template>
         <template v-if="job.rate"><dt>{{ labels.speed }}</dt><dd>{{ labels.rate.replace("{n}", number(job.rate, job.rate < 10 ? 1 : 0)) }}</dd></template>
         <template v-if="job.tokens"><dt>{{ labels.tokens }}</dt><dd>{{ number(job.tokens) }}</dd></template>
         <dt>{{ labels.model }}</dt><dd class="clip" :title="job.model">{{ job.model }}</dd>
-        <dt>{{ labels.priority }}</dt><dd :class="level(job.priority)">{{ priorityName(job.priority) }}</dd>
+        <dt>{{ labels.priority }}</dt><dd :class="level(job.priority)">{{ priority }}</dd>
+        <template v-if="job.batch"><dt>{{ labels.batch }}</dt><dd class="clip mono" :title="job.batch">{{ job.batch }}</dd></template>
+        <template v-if="job.schedule"><dt>{{ labels.schedule }}</dt><dd class="clip" :title="job.schedule">{{ job.schedule }}</dd></template>
         <template v-if="job.starts"><dt>{{ labels.attempts }}</dt><dd>{{ job.losses ? labels.lost.replace("{n}", number(job.starts)) : number(job.starts) }}</dd></template>
         <template v-if="job.worker"><dt>{{ labels.worker }}</dt><dd class="clip" :title="job.worker">{{ job.worker }}</dd></template>
       </dl>
+    </section>
+    <section v-if="now.attempts.length" class="inspector-part">
+      <h2>{{ labels.attempts }}</h2>
+      <ol class="inspector-attempts">
+        <li v-for="each in now.attempts" :key="each.number">
+          <div class="attempt-head"><span>{{ labels.attempt.replace("{n}", number(each.number)) }}</span><span class="faint clip" :title="each.worker">{{ each.worker }}</span><span class="faint num">{{ lasted(each) }}</span></div>
+          <p :class="['retry', 'dead', 'worker_lost'].includes(each.outcome) ? 'is-bad' : 'quiet'">{{ outcome(each) }}</p>
+          <details v-if="each.detail"><summary>{{ labels.said }}</summary><pre>{{ each.detail }}</pre></details>
+          <details v-if="each.trace"><summary>{{ labels.trace }}</summary><pre>{{ each.trace }}</pre></details>
+        </li>
+      </ol>
     </section>
     <section v-if="now.ahead.length" class="inspector-part">
       <h2>{{ labels.first }}</h2>
@@ -38,7 +51,7 @@ export default {
     <section v-if="now.workers.length" class="inspector-part">
       <h2>{{ labels.workers }}</h2>
       <ul class="inspector-workers">
-        <li v-for="each in now.workers" :key="each.name"><i class="dot" :class="each.problem ? 'bad' : 'ok'"></i><span class="clip" :title="each.name">{{ each.name }}</span><span class="quiet">{{ each.problem ? labels.problem : labels.slots.replace("{busy}", number(each.busy)).replace("{slots}", number(each.slots)) }}</span></li>
+        <li v-for="each in now.workers" :key="each.name"><i class="dot" :class="each.problem ? 'bad' : 'ok'"></i><span class="clip" :title="each.name">{{ each.name }}</span><span class="quiet">{{ each.problem ? (labels["problem_" + each.problem] ?? labels.problem) : labels.slots.replace("{busy}", number(each.busy)).replace("{slots}", number(each.slots)) }}</span></li>
       </ul>
     </section>
   </div>`,
@@ -64,20 +77,27 @@ export default {
       return ["running", "cancelling"].includes(this.job.state) && this.job.started;
     },
     waits() {
-      return ["waiting", "delayed"].includes(this.job.state) && this.job.queued;
+      return ["waiting", "delayed", "blocked"].includes(this.job.state) && this.job.queued;
     },
     stateName() {
       const { state } = this.job;
       return this.labels[{ waiting: "waiting_state", running: "running_state" }[state] ?? state];
     },
     colour() {
-      return { running: "is-run", waiting: "is-wait", delayed: "is-wait", completed: "is-ok", dead: "is-bad", unsent: "is-bad" }[this.job.state];
+      return { running: "is-run", waiting: "is-wait", blocked: "is-wait", delayed: "is-wait", completed: "is-ok", dead: "is-bad", unsent: "is-bad" }[this.job.state];
     },
     place() {
+      if (this.job.state === "blocked") return this.labels[this.job.after === 1 ? "after_one" : "after_many"].replace("{n}", this.number(this.job.after));
+      if (this.job.reason === "no_worker" && this.job.hint) return this.labels["no_" + this.job.hint] ?? this.labels.no_worker;
       if (["no_worker", "limited", "paused"].includes(this.job.reason)) return this.labels[this.job.reason];
       if (this.job.ahead === null) return "—";
       const place = this.number(this.job.ahead + 1) + (this.job.ahead >= this.job.limit ? "+" : "");
       return this.labels.nth.replace("{n}", place).replace("{total}", this.number(Math.max(this.now.total, this.job.ahead + 1)));
+    },
+    priority() {
+      const { priority, rule } = this.job;
+      const named = rule && (this.labels["rule_" + rule.replaceAll(" ", "_")] ?? rule);
+      return named ? this.labels.by_rule.replace("{priority}", this.priorityName(priority)).replace("{rule}", () => named) : this.priorityName(priority);
     },
     bars() {
       const all = this.now.times.parts.reduce((sum, part) => sum + part.seconds, 0) || 1;
@@ -100,9 +120,19 @@ export default {
       this.clock = Date.now() / 1000 + this.skew;
     },
     level(priority) {
-      return priority < 4 ? "p-low" : priority < 8 ? "p-normal" : priority < 13 ? "p-high" : "p-real";
+      return priority < 0 ? "p-auto" : priority < 4 ? "p-low" : priority < 8 ? "p-normal" : priority < 13 ? "p-high" : "p-real";
+    },
+    // how an attempt ended, in one sentence
+    outcome({ outcome, code }) {
+      if (!outcome) return this.labels.goes_on;
+      if (!["retry", "dead"].includes(outcome)) return this.labels["ended_" + outcome];
+      return (this.labels["fail_" + code] ?? this.labels.fail_other).replace("{model}", () => this.job.model);
+    },
+    lasted({ started_at, ended_at }) {
+      return ended_at ? this.duration(ended_at - started_at) : this.ticking(this.clock - started_at);
     },
     priorityName(priority) {
+      if (priority < 0) return this.labels.auto;
       const name = { 1: "low", 5: "normal", 10: "high", 15: "realtime" }[priority];
       return name ? this.labels[name] : this.number(priority);
     },

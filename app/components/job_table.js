@@ -49,7 +49,7 @@ export default {
             </div>
           </q-menu></button></td>
         <td class="c-user quiet">{{ rows[id].user || '—' }}</td>
-        <td class="c-ahead">{{ place(id) }}</td>
+        <td class="c-ahead" :title="place(id)">{{ place(id) }}</td>
         <td class="c-time num">{{ ticking(clock - rows[id].queued) }}</td>
         <td class="c-act"><button type="button" class="btn ghost" :disabled="busy(id)" :aria-label="labels.cancel + colon + title(id)" @click="stop(id)">
           {{ busy(id) ? labels.stopping : labels.cancel }}</button></td>
@@ -155,6 +155,15 @@ export default {
     },
     note(id) {
       const row = this.rows[id];
+      const origin = [
+        row.schedule && this.labels.by_schedule.replace("{name}", row.schedule),
+        row.batch && !row.schedule && this.labels.of_batch,
+        row.claims > 1 && this.labels.shared.replace("{n}", this.number(row.claims)),
+      ];
+      return [this.story(row), ...origin].filter(Boolean).join(" · ");
+    },
+    // what has happened to it
+    story(row) {
       if (row.state === "delayed") return this.labels.retry_in.replace("{time}", this.ticking(Math.ceil(row.due - this.clock)));
       if (row.requeue === "worker_lost") return this.labels.worker_lost;
       if (row.requeue === "handed_back") return this.labels.handed_back;
@@ -164,7 +173,8 @@ export default {
     place(id) {
       const row = this.rows[id];
       if (row.state === "delayed") return row.code ? this.labels.failed_once : "";
-      if (row.reason === "no_worker") return this.labels.no_worker;
+      if (row.state === "blocked") return this.labels[row.after === 1 ? "after_one" : "after_many"].replace("{n}", this.number(row.after));
+      if (row.reason === "no_worker") return this.labels["no_" + row.hint] ?? this.labels.no_worker;
       if (row.reason === "paused") return this.labels.paused;
       if (row.reason === "limited") {
         const rest = Math.ceil(row.due - this.clock);

@@ -6,7 +6,7 @@ const NEAR_PX = 48;
 export default {
   components: { "desk-message": Message },
   props: { state: Object, labels: Object, lang: String },
-  emits: ["stop", "retry", "priority", "gap", "ready"],
+  emits: ["stop", "retry", "priority", "other", "gap", "ready"],
   data() {
     return { order: [], views: {}, clock: 0, stuck: true, news: "" };
   },
@@ -17,7 +17,7 @@ export default {
       <div class="transcript-column" ref="column" v-show="order.length">
         <desk-message v-for="(id, index) in order" :key="id" ref="messages" :view="views[id]" :source="sources.get(id)" :labels="labels" :words="words"
           :clock="ticks(id) ? clock : 0" :order="index" @stop="(job) => $emit('stop', job)" @retry="(which) => $emit('retry', which)"
-          @priority="(job, value) => $emit('priority', job, value)"></desk-message>
+          @priority="(job, value) => $emit('priority', job, value)" @other="(job, model) => $emit('other', job, model)"></desk-message>
       </div>
     </div>
     <button v-show="!stuck && order.length" type="button" class="btn jump" @click="toEnd(true)"><i class="icon icon-down small" aria-hidden="true"></i>{{ labels.jump }}</button>

@@ -7,7 +7,7 @@ from typing import Any
 from nicegui import ui
 
 from app import i18n
-from app.i18n import N_
+from app.components import failures
 
 View = dict[str, Any]
 TEXTS = ('text', 'thinking')
@@ -20,7 +20,8 @@ class Transcript(
 ):
     """Shows messages as ``ChatService.view`` gives them; only what changed is sent, of a growing text its growth.
 
-    ``on_stop(job_id)``, ``on_retry(message_id)`` and ``on_priority(job_id, priority)`` are what the user wants done.
+    ``on_stop(job_id)``, ``on_retry(message_id)``, ``on_priority(job_id, priority)`` and ``on_other(job_id, model)``
+    (let that model answer instead) are what the user wants done.
     What is put inside with ``with`` stands there while there are no messages. It fills a flex column and scrolls.
     """
 
@@ -31,6 +32,7 @@ class Transcript(
         on_stop: Callable[[str], Any],
         on_retry: Callable[[str], Any],
         on_priority: Callable[[str, int], Any],
+        on_other: Callable[[str, str], Any],
     ) -> None:
         super().__init__()
         self._shown = {message['id']: message for message in messages}
@@ -39,6 +41,7 @@ class Transcript(
         self.on('stop', lambda event: on_stop(str(event.args)))
         self.on('retry', lambda event: on_retry(str(event.args)))
         self.on('priority', lambda event: on_priority(str(event.args[0]), int(event.args[1])))
+        self.on('other', lambda event: on_other(str(event.args[0]), str(event.args[1])))
         self.on('gap', self._send_all)
         self.on('ready', lambda event: None if event.args == self.version else self._send_all())
 
@@ -137,6 +140,7 @@ def _labels(transcript: Transcript) -> None:
         details='Details',
         priority='Priority',
         change='Change the priority',
+        auto='Auto',
         low='Low',
         normal='Normal',
         high='High',
@@ -154,13 +158,20 @@ def _labels(transcript: Transcript) -> None:
         n_ahead='{n} ahead of you',
         many_ahead='At least {n} ahead of you',
         no_worker='No machine has the model {model} right now.',
+        until_one='It waits until one does; pick another model or cancel.',
+        **failures.WAITS_FOR,
+        after_one='Starts after another job has been completed',
+        after_many='Starts after {n} other jobs have been completed',
+        will_load='then a {time} model load',
+        other_now='{model} could start now — use it instead',
+        other_in='{model} would start in about {time} — use it instead',
+        changing='Changing to {model}…',
         soon='any moment now',
         within='within about {time}',
         between='about {from} to {to}',
         limited='A limit holds it back until another job has ended.',
         limited_for='A limit holds it back; it starts in {time} at the earliest.',
         paused='Paused. It goes on when the pause ends.',
-        until_one='It waits until one does; pick another model or cancel.',
         waiting_for='{model} · {time}',
         reading='{model} reads the question…',
         later='Tries again in {time}.',
@@ -175,6 +186,7 @@ def _labels(transcript: Transcript) -> None:
         length='The answer ends here because it reached the limit of length.',
         silent='The model gave no answer.',
         waited='waited {time}',
+        loaded='model loaded in {time}',
         first='first token {time}',
         rate='{n} tokens/s',
         one_token='{n} token',
@@ -182,64 +194,6 @@ def _labels(transcript: Transcript) -> None:
         s='{n} s',
         m='{m} min {s} s',
         h='{h} h {m} min',
-        **_FAILURES,
+        **failures.FAILURES,
+        **failures.UNSENT,
     )
-
-
-# What is said when an answer failed, what to do about it, and what is said when a message could not be sent, by code.
-_FAILURES = {
-    'fail_unreachable': N_('Ollama could not be reached.'),
-    'do_unreachable': N_('Start Ollama, then retry.'),
-    'fail_busy': N_('Ollama was too busy to take this on.'),
-    'do_busy': N_('Retry in a moment.'),
-    'fail_runner_crashed': N_('The model crashed while it was at work.'),
-    'do_runner_crashed': N_('Retry; if it happens again, pick a smaller model.'),
-    'fail_first_token_timeout': N_('The model did not begin to answer in time.'),
-    'do_first_token_timeout': N_('It may still be loading. Retry, or pick a smaller model.'),
-    'fail_idle_timeout': N_('The model fell silent in the middle of its answer.'),
-    'do_idle_timeout': N_('What came until then is above. Retry to get the whole answer.'),
-    'fail_total_timeout': N_('The answer took longer than is allowed.'),
-    'do_total_timeout': N_('Ask for a shorter answer, or pick a faster model.'),
-    'fail_model_not_found': N_('Ollama does not have the model {model}.'),
-    'do_model_not_found': N_('Pick another model, or get this one with: ollama pull {model}'),
-    'fail_bad_request': N_('The model could not take this question.'),
-    'do_bad_request': N_('Change the question or pick another model; the details say why.'),
-    'fail_refused': N_('Ollama refused this question.'),
-    'do_refused': N_('Change the question or pick another model; the details say why.'),
-    'fail_engine_error': N_('Ollama reported an error.'),
-    'do_engine_error': N_('Retry; the details say what happened.'),
-    'fail_connection_lost': N_('The connection to Ollama broke off.'),
-    'do_connection_lost': N_('Retry; if it happens again, restart Ollama.'),
-    'fail_garbage': N_('Ollama sent something that could not be understood.'),
-    'do_garbage': N_('Retry; if it happens again, update Ollama.'),
-    'fail_line_too_long': N_('Ollama sent a piece of the answer that was too large.'),
-    'do_line_too_long': N_('Retry; if it happens again, update Ollama.'),
-    'fail_answer_too_large': N_('The answer became too large.'),
-    'do_answer_too_large': N_('Ask for less at once.'),
-    'fail_poison': N_('Every worker that took this on was lost.'),
-    'fail_deadline': N_('It could not start before its deadline.'),
-    'do_deadline': N_('Ask again, or give it more time.'),
-    'do_poison': N_('This question seems to bring workers down. Change it or pick another model before you retry.'),
-    'fail_worker_error': N_('Something went wrong in the worker.'),
-    'do_worker_error': N_('Retry; its log has the details.'),
-    'fail_no_slot': N_('The worker had no room for this.'),
-    'do_no_slot': N_('Retry in a moment.'),
-    'fail_other': N_('The answer failed.'),
-    'do_other': N_('Retry; the details say what happened.'),
-    'unsent_queue_full': N_(
-        'It did not reach the queue: the queue is full. Wait until some jobs have ended, then retry.'
-    ),
-    'unsent_disk_full': N_('It did not reach the queue: the disk is full. Free some space, then retry.'),
-    'unsent_body_too_large': N_('It did not reach the queue: the conversation has become too long. Begin a new one.'),
-    'unsent_unreachable': N_(
-        'It did not reach the queue: the queue does not answer. It is being restarted; retry in a moment.'
-    ),
-    'unsent_broker_away': N_(
-        'It did not reach the queue: the queue does not answer. It is being restarted; retry in a moment.'
-    ),
-    'unsent_interrupted': N_('It did not reach the queue: the desk was closed before. Retry to send it now.'),
-    'unsent_bad_request': N_(
-        'It did not reach the queue: the queue did not accept it. Change the question or pick another model.'
-    ),
-    'unsent_other': N_('It did not reach the queue. Retry in a moment.'),
-}

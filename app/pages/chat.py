@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from nicegui import background_tasks, context, ui
 
-from app import refusals, theme
+from app import attempts, refusals, theme
 from app.chat import ChatError
 from app.components.composer import Composer
 from app.components.conversation_list import ConversationList, Row
@@ -21,8 +22,9 @@ from app.parts import Parts
 from app.views import JobView, ModelView
 from app.visit import visit, watch
 from broker import errors
+from broker.job import AUTO_PRIORITY
 
-ALIVE = ('sending', 'waiting', 'delayed', 'running', 'cancelling')
+ALIVE = ('sending', 'blocked', 'waiting', 'delayed', 'running', 'cancelling')
 OPEN = ('pending', 'unsent')  # as stored; the board knows more
 SHOWN_AHEAD = 5
 
@@ -36,7 +38,12 @@ REFUSALS = {
     'empty': N_('There is nothing to send yet.'),
     'no_model': N_('Pick a model first.'),
     'gone': N_('This conversation was deleted.'),
+    'started': N_('It has just started, so it goes on as it is.'),
 }
+SHOWN_OF_JOB = (
+    *('state', 'ahead', 'limit', 'reason', 'hint', 'after', 'due', 'queued', 'started', 'priority', 'model'),
+    *('starts', 'losses', 'worker', 'tokens'),
+)
 
 
 def create(parts: Parts) -> None:
@@ -54,6 +61,7 @@ class _Page:
         self._watches: dict[str, watch] = {}  # by job id
         self._loading = False
         self._stale = False
+        self._past: tuple[Any, attempts.Past] = (None, attempts.NOTHING)  # of the job in the inspector, with its state
         self._accepted: list[str] = visit().state.setdefault('accepted', [])
         with theme.box('page chat') as self._root:
             self._panes = Panes()
@@ -90,7 +98,9 @@ class _Page:
             self._panes.toggle_button('inspector', 'panel', 'Details').classes('tip-left')
         with theme.box('chat-talk'):
             self._gone = self._unknown()
-            self._transcript = Transcript(on_stop=self._stop_job, on_retry=self._retry, on_priority=self._prioritise)
+            self._transcript = Transcript(
+                on_stop=self._stop_job, on_retry=self._retry, on_priority=self._prioritise, on_other=self._use_instead
+            )
             with self._transcript:
                 self._empty()
         with theme.box('chat-write'):
@@ -228,7 +238,7 @@ class _Page:
 
     async def _send(self, wish: dict[str, Any]) -> None:
         nonce, key = str(wish['nonce']), str(wish['key'])
-        priority = wish['priority'] if wish['priority'] in theme.PRIORITIES else 5
+        priority = wish['priority'] if wish['priority'] in (AUTO_PRIORITY, *theme.PRIORITIES) else 5
         try:
             header = await self._chat.send(key or None, str(wish['text']), str(wish['model']), priority)
         except ChatError as error:
@@ -267,16 +277,21 @@ class _Page:
     async def _retry(self, message_id: str) -> None:
         await self._ask(self._chat.retry(message_id, self._id), message_id)
 
+    async def _use_instead(self, job_id: str, model: str) -> None:
+        message_id = self._message_of(job_id)
+        if message_id and self._parts.board.model(model) is not None:
+            await self._ask(self._chat.use_instead(job_id, model), message_id)
+
     def _message_of(self, job_id: str) -> str:
         return next((message.id for message in self._messages.values() if message.job_id == job_id), '')
 
     async def _ask(self, wish: Any, message_id: str) -> None:
         try:
             await wish
-        except ChatError:
-            why = speech().tr('This conversation was deleted.')
+        except ChatError as error:
+            why = self._refusal(error)
         except errors.BrokerError as error:
-            why = speech().tr(refusals.why(error))
+            why = refusals.why(error, speech())
         else:
             return
         self._transcript.release(message_id)
@@ -316,7 +331,7 @@ class _Page:
     def _composer_state(self) -> dict[str, Any]:
         header = self._chat.conversation(self._id)
         states = {view['state'] for view in self._views()}
-        running = 'running' if states & {'sending', 'waiting', 'delayed', 'running'} else ''
+        running = 'running' if states & {*ALIVE} - {'cancelling'} else ''
         return {
             'conversation': self._id,
             'models': pickable(self._parts.board.models()),
@@ -332,7 +347,33 @@ class _Page:
         self._composer.show(**self._composer_state())
 
     def _refresh_inspector(self) -> None:
-        self._inspector.show(details(self._parts, self._views()))
+        views = self._views()
+        self._inspector.show(details(self._parts, views, self._past_of(_subject(views))))
+
+    def _past_of(self, subject: dict[str, Any] | None) -> attempts.Past:
+        """What is known of the past of a job; what is not is asked for once."""
+        if subject is None or subject['state'] in ('sending', 'unsent'):
+            return attempts.NOTHING
+        told = subject['state'] not in ALIVE or subject['starts'] > 1 or subject['failures'] or subject['losses']
+        point = (subject['job'], subject['state'], subject['starts'], subject['failures'], subject['losses'])
+        known, past = self._past
+        if point == known:
+            return past
+        same = known is not None and known[0] == subject['job']
+        self._past = (point, past if same else attempts.NOTHING)
+        if told:
+            background_tasks.create(self._read_past(point), name='read what happened to a job')
+        return self._past[1]
+
+    async def _read_past(self, point: tuple[Any, ...]) -> None:
+        try:
+            past = attempts.told(await self._parts.broker.history(point[0]))
+        except errors.BrokerError:
+            return  # forgotten by the queue, or it is away: then the inspector does without
+        if self._past[0] == point and not self._root.is_deleted:
+            self._past = (point, past)
+            with self._root:
+                self._refresh_inspector()
 
 
 class _Address(ui.sub_pages):
@@ -363,29 +404,45 @@ def pickable(models: list[ModelView]) -> list[dict[str, Any]]:
     ]
 
 
-def details(parts: Parts, views: list[dict[str, Any]]) -> dict[str, Any]:
+def details(parts: Parts, views: list[dict[str, Any]], past: attempts.Past = attempts.NOTHING) -> dict[str, Any]:
     """What ``Inspector`` shows, of the answers' views in order: the job of the last one, or of the one alive."""
     board = parts.board
-    alive = next((view for view in views if view['state'] in ALIVE), None)
+    subject = _subject(views)
     done = next((view for view in reversed(views) if view['ran'] and view['state'] not in ALIVE), None)
-    subject = alive or (views[-1] if views else None)
-    shown = ('state', 'ahead', 'limit', 'reason', 'due', 'queued', 'started', 'priority', 'model', 'starts', 'losses')
-    job = None
-    if subject is not None:
-        rate = subject['rate'] if alive else subject.get('speed', 0.0) or subject['rate']
-        job = {name: subject[name] for name in (*shown, 'worker', 'tokens')} | {'rate': rate}
-    waits = bool(alive and alive['state'] == 'waiting' and alive['reason'] in ('', 'ahead'))
+    waits = subject and subject['state'] == 'waiting' and subject['reason'] in ('', 'ahead') and subject['ahead']
     return {
         'now': time.time(),
-        'job': job,
+        'job': _job(parts, subject, past) if subject is not None else None,
+        'attempts': [msgspec.structs.asdict(each) for each in past.attempts] if _eventful(past) else [],
         'total': board.counts().waiting,
-        'ahead': ahead(parts, board.waiting(SHOWN_AHEAD + 1), alive['job']) if waits and alive['ahead'] else [],
+        'ahead': ahead(parts, board.waiting(SHOWN_AHEAD + 1), subject['job']) if subject and waits else [],
         'times': times(done, last=done is not subject) if done else None,
         'workers': [
-            {'name': each.worker, 'busy': each.busy, 'slots': each.slots, 'problem': bool(each.problem)}
+            {'name': each.worker, 'busy': each.busy, 'slots': each.slots, 'problem': each.problem}
             for each in board.workers()
         ],
     }
+
+
+def _subject(views: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The answer that the inspector is about."""
+    return next((view for view in views if view['state'] in ALIVE), views[-1] if views else None)
+
+
+def _job(parts: Parts, view: dict[str, Any], past: attempts.Past) -> dict[str, Any]:
+    known = parts.board.job(view['job'])
+    return {
+        **{name: view[name] for name in SHOWN_OF_JOB},
+        'rate': view['rate'] if view['state'] in ALIVE else view.get('speed', 0.0) or view['rate'],
+        'rule': (known.priority_rule if known is not None else '') or past.rule,
+        'batch': (known.parent if known is not None else '') or past.batch,
+        'schedule': (known.schedule if known is not None else '') or past.schedule,
+    }
+
+
+def _eventful(past: attempts.Past) -> bool:
+    """Whether not all went well at once."""
+    return len(past.attempts) > 1 or any(each.outcome == 'dead' for each in past.attempts)
 
 
 def ahead(parts: Parts, front: list[JobView], mine: str) -> list[dict[str, Any]]:

@@ -91,6 +91,11 @@ def _row(parts: Parts, job: JobView) -> State:
         'ran': job.ran_s,
         'ahead': job.ahead,
         'reason': job.reason,
+        'hint': job.hint,
+        'after': job.after,
+        'batch': bool(job.parent),
+        'schedule': job.schedule,
+        'claims': job.claims,
         'requeue': job.requeue_reason,
         'starts': job.starts,
         'worker': job.worker,
@@ -131,7 +136,7 @@ async def _control(wish: Awaitable[None], done: str) -> None:
     try:
         await wish
     except errors.BrokerError as error:
-        theme.toast(speech().tr(refusals.why(error)), bad=True)
+        theme.toast(refusals.why(error, speech()), bad=True)
     else:
         theme.toast(speech().tr(done))
 
@@ -152,4 +157,4 @@ def _paused(pauses: set[tuple[str, str]]) -> str:
 
 def _refused(table: JobTable, job_id: str, error: errors.BrokerError) -> None:
     table.settle(job_id)
-    theme.toast(speech().tr(refusals.why(error)), bad=True)
+    theme.toast(refusals.why(error, speech()), bad=True)

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from app import chat
+from app import attempts, chat
 from app.board import Board
 from app.desk import Message, Stats
 from app.pages import chat as page
@@ -76,6 +76,26 @@ def test_while_one_answer_waits_the_times_are_those_of_the_one_before():
 def test_without_an_answer_only_the_workers_are_shown():
     shown = page.details(Desk([]).parts, [])
     assert shown['job'] is None and shown['times'] is None and shown['ahead'] == []
+
+
+def test_the_inspector_says_where_a_job_comes_from_and_which_rule_spoke():
+    desk = Desk([])
+    reports = news.News(5)
+    origin = {'parent': 'b1', 'schedule': 'nightly', 'priority': 10, 'priority_rule': 'urgent', 'blocked_by': 2}
+    desk.board.apply(reports.queued('mine', **origin))
+    job = page.details(desk.parts, [desk.view('mine')])['job']
+    assert (job['state'], job['after'], job['priority'], job['rule']) == ('blocked', 2, 10, 'urgent')
+    assert (job['batch'], job['schedule']) == ('b1', 'nightly')
+
+
+def test_the_inspector_lists_the_attempts_of_a_job_that_did_not_succeed_at_once():
+    desk = Desk(['mine'])
+    once = attempts.Attempt(number=1, worker='w:1', started_at=1.0, outcome='completed')
+    failed = attempts.Attempt(number=1, worker='w:1', started_at=1.0, outcome='dead', code='busy', trace='…')
+    for past, shown in ((once, []), (failed, [('dead', 'busy', '…')])):
+        told = page.details(desk.parts, [desk.view('mine')], attempts.Past(attempts=[past], rule='no hurry'))
+        assert [(each['outcome'], each['code'], each['trace']) for each in told['attempts']] == shown
+        assert told['job']['rule'] == 'no hurry'
 
 
 class Desk:

@@ -14,6 +14,7 @@ WAITING = {
     'epoch': 0, 'tokens': 0, 'rate': 0.0,
 }  # fmt: skip
 QUESTION = {'id': 'u1', 'role': 'user', 'text': 'Why?', 'thinking': '', 'state': '', 'job': '', 'epoch': 0}
+HINTS = ('start_worker', 'pull_model', 'group', 'failing')  # of protocol.Place
 RUNNING = WAITING | {'state': 'running', 'ahead': None, 'epoch': 1}
 
 
@@ -33,6 +34,7 @@ async def shown(monkeypatch):
                         on_stop=lambda *args: wishes.append(('stop', *args)),
                         on_retry=lambda *args: wishes.append(('retry', *args)),
                         on_priority=lambda *args: wishes.append(('priority', *args)),
+                        on_other=lambda *args: wishes.append(('other', *args)),
                     )
                 )
                 with made[-1]:
@@ -142,16 +144,25 @@ async def test_a_browser_that_missed_something_gets_everything(shown):
 
 async def test_wishes_reach_the_page(shown):
     transcript, _ = await shown(QUESTION)
-    wishes = {'stop': 'j1', 'retry': 'a1', 'priority': ['j1', 10]}
+    wishes = {'stop': 'j1', 'retry': 'a1', 'priority': ['j1', 10], 'other': ['j1', 'quick']}
     for listener in list(transcript._event_listeners.values()):
         if listener.type in wishes:
             transcript._handle_event({'listener_id': listener.id, 'args': wishes[listener.type]})
-    assert sorted(transcript.wishes) == [('priority', 'j1', 10), ('retry', 'a1'), ('stop', 'j1')]
+    assert sorted(transcript.wishes) == [
+        ('other', 'j1', 'quick'),
+        ('priority', 'j1', 10),
+        ('retry', 'a1'),
+        ('stop', 'j1'),
+    ]
 
 
 async def test_every_code_has_its_words(shown):
     transcript, _ = await shown()
     labels = transcript.props['labels']
     codes = [name.removeprefix('fail_') for name in labels if name.startswith('fail_')]
-    assert {'unreachable', 'model_not_found', 'poison', 'other'} <= set(codes)
+    known = {'unreachable', 'model_not_found', 'poison', 'predecessor', 'deadline', 'body_too_large', 'breaker_open'}
+    assert known | {'other'} <= set(codes)
+    refused = {'queue_full', 'queue_full_for', 'conflict', 'unknown_job', 'body_too_large', 'disk_full', 'other'}
+    assert all(labels[f'unsent_{code}'] for code in refused)
+    assert all(labels[f'{what}_{hint}'] for what in ('no', 'help') for hint in HINTS)
     assert all(labels[f'do_{code}'] for code in codes)

@@ -35,6 +35,7 @@ def root() -> None:
                     on_stop=lambda job: wishes.append(['stop', job]),
                     on_retry=lambda message: wishes.append(['retry', message]),
                     on_priority=lambda job, priority: wishes.append(['priority', job, priority]),
+                    on_other=lambda job, model: wishes.append(['other', job, model]),
                 )
                 with page['transcript']:
                     theme.text('Nothing yet')

@@ -1,10 +1,11 @@
 // One message. Vue draws what stands around the text; the text itself goes straight into the page, as it arrives.
 import { copy } from "./copy.js";
 import { Markdown } from "./markdown.js";
+import { Offer } from "./offer.js";
 import { forget, request } from "./painter.js";
 import { LEVELS, level } from "./words.js";
 
-const WAITS = new Set(["sending", "waiting", "delayed"]);
+const WAITS = new Set(["sending", "blocked", "waiting", "delayed"]);
 const LIVE = new Set([...WAITS, "running", "cancelling"]);
 
 export { Words } from "./words.js";
@@ -17,9 +18,9 @@ export const Message = {
   name: "DeskMessage",
   // view: a message without its texts; source: {text, thinking, show}; clock: unix seconds, for live ones
   props: { view: Object, source: Object, labels: Object, words: Object, clock: Number, order: Number },
-  emits: ["stop", "retry", "priority"],
+  emits: ["stop", "retry", "priority", "other"],
   data() {
-    return { copied: "", pending: "" };
+    return { copied: "", pending: "", offer: null };
   },
   template: `
   <article v-if="view.role === 'user'" class="msg user" :data-message="view.id" :aria-label="labels.you">
@@ -38,12 +39,13 @@ export const Message = {
       </div>
       <div v-if="pips" class="pips" aria-hidden="true"><i v-for="n in pips"></i><b></b></div>
       <p v-if="why" class="wait-why">{{ why }}</p>
+      <button v-if="offer" type="button" class="btn wait-other" :class="{ off: !offer.open }" :disabled="!offer.open || !!pending" @click="other"><i class="icon icon-bolt small" aria-hidden="true"></i><span>{{ otherSaid }}</span></button>
       <div v-if="view.state !== 'sending'" class="row-line wait-do">
-        <button v-if="view.state === 'waiting'" type="button" class="btn" aria-haspopup="menu" :disabled="pending === 'stop'"><i class="icon icon-bolt small" aria-hidden="true"></i>{{ labels.change }}
+        <button v-if="view.state === 'waiting'" type="button" class="btn" aria-haspopup="menu" :disabled="!!pending"><i class="icon icon-bolt small" aria-hidden="true"></i>{{ labels.change }}
           <q-menu anchor="bottom left" self="top left" :offset="[0, 4]"><div role="menu" class="priority-menu">
             <button v-for="[value, name] in levels" type="button" role="menuitemradio" class="menu-item" v-close-popup :aria-checked="view.priority === value"
               @click="prioritise(value)"><span :class="levelOf(value)" aria-hidden="true">●</span><span class="grow">{{ labels[name] }}</span></button></div></q-menu></button>
-        <button type="button" class="btn" :disabled="pending === 'stop'" @click="stop">{{ pending === 'stop' ? labels.cancelling : labels.cancel }}</button>
+        <button type="button" class="btn" :disabled="!!pending" @click="stop">{{ pending === 'stop' ? labels.cancelling : labels.cancel }}</button>
         <span class="grow"></span><span class="faint num">{{ waited }}</span>
       </div>
     </section>
@@ -74,6 +76,8 @@ export const Message = {
   created() {
     this.levels = LEVELS;
     this.levelOf = level;
+    this.forgetOffer();
+    this.see();
   },
   mounted() {
     this.source.show = () => this.refresh();
@@ -91,7 +95,14 @@ export const Message = {
   watch: {
     "view.state"(state, before) {
       this.pending = "";
+      if (state !== "waiting") this.forgetOffer();
       if (LIVE.has(state) !== LIVE.has(before)) this.refresh();
+    },
+    clock() {
+      this.see();
+    },
+    "view.other"() {
+      this.see();
     },
     labels() {
       this.$nextTick(() => this.markdown?.relabel());
@@ -128,7 +139,7 @@ export const Message = {
       const { view, words } = this;
       const rest = Math.ceil(view.due - this.clock);
       if (view.state === "waiting" && view.reason === "limited" && rest > 0) return words.say("limited_for", { time: words.ticking(rest) });
-      if (view.state !== "delayed") return words.with(words.standing(view), this.eta);
+      if (view.state !== "delayed") return words.with(words.with(words.standing(view), this.eta), this.willLoad);
       if (rest <= 0) return this.labels.any_moment;
       const time = words.ticking(rest);
       if (!view.failures) return words.say("later", { time });
@@ -142,11 +153,20 @@ export const Message = {
       if (to < 2) return this.labels.soon;
       return from < 1 || from === to ? words.say("within", { time: words.ticking(to) }) : words.say("between", { from: words.ticking(from), to: words.ticking(to) });
     },
+    willLoad() {
+      const { view, words } = this;
+      const loads = view.state === "waiting" && view.reason === "ahead" && view.will_load >= 1;
+      return loads ? words.say("will_load", { time: words.ticking(Math.round(view.will_load)) }) : "";
+    },
+    otherSaid() {
+      if (this.pending === "other") return this.words.say("changing", { model: this.offer.model });
+      return this.words.other(this.offer, this.clock);
+    },
     why() {
       const { view, words } = this;
       if (view.state === "delayed") return view.code ? words.cause(view.code, view.model) : this.note;
       if (view.state === "sending") return "";
-      return [view.reason === "no_worker" ? this.labels.until_one : "", this.note].filter(Boolean).join(this.words.lang === "zh-CN" ? "" : " ");
+      return [view.reason === "no_worker" ? words.help(view) : "", this.note].filter(Boolean).join(this.words.lang === "zh-CN" ? "" : " ");
     },
     pips() {
       return this.view.state === "waiting" && ["", "ahead"].includes(this.view.reason) ? Math.min(this.view.ahead ?? 0, 24) : 0;
@@ -166,6 +186,7 @@ export const Message = {
       return [
         view.model,
         view.waited >= 0.05 ? words.say("waited", { time: words.seconds(view.waited) }) : "",
+        view.load >= 1 ? words.say("loaded", { time: words.seconds(view.load) }) : "",
         view.first ? words.say("first", { time: words.seconds(view.first) }) : "",
         view.rate || view.speed ? words.rate(view.rate || view.speed) : "",
         view.tokens ? words.tokens(view.tokens) : "",
@@ -174,7 +195,7 @@ export const Message = {
     trouble() {
       const { view, words } = this;
       if (view.state === "dead") return { what: words.cause(view.code, view.model), todo: words.advice(view.code, view.model) };
-      if (view.state === "unsent") return { what: words.unsent(view.code), todo: "" };
+      if (view.state === "unsent") return { what: words.unsent(view.code, view.retry_after), todo: "" };
       return null;
     },
   },
@@ -207,6 +228,18 @@ export const Message = {
     },
     prioritise(value) {
       if (value !== this.view.priority) this.$emit("priority", this.view.job, value);
+    },
+    other() {
+      this.pending = "other";
+      this.$emit("other", this.view.job, this.offer.model);
+    },
+    see() {
+      const { state, other, other_at } = this.view;
+      if (state === "waiting" && this.clock) this.offer = this.offers.see(other, other_at, this.clock);
+    },
+    forgetOffer() {
+      this.offers = new Offer();
+      this.offer = null;
     },
     settle() {
       this.pending = "";

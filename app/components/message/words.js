@@ -8,7 +8,7 @@ export const LEVELS = [
 ];
 
 export function level(priority) {
-  return priority < 4 ? "p-low" : priority < 8 ? "p-normal" : priority < 13 ? "p-high" : "p-real";
+  return priority < 0 ? "p-auto" : priority < 4 ? "p-low" : priority < 8 ? "p-normal" : priority < 13 ? "p-high" : "p-real";
 }
 
 export class Words {
@@ -54,6 +54,7 @@ export class Words {
   }
 
   priority(value) {
+    if (value < 0) return this.labels.auto; // not guessed yet
     const known = LEVELS.find(([number]) => number === value);
     return known ? this.labels[known[1]] : String(value);
   }
@@ -68,19 +69,37 @@ export class Words {
     return this.say(`do_${code}` in this.labels ? `do_${code}` : "do_other", { model });
   }
 
-  unsent(code) {
+  unsent(code, retryAfter) {
+    if (retryAfter && `unsent_${code}_for` in this.labels) return this.say(`unsent_${code}_for`, { time: this.ticking(Math.ceil(retryAfter)) });
     return this.say(`unsent_${code}` in this.labels ? `unsent_${code}` : "unsent_other");
   }
 
   // where a waiting job stands
   standing(view) {
     if (view.state === "sending") return this.labels.sending;
-    if (view.reason === "no_worker") return this.say("no_worker", { model: view.model });
+    if (view.state === "blocked") return this.after(view.after);
+    if (view.reason === "no_worker") return this.say(`no_${view.hint}` in this.labels ? `no_${view.hint}` : "no_worker", { model: view.model });
     if (view.reason === "limited" || view.reason === "paused") return this.labels[view.reason];
     if (view.ahead === null || view.ahead === undefined) return this.labels.queued;
     if (view.ahead === 0) return this.labels.next;
     const many = view.limit && view.ahead >= view.limit;
     return this.say(many ? "many_ahead" : "n_ahead", { n: this.number(view.ahead) });
+  }
+
+  after(jobs) {
+    return this.say(jobs === 1 ? "after_one" : "after_many", { n: this.number(jobs) });
+  }
+
+  // what would help while nobody can run it
+  help(view) {
+    return this.say(`help_${view.hint}` in this.labels ? `help_${view.hint}` : "until_one", { model: view.model });
+  }
+
+  // another model that would answer sooner
+  other({ model, at }, clock) {
+    const left = Math.max(0, at - clock);
+    if (left < 1.5) return this.say("other_now", { model });
+    return this.say("other_in", { model, time: this.ticking(left < 10 ? Math.round(left) : Math.round(left / 5) * 5) });
   }
 
   // two halves of a sentence
@@ -102,8 +121,8 @@ export class Words {
     const said = { running: "answering", completed: "answered", cancelled: "stopped", cancelling: "stopping" };
     if (view.role === "user") return "";
     if (view.state === "dead") return this.cause(view.code, view.model);
-    if (view.state === "unsent") return this.unsent(view.code);
-    if (view.state === "waiting") return this.standing(view);
+    if (view.state === "unsent") return this.unsent(view.code, view.retry_after);
+    if (view.state === "waiting" || view.state === "blocked") return this.standing(view);
     return this.labels[said[view.state]] ?? "";
   }
 }
