@@ -150,6 +150,7 @@ class StandIn:
         self.loads: list[str] = []  # every time that a model was loaded
         self.loaded: dict[str, Loaded] = {}
         self.knows_ps = True  # old ones do not
+        self.ps_asked = 0
         self._running: dict[str, int] = {}
         self._lines: dict[str, list[object]] = {}
         self._connections: set[asyncio.Task[None]] = set()
@@ -246,6 +247,7 @@ class StandIn:
                 await asyncio.sleep(self.slow_tags_s)
                 return 200, {'models': [_tag(name, s) for name, s in self.models.items() if s.listed]}
             case '/api/ps':
+                self.ps_asked += 1
                 now = datetime.now(UTC)
                 self.loaded = {name: at for name, at in self.loaded.items() if at.expires_at > now}
                 models = [_loaded(name, self.models[name], at) for name, at in self.loaded.items()]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.standin import StandIn
+from tests.standin import Loaded, Reply, StandIn
 from tests.workers.benches import body, collect
 from workers.engines.answer import Deadlines
 from workers.engines.auto import AutoEngine
@@ -33,6 +33,17 @@ async def test_an_ollama_without_models_leaves_the_demo_and_says_why(engine, oll
     ollama.models.clear()
     state = await engine.describe()
     assert (state.engine, [model.name for model in state.models], state.problem) == ('demo', ['demo'], 'no_models')
+
+
+async def test_a_path_and_a_canary_go_to_the_engine_of_the_model(engine, ollama):
+    ollama.replies['/v1/x'] = Reply()
+    ollama.loaded['qwen3:latest'] = Loaded(4096)
+    await engine.describe()
+    lines, _, failure = await collect(engine, 'raw', 'qwen3', b'{}', '/v1/x')
+    assert failure is None and lines[0].startswith(b'{"status":200')
+    lines, _, _ = await collect(engine, 'raw', 'demo', b'{}', '/v1/x')
+    assert lines[0].startswith(b'{"status":501')
+    assert engine.canary('qwen3:latest') is not None and engine.canary('demo') is None
 
 
 async def test_each_model_runs_on_its_own_engine(engine, ollama):

@@ -22,11 +22,11 @@ def backend(*resident: str, slots=2, every_s=300.0, failures=2):
     return made
 
 
-def end(made, code='', now=10.0, *, kind='chat', in_flight=1, waits=False):
+def end(made, code='', now=10.0, *, kind='chat', in_flight=1, waits=False, fair=True):
     queued_s = 2.0 if waits else 0.01
     times = {'prompt_s': 1.0, 'decode_s': 1.0, 'first_token_s': 1.0 + queued_s, 'total_s': 2.0 + queued_s}
     usage = facts.Usage(output_tokens=100, **times)
-    made.ended(Sent(at=now - 3, in_flight=in_flight), now, kind=kind, usage=usage, code=code)
+    made.ended(Sent(at=now - 3, in_flight=in_flight, fair=fair), now, kind=kind, usage=usage, code=code)
 
 
 def test_it_says_what_the_engine_said():
@@ -183,6 +183,15 @@ def test_kinds_that_tell_no_times_do_not_count(kind):
     assert made.slots == 1 and not made.said.saturated
 
 
+def test_neither_a_run_beside_a_canary_nor_one_that_failed_counts():
+    made = backend(slots=0, failures=0)
+    for second in range(100, 200, 5):
+        end(made, now=second, fair=False)
+        end(made, now=second, fair=False, waits=True)
+        end(made, 'idle_timeout', now=second)
+    assert made.slots == 1 and not made.said.saturated
+
+
 def test_an_engine_that_calls_itself_busy_takes_fewer():
     made = backend(slots=0, failures=9)
     for second in range(100, 130, 5):
@@ -193,9 +202,12 @@ def test_an_engine_that_calls_itself_busy_takes_fewer():
     assert made.slots == 2  # says nothing about it
 
 
-def test_another_version_is_measured_anew():
+@pytest.mark.parametrize('then', [state(version='2'), AWAY])
+def test_a_server_that_started_anew_is_measured_anew(then):
     made = backend(slots=0)
     for second in range(100, 130, 5):
         end(made, now=second, in_flight=made.slots)
-    made.described(state(version='2'), 200.0)
+    made.described(state(), 190.0)
+    assert made.slots == 3
+    made.described(then, 200.0)
     assert made.slots == 1

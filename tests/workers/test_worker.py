@@ -398,6 +398,7 @@ async def test_what_is_left_after_the_grace_is_handed_back_and_the_grace_can_onl
     await broker.hear(protocol.Bye)
     assert not task.done()
     worker.stop() if sooner == 'a stop' else broker.tell(protocol.Leave(grace_s=sooner))
+    broker.tell(protocol.Leave(grace_s=60))
     assert (await broker.hear(protocol.HandBack)).job_id == JOB
     async with asyncio.timeout(5):
         await task
@@ -419,6 +420,19 @@ async def test_labels_are_announced(broker):
 def test_labels_are_short_words(broker, labels):
     with pytest.raises(ValueError):
         WorkerSettings(endpoints=broker.endpoints, worker='w', data_dir=Path('nowhere'), labels=labels)
+
+
+@pytest.mark.parametrize('allowed', [True, False])
+async def test_what_changes_ollama_is_open_only_where_the_settings_say_so(broker, ollama, allowed):
+    ollama.replies['/api/pull'] = Reply()
+    async with working(broker, engine='ollama', ollama_url=ollama.url, allow_admin=allowed):
+        broker.tell(protocol.Assign(job_id=JOB, epoch=1, kind='raw', model='m', body=b'{}', path='/api/pull'))
+        if allowed:
+            await broker.hear(protocol.Finished)
+        else:
+            failed = await broker.hear(protocol.Failed)
+            assert (failed.code, failed.retryable) == ('bad_request', False) and 'allow_admin' in failed.detail
+    assert len(ollama.served) == allowed
 
 
 async def test_a_raw_job_is_posted_to_its_path(broker, ollama):
