@@ -1,19 +1,24 @@
 """The way to the broker from another process: requests with replies, and the feed of what happens."""
 
 import asyncio
+import hashlib
 import itertools
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Self, TypeVar
 
+import msgspec
 import zmq
 import zmq.asyncio
 
 from broker import errors, facts, protocol, sockets
 from broker.endpoints import Endpoints
+from broker.job import FINAL, Job, State
 
 ReplyT = TypeVar('ReplyT', bound=protocol.Reply)
+PAGE = 200  # jobs of a list at a time
+WATCH_S = 0.05  # how long to wait before looking at a job again, at first
 RESEND_S = 1.0  # every request is harmless to repeat, so a lost reply costs one more round
 
 
@@ -59,12 +64,21 @@ class BrokerClient:
             raise errors.Refused('body_too_large', f'a job may have {protocol.MAX_BODY_BYTES} bytes at most')
         return await self._ask(job, protocol.Accepted)
 
-    async def cancel(self, job_id: str, *, waiting: bool = False) -> None:
+    async def submit_many(self, jobs: Iterable[protocol.Submit]) -> tuple[protocol.Accepted | protocol.Refused, ...]:
+        """Queue several jobs, also such that come ``after`` each other; what became of each, in their order.
+
+        One that is refused stops no other; those in a circle are refused with ``circle``. All together may have as
+        many bytes as one message: with large bodies send fewer at once.
+        """
+        return (await self._ask(protocol.SubmitMany(jobs=tuple(jobs)), protocol.Submitted)).results
+
+    async def cancel(self, job_id: str, *, release: bool = False, waiting: bool = False) -> None:
         """Stop a job. Returns when the wish is on disk; a running job ends a moment later.
 
-        With ``waiting`` a job that a worker has is left alone, and the wish refused with ``not_waiting``.
+        With ``release`` it ends only when no other caller waits for it (see ``Submit.attach``). With ``waiting`` a
+        job that a worker has is left alone, and the wish refused with ``not_waiting``.
         """
-        await self._ask(protocol.Cancel(job_id=job_id, waiting=waiting), protocol.Done)
+        await self._ask(protocol.Cancel(job_id=job_id, release=release, waiting=waiting), protocol.Done)
 
     async def set_priority(self, job_id: str, priority: int) -> None:
         """Move a waiting job to another priority, 0–15."""
@@ -99,12 +113,89 @@ class BrokerClient:
         return (await self._ask(protocol.GetHistory(job_id=job_id), protocol.Facts)).facts
 
     async def find(self, request: protocol.FindJobs) -> protocol.Jobs:
-        """Jobs by state, model and user, newest first; the next page begins before the last one's ``order``."""
+        """Jobs by state, model, user and batch, newest first; the next page begins before the last one's ``order``."""
         return await self._ask(request, protocol.Jobs)
+
+    async def find_all(self, request: protocol.FindJobs) -> AsyncIterator[Job]:
+        """All jobs that ``request`` describes, oldest first, a page at a time: there is one of them in memory."""
+        request = msgspec.structs.replace(request, oldest_first=True, limit=PAGE)
+        more = True
+        while more:
+            page = await self.find(request)
+            for job in page.jobs:
+                yield job
+                request = msgspec.structs.replace(request, after_order=job.order)
+            more = page.more
 
     async def replay(self, job_id: str, new_job_id: str) -> protocol.Accepted:
         """Do a dead job again as a new one; refused with ``not_dead`` or ``not_found``."""
         return await self._ask(protocol.Replay(job_id=job_id, new_job_id=new_job_id), protocol.Accepted)
+
+    async def replay_all(self, *, model: str = '', user: str = '', parent: str = '') -> int:
+        """Do all dead jobs that match again, each once however often this is called; how many are new.
+
+        A replay that dies is a dead job itself and is done again by the next call. Refused as ``submit`` is, e.g.
+        with ``queue_full``: call it again later, it goes on with those that are left.
+        """
+        wanted = protocol.FindJobs(states=(State.DEAD,), model=model, user=user, parent=parent, limit=1)
+        newest = (await self.find(wanted)).jobs  # those that are done again from here on and die are not meant
+        before_order = newest[0].order + 1 if newest else 1
+        count = 0
+        async for job in self.find_all(msgspec.structs.replace(wanted, before_order=before_order)):
+            try:
+                count += not (await self.replay(job.job_id, _replay_id(job.job_id))).duplicate
+            except errors.Refused as refused:
+                if refused.code not in ('not_found', 'not_dead'):  # somebody has deleted it meanwhile
+                    raise
+        return count
+
+    async def open_batch(self, batch_id: str, total: int, *, name: str = '', user: str = '') -> None:
+        """Begin a batch of ``total`` jobs; submit them with its id as ``parent``. ``new_job_id`` makes such ids."""
+        await self._ask(protocol.OpenBatch(batch_id=batch_id, total=total, name=name, user=user), protocol.Done)
+
+    async def batch(self, batch_id: str) -> protocol.Batch:
+        """How far a batch is; refused with ``not_found`` when there is none."""
+        (found,) = (await self._ask(protocol.GetBatch(batch_id=batch_id), protocol.Batches)).batches
+        return found
+
+    async def batches(self, *, user: str = '', limit: int = 50) -> tuple[protocol.Batch, ...]:
+        """Batches, of one user or of all, newest first, 100 at most."""
+        return (await self._ask(protocol.FindBatches(user=user, limit=limit), protocol.Batches)).batches
+
+    async def cancel_batch(self, batch_id: str) -> None:
+        """Stop all jobs of a batch; it takes no more."""
+        await self._ask(protocol.CancelBatch(batch_id=batch_id), protocol.Done)
+
+    async def batch_results(self, batch_id: str) -> AsyncIterator[tuple[Job, tuple[bytes, ...]]]:
+        """The jobs of a batch in the order in which they came, each with the lines of its answer when it has ended.
+
+        It waits for those that go on and for those still to come, and ends with the batch. What died or was cancelled
+        comes with the lines it had. Only one answer is in memory at a time.
+        """
+        wanted, pause_s = protocol.FindJobs(parent=batch_id), WATCH_S
+        over = False
+        while not over:
+            over = (await self.batch(batch_id)).ended_at > 0  # asked first: what comes later is in the list below
+            async for job in self.find_all(wanted):
+                wanted = msgspec.structs.replace(wanted, after_order=job.order)
+                ended = await self._ended(job)
+                yield ended, (await self.read_all(job.job_id)).lines
+                pause_s = WATCH_S
+            if not over:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, 20 * WATCH_S)
+
+    async def set_schedule(self, schedule: protocol.Schedule) -> None:
+        """Make a schedule or replace the one of the same id; refused with one sentence that names what is wrong."""
+        await self._ask(protocol.SetSchedule(schedule=schedule), protocol.Done)
+
+    async def remove_schedule(self, schedule_id: str) -> None:
+        """No more jobs by this schedule; refused with ``not_found`` when there is none."""
+        await self._ask(protocol.RemoveSchedule(schedule_id=schedule_id), protocol.Done)
+
+    async def schedules(self, *, after_id: str = '', limit: int = 100, runs: int = 3) -> protocol.Schedules:
+        """Schedules by id behind ``after_id``, each with when it runs next; ``more`` when others follow."""
+        return await self._ask(protocol.FindSchedules(after_id=after_id, limit=limit, runs=runs), protocol.Schedules)
 
     async def purge(self, job_id: str = '', *, before: float = 0.0) -> int:
         """Delete one dead job, or all that ended before a time; how many are gone."""
@@ -182,6 +273,15 @@ class BrokerClient:
             if seq >= page.head:
                 return
 
+    async def _ended(self, job: Job) -> Job:
+        """The job when it is final."""
+        pause_s = WATCH_S
+        while job.state not in FINAL:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 20 * WATCH_S)
+            job = (await self.get(job.job_id)).job
+        return job
+
     async def _ask(self, request: protocol.Request, expected: type[ReplyT]) -> ReplyT:
         rid = next(self._rids)
         data = protocol.encode(_with_rid(request, rid))
@@ -231,6 +331,11 @@ class BrokerClient:
                 if waiter is not None and not waiter.done():
                     waiter.set_result(reply)
             await asyncio.sleep(0)
+
+
+def _replay_id(job_id: str) -> str:
+    """The id of the job that does this one again: always the same, so that it is done again once."""
+    return hashlib.sha256(f'replay {job_id}'.encode()).hexdigest()[:32]
 
 
 def _with_rid(request: protocol.Request, rid: int) -> protocol.Request:

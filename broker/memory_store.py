@@ -137,15 +137,16 @@ class MemoryStore:
         return next((copy(job) for job in jobs), None)
 
     def find(self, wanted: protocol.FindJobs, limit: int) -> list[Job]:
-        """Jobs that ``wanted`` describes, newest first."""
+        """Jobs that ``wanted`` describes, newest first unless it says otherwise."""
         found = (
             job
-            for job in sorted(self._jobs.values(), key=lambda job: -job.order)
+            for job in sorted(self._jobs.values(), key=lambda job: job.order, reverse=not wanted.oldest_first)
             if (not wanted.states or job.state in wanted.states)
             and wanted.model in ('', job.model)
             and wanted.user in ('', job.user)
             and wanted.parent in ('', job.parent)
             and not 0 < wanted.before_order <= job.order
+            and job.order > wanted.after_order
         )
         return [copy(job) for job in itertools.islice(found, limit)]
 

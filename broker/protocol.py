@@ -169,7 +169,7 @@ class GetHistory(Request, frozen=True, kw_only=True):
 class FindJobs(Request, frozen=True, kw_only=True):
     """Jobs, newest first, at most ``limit`` and older than the place ``before_order`` (0: from the newest on).
 
-    Empty filters let everything through.
+    With ``oldest_first`` the other way round, those behind the place ``after_order``. Empty filters let everything through.
     """
 
     states: tuple[State, ...] = ()
@@ -177,6 +177,8 @@ class FindJobs(Request, frozen=True, kw_only=True):
     user: str = ''
     parent: str = ''
     before_order: Count = 0
+    after_order: Count = 0
+    oldest_first: bool = False
     limit: Count = 50
 
 

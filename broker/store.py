@@ -62,6 +62,10 @@ MIGRATIONS = (
     CREATE TABLE highest ("order" INTEGER NOT NULL);
     INSERT INTO highest VALUES (0);
     """,
+    """
+    DROP INDEX jobs_parent;
+    CREATE INDEX jobs_parent ON jobs (parent, "order") WHERE parent != '';
+    """,
 )
 _TROUBLE = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError)  # of the disk, not of ours
 _COLUMNS = Job.__struct_fields__
@@ -252,12 +256,13 @@ class Store:
 
     def by_key(self, user: str, key: str) -> Job | None:
         """The job that this user submitted with this idempotency key."""
-        rows = self._db.execute(f'{_SELECT} WHERE user = ? AND idempotency_key = ?', (user, key)).fetchall()
+        condition = "user = ? AND idempotency_key = ? AND idempotency_key != ''"  # only so the index is used
+        rows = self._db.execute(f'{_SELECT} WHERE {condition}', (user, key)).fetchall()
         return _job(rows[0]) if rows else None
 
     def find(self, wanted: protocol.FindJobs, limit: int) -> list[Job]:
-        """Jobs that ``wanted`` describes, newest first."""
-        conditions: list[str] = ['1']
+        """Jobs that ``wanted`` describes, newest first unless it says otherwise."""
+        conditions: list[str] = ["parent != ''" if wanted.parent else '1']  # only so the index is used
         values: list[apsw.SQLiteValue] = []
         if wanted.states:
             states = sorted(set(wanted.states))  # SQLite takes only so many question marks
@@ -270,7 +275,11 @@ class Store:
         if wanted.before_order:
             conditions.append('"order" < ?')
             values.append(wanted.before_order)
-        query = f'{_SELECT} WHERE {" AND ".join(conditions)} ORDER BY "order" DESC LIMIT ?'
+        if wanted.after_order:
+            conditions.append('"order" > ?')
+            values.append(wanted.after_order)
+        direction = 'ASC' if wanted.oldest_first else 'DESC'
+        query = f'{_SELECT} WHERE {" AND ".join(conditions)} ORDER BY "order" {direction} LIMIT ?'
         return [_job(row) for row in self._db.execute(query, (*values, limit))]
 
     def purge(self, job_id: str, before: float) -> int:
@@ -376,7 +385,8 @@ class Store:
 
     def _counted(self, row: 'tuple[apsw.SQLiteValue, ...]') -> protocol.Batch:
         fields = dict(zip(('batch_id', 'name', 'user', 'total', 'opened_at', 'ended_at'), row, strict=True))
-        rows = self._db.execute('SELECT state, count(*) FROM jobs WHERE parent = ? GROUP BY state', (row[0],))
+        query = "SELECT state, count(*) FROM jobs WHERE parent = ? AND parent != '' GROUP BY state"
+        rows = self._db.execute(query, (row[0],))
         by_state = {str(state): int(str(count)) for state, count in rows}
         return protocol.Batch(
             **fields,  # type: ignore[arg-type]

@@ -204,3 +204,34 @@ def test_pauses_are_kept_until_they_end(store):
     for seq, kind in enumerate((facts.Paused, facts.Paused, facts.Resumed), 1):
         store.commit([Persist(kind(seq=seq, at=1.0, scope='model', name='m' if seq != 2 else 'n'))])
     assert store.pauses() == [('model', 'n')]
+
+
+def test_jobs_are_found_from_either_end(store):
+    store.commit(some_history())
+
+    def numbers(**wanted):
+        return [int(job.job_id, 16) for job in store.find(protocol.FindJobs(**wanted), 2)]
+
+    assert numbers() == [4, 3]
+    assert numbers(before_order=3) == [2, 1]
+    assert numbers(oldest_first=True) == [1, 2]
+    assert numbers(oldest_first=True, after_order=2) == [3, 4]
+    assert numbers(oldest_first=True, after_order=1, before_order=3) == [2]
+
+
+def test_batches_and_keys_are_found_without_a_look_at_every_job(tmp_path):
+    store = Store(tmp_path / 'queue.db')
+    asked = []
+    store._db.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: asked.append(event['sql']))
+    store.by_key('u', 'k')
+    store.find(protocol.FindJobs(parent='b', oldest_first=True), 5)
+    store.commit([Persist(facts.BatchOpened(seq=1, at=1.0, batch_id='b', name='', user='u', total=1))])
+    store.batch('b')
+    store._db.trace_v2(0, None)
+    of_jobs = [query for query in asked if query.startswith('SELECT') and 'FROM jobs' in query]
+    assert len(of_jobs) == 3
+    for query in of_jobs:
+        values = ('x',) * query.count('?')
+        plan = [str(row[3]) for row in store._db.execute(f'EXPLAIN QUERY PLAN {query}', values)]
+        assert plan[0].startswith('SEARCH jobs USING') and 'SCAN' not in ' '.join(plan), query
+    store.close()
