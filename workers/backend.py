@@ -92,12 +92,11 @@ class Backend:
         if state != before:
             self.state, self._said = state, None
             self._names = {name: model.name for model in state.models for name in _calls(model.name)}
-        here = state.problem != 'unreachable'
         if before.engine != state.engine:
             self.breaker.reset()
-        elif here and before.problem == 'unreachable':
+        elif before.problem == 'unreachable' != state.problem:
             self.breaker.back(now)
-        if not here or (before.engine, before.version) != (state.engine, state.version):
+        if (before.engine, before.version) != (state.engine, state.version):  # away is none: it may come back another
             self._parallel.forget(now)
         resident = frozenset(model.name for model in state.models if model.resident and model.engine == 'ollama')
         self.canaries.resident(resident, frozenset(state.lasting), now)
