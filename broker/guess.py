@@ -1,6 +1,5 @@
 """``priority: auto``: which priority the content of a job asks for, by rules that are looked at in order."""
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,9 +9,8 @@ from broker.job import DEFAULT_PRIORITY
 
 LOOKED_AT = 20_000  # characters of a text in which words are looked for: half at its beginning, half at its end
 LAST_MESSAGES = 50  # of a conversation, in which the last question is looked for
-# A word of a language with spaces stands alone; in Chinese, Japanese and Korean it may stand anywhere.
-_CJK = '\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f'
-_LETTER = f'[^\\W{_CJK}]'
+# Where words have no spaces between them, a word may stand anywhere: Chinese, Japanese, Korean.
+_UNSPACED = (('\u2e80', '\u9fff'), ('\uac00', '\ud7af'), ('\uf900', '\ufaff'), ('\uff66', '\uff9f'))
 
 
 class Rule(NamedTuple):
@@ -40,15 +38,16 @@ class Guess:
     """The rules, ready to be asked."""
 
     def __init__(self, rules: Sequence[Rule] = DEFAULT_RULES) -> None:
-        self._rules = [(rule, _pattern(rule.words)) for rule in rules]
+        self._rules = [(rule, tuple(map(str.casefold, rule.words))) for rule in rules]
 
     def priority_of(self, body: bytes) -> tuple[int, str]:
         """The priority for a job with this body and the name of the rule that spoke, '' when none did."""
         text = text_of(body)
         seen = text if len(text) <= LOOKED_AT else f'{text[: LOOKED_AT // 2]}\n{text[-LOOKED_AT // 2 :]}'
+        seen = seen.casefold()
         for rule, words in self._rules:
             fits = len(text) >= rule.min_chars and (not rule.max_chars or len(text) <= rule.max_chars)
-            if fits and (words is None or words.search(seen)):
+            if fits and (not words or any(_has(seen, word) for word in words)):
                 return rule.priority, rule.name
         return DEFAULT_PRIORITY, ''
 
@@ -130,14 +129,21 @@ def _text(raw: msgspec.Raw) -> str | None:
         return None
 
 
-def _pattern(words: tuple[str, ...]) -> 're.Pattern[str] | None':
-    if not words:
-        return None
-    return re.compile('|'.join(map(_alone, words)), re.IGNORECASE)
+def _has(text: str, word: str) -> bool:
+    """Whether the word stands in the text, and not as a part of a longer one."""
+    at = text.find(word)
+    while at >= 0:
+        end = at + len(word)
+        if not _joined(text[at - 1 : at], word[0]) and not _joined(word[-1], text[end : end + 1]):
+            return True
+        at = text.find(word, at + 1)
+    return False
 
 
-def _alone(word: str) -> str:
-    """A pattern for the word: where it begins or ends with a letter that is not CJK, no other such letter follows."""
-    before = f'(?<!{_LETTER})' if re.match(_LETTER, word) else ''
-    after = f'(?!{_LETTER})' if re.search(f'{_LETTER}$', word) else ''
-    return before + re.escape(word) + after
+def _joined(left: str, right: str) -> bool:
+    """Whether two characters side by side, either of which may be missing, are within one word."""
+    return _is_letter(left) and _is_letter(right)
+
+
+def _is_letter(char: str) -> bool:
+    return (char.isalnum() or char == '_') and not any(first <= char <= last for first, last in _UNSPACED)

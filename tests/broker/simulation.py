@@ -11,7 +11,7 @@ import random
 import sys
 from collections.abc import Callable
 
-from broker import facts, protocol
+from broker import facts, lookup, protocol
 from broker.actions import Action, FromStore, Peer, Persist, Send, SendJob
 from broker.core import BrokerCore
 from broker.job import FINAL, TRANSITIONS, Move, State
@@ -24,6 +24,7 @@ CHAOS_S = 120.0
 HEAL_S = 900.0
 RULES = Rules(retry=RetryPolicy(base_s=1.0, max_s=10.0))
 MODELS = ('a', 'b')
+BATCH = f'{0xB:032x}'
 
 
 class Violation(AssertionError):
@@ -38,6 +39,7 @@ class World:
         self.make_core = core
         self.commit_first = commit_first
         self.now = 1_000.0
+        self.wall_ahead_s = 1_700_000_000.0  # schedules live in our days
         self.calm = False
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._ties = itertools.count()
@@ -77,8 +79,15 @@ class World:
         self.core = self.make_core(
             RULES, boot=str(self.boots), last_seq=self.store.last_seq(), last_order=self.store.last_order()
         )
+        self.core.wall_is_ahead(self.wall_ahead_s)
         self.core.restore(
-            self.store.alive(), self.now, self.store.work_since(0.0), self.store.starts_since(0.0), self.store.pauses()
+            self.store.alive(),
+            self.now,
+            self.store.work_since(0.0),
+            self.store.starts_since(0.0),
+            self.store.pauses(),
+            batches=self.store.open_batches(),
+            schedules=self.store.schedules(),
         )
         self.core.check()
         self.history.compare(self.store)
@@ -86,7 +95,11 @@ class World:
 
     def _tick(self, boot: int) -> None:
         if self.core is not None and boot == self.boots:
-            self.perform(self.core.tick(self.now))
+            if self._strikes(0.01):  # somebody sets the clock
+                self.wall_ahead_s += self.chance.choice((-40_000.0, -300.0, 70.0, 400.0))
+                self.core.wall_is_ahead(self.wall_ahead_s)
+            past = lookup.past_of_ids(self.core.due_ids(self.now), self.store, False)
+            self.perform(self.core.tick(self.now, past))
             if self.core is not None:
                 self.at(max(0.01, self.core.next_deadline() - self.now), lambda: self._tick(boot))
 
@@ -98,14 +111,8 @@ class World:
     def _arrive(self, peer: Peer, message: protocol.AnyRequest | protocol.AnyFromWorker) -> None:
         if self.core is None:
             return
-        if (
-            isinstance(message, protocol.Submit)
-            and not self.core.knows(message.job_id)
-            and self.store.has(message.job_id)
-        ):
-            self.clients.hear(protocol.Accepted(rid=message.rid, job_id=message.job_id, duplicate=True))
-            return
-        self.perform(self.core.receive(peer, message, self.now))
+        past = lookup.past_of(message, self.store, self.core.knows, False)  # type: ignore[arg-type]
+        self.perform(self.core.receive(peer, message, self.now, past))
 
     def perform(self, actions: list[Action]) -> None:
         """What ``broker.server`` does, with a crash between any two effects."""
@@ -347,9 +354,19 @@ class SimClients:
         self.acknowledged: set[str] = set()
         self._open: dict[int, protocol.AnyRequest] = {}
         self._rids = itertools.count(1)
+        self._of_x: list[str] = []
         chance = world.chance
         for number in range(1, chance.randrange(5, 40)):
             world.at(chance.uniform(0, CHAOS_S * 0.8), lambda number=number: self._submit(number))
+        if chance.random() < 0.3:
+            world.at(chance.uniform(0, 20), lambda: self._ask(self._schedule()))
+            removal = protocol.RemoveSchedule(rid=next(self._rids), schedule_id='s')
+            world.at(CHAOS_S * 0.9, lambda: self._ask(removal))
+        if chance.random() < 0.3:
+            batch = protocol.OpenBatch(rid=next(self._rids), batch_id=BATCH, total=chance.randrange(1, 5))
+            world.at(chance.uniform(0, 20), lambda: self._ask(batch))
+            stop = protocol.CancelBatch(rid=next(self._rids), batch_id=BATCH)
+            world.at(CHAOS_S * 0.85, lambda: self._ask(stop))
 
     def all_ended(self) -> bool:
         """Whether nothing is open any more."""
@@ -373,22 +390,40 @@ class SimClients:
 
     def _submit(self, number: int) -> None:
         chance, name = self.world.chance, job_id(number)
-        self._ask(
-            protocol.Submit(
-                rid=next(self._rids),
-                job_id=name,
-                kind='chat',
-                model=chance.choice(MODELS),
-                body=b'{}',
-                priority=chance.choice((1, 5, 5, 5, 10, 15)),
-                user=chance.choice('xyz'),
-            )
+        extra: dict[str, object] = {'user': chance.choice('xyz'), 'model': chance.choice(MODELS)}
+        match chance.randrange(12):
+            case 0:
+                extra |= {'idempotency_key': chance.choice('kl'), 'user': 'x', 'model': 'a'}
+            case 1:
+                extra |= {'attach': True, 'user': 'x', 'model': 'a'}
+            case 2 | 3:
+                after = chance.sample(self._of_x, min(len(self._of_x), chance.randrange(1, 3)))
+                extra |= {'after': tuple(after), 'user': 'x'}
+            case 4:
+                extra |= {'parent': BATCH, 'user': ''}
+        submit = protocol.Submit(
+            rid=next(self._rids),
+            job_id=name,
+            kind='chat',
+            body=b'{}',
+            priority=chance.choice((1, 5, 5, 5, 10, 15)),
+            **extra,  # type: ignore[arg-type]
         )
+        self._ask(submit)
+        if submit.user == 'x':
+            self._of_x.append(name)
         if chance.random() < 0.2:
-            self.world.at(chance.uniform(0, 30), lambda: self._then(protocol.Cancel(rid=next(self._rids), job_id=name)))
+            cancel = protocol.Cancel(rid=next(self._rids), job_id=name, release=chance.random() < 0.5)
+            self.world.at(chance.uniform(0, 30), lambda: self._then(cancel))
         if chance.random() < 0.2:
             change = protocol.SetPriority(rid=next(self._rids), job_id=name, priority=chance.randrange(16))
             self.world.at(chance.uniform(0, 20), lambda: self._then(change))
+
+    def _schedule(self) -> protocol.SetSchedule:
+        schedule = protocol.Schedule(
+            schedule_id='s', name='s', cron='* * * * *', kind='chat', model='a', body=b'{}', missed='once'
+        )
+        return protocol.SetSchedule(rid=next(self._rids), schedule=schedule)
 
     def _then(self, request: protocol.Cancel | protocol.SetPriority) -> None:
         if self.world.store.has(request.job_id):
@@ -425,7 +460,7 @@ class History:
             case facts.JobQueued():
                 if state is not None:
                     raise Violation(f'{name} was queued twice')
-                self.states[name] = State.WAITING
+                self.states[name] = State.BLOCKED if fact.blocked_by else State.WAITING
                 self.keys[name] = (fact.model, -fact.priority, fact.user, len(self.keys))
             case facts.JobPriorityChanged():
                 model, _, *rest = self.keys[name]
@@ -437,6 +472,8 @@ class History:
                 self._move(name, move)
             case facts.JobDue():
                 self._move(name, Move.DUE)
+            case facts.JobUnblocked():
+                self._move(name, Move.UNBLOCK)
             case facts.JobCancelRequested():
                 self._move(name, Move.CANCEL)
             case facts.JobEnded():
@@ -481,6 +518,27 @@ class History:
             if job is None or job.state is not state:
                 raise Violation(f'{name}: facts say {state}, the store says {job and job.state}')
 
+    def _links(self, store: MemoryStore) -> None:
+        """Nobody started before those it comes after were completed; no key has two jobs; batches end once, and right."""
+        completed = {fact.job_id: fact.seq for fact in self.facts if isinstance(fact, facts.JobCompleted)}
+        jobs = [job for name in self.states if (job := store.job(name)) is not None]
+        for fact in self.facts:
+            if isinstance(fact, facts.JobStarted):
+                after = next(job.terms.after for job in jobs if job.job_id == fact.job_id)
+                if any(completed.get(other, fact.seq) >= fact.seq for other in after):
+                    raise Violation(f'{fact.job_id} started before what it comes after')
+        keys = [(job.user, job.idempotency_key) for job in jobs if job.idempotency_key]
+        if len(keys) > len(set(keys)):
+            raise Violation(f'a key has two jobs: {keys}')
+        ended = [fact for fact in self.facts if isinstance(fact, facts.BatchEnded)]
+        for fact in ended:
+            states = [job.state for job in jobs if job.parent == fact.batch_id]
+            counts = tuple(states.count(state) for state in (State.COMPLETED, State.DEAD, State.CANCELLED))
+            if len(ended) > 1 or counts != (fact.completed, fact.dead, fact.cancelled):
+                raise Violation(f'{len(ended)} ends of a batch with {counts}: {fact}')
+        if store.open_batches():
+            raise Violation('a batch never ended')
+
     def reckon(self, acknowledged: set[str], store: MemoryStore, *, finished: bool) -> None:
         """After healing: every acknowledged job came to one end, with the answer of its last run."""
         self.compare(store)
@@ -489,6 +547,7 @@ class History:
         if not finished:
             open_jobs = [name for name, state in self.states.items() if state not in FINAL]
             raise Violation(f'never ended: {open_jobs}')
+        self._links(store)
         for name, fact in self.ends.items():
             answer = store.answer(name)
             wanted = [f'{name}/{fact.epoch}/{number}'.encode() for number in range(len(answer))]

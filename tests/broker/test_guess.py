@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from broker.guess import Guess, Rule, text_of
+from broker.job import DEFAULT_PRIORITY
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 
@@ -47,6 +48,12 @@ def test_own_rules_take_the_place_of_the_default_ones():
     assert guess.priority_of(chat('a longer report')) == (1, 'report')
     assert guess.priority_of(chat('eine ÜBUNG bitte')) == (2, 'Übung')
     assert guess.priority_of(chat('it is urgent')) == (5, '')
+
+
+def test_a_word_that_begins_like_a_longer_one_is_still_found():
+    guess = Guess([Rule('r', 9, ('right now', 'right', 'now'))])
+    assert guess.priority_of(chat('right nowhere'))[0] == 9
+    assert guess.priority_of(chat('rightnow bright_now knows'))[0] == DEFAULT_PRIORITY
 
 
 @pytest.mark.parametrize(

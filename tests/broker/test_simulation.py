@@ -35,6 +35,7 @@ def test_the_chaos_reaches_the_rare_paths():
             seen.add(getattr(fact, 'reason', None) or getattr(fact, 'code', None))
     assert {'JobCompleted', 'JobCancelled', 'JobCancelRequested', 'JobPriorityChanged', 'JobDue'} <= seen
     assert {'retry', 'worker_lost', 'handed_back', 'poison', 'lost', 'replaced', 'drained'} <= seen
+    assert {'JobUnblocked', 'JobShared', 'predecessor', 'BatchEnded', 'ScheduleSkipped', 'missed'} <= seen
 
 
 class NoFencing(Staff):
@@ -145,6 +146,36 @@ class ForgetsTheCancel(Queue):
         super().restore(jobs, *rest, **more)
 
 
+class StartsTheBlocked(Queue):
+    """Does not wait for what a job comes after."""
+
+    def accept(self, job, request, now, *, missing=(), schedule=None):
+        if job.state is State.BLOCKED:
+            job.state = State.WAITING
+        super().accept(job, request, now, schedule=schedule)
+
+
+class TakesEveryKey(Admission):
+    """Makes a new job for a key that has one."""
+
+    def _same(self, request, *rest):
+        return None
+
+
+class ForgetsTheBatches(Queue):
+    """After a restart a batch that goes on is no longer known."""
+
+    def restore(self, jobs, *rest, open_batches):
+        super().restore(jobs, *rest, open_batches=())
+
+
+class LeavesTheFollowersBehind(Queue):
+    """Takes nobody along when a job fails."""
+
+    def doom(self, job, *rest):
+        """Nothing."""
+
+
 FAULTS = [
     NoFencing,
     LastComeFirstServed,
@@ -158,6 +189,10 @@ FAULTS = [
     StartsWhatRunsAlready,
     SkipsANumber,
     ForgetsTheCancel,
+    StartsTheBlocked,
+    TakesEveryKey,
+    ForgetsTheBatches,
+    LeavesTheFollowersBehind,
 ]
 
 
