@@ -90,9 +90,10 @@ class Watch:
         self._backend.described(state, now)
         self._news.set()
         if state != before:
+            in_memory = sum(model.resident for model in state.models)
             logger.info(
-                'engine %s, %s models%s', state.engine, len(state.models), state.problem and f', {state.problem}',
-                extra={'action': 'engine'},
+                'engine %s, %s models, %s in memory%s', state.engine, len(state.models), in_memory,
+                state.problem and f', {state.problem}', extra={'action': 'engine'},
             )  # fmt: skip
 
     async def _keep_trying(self) -> None:

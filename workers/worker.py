@@ -270,8 +270,12 @@ class Worker:
 
     def _tell_news(self) -> None:
         """Where the broker's picture of the engine is no longer right, say so."""
-        if self._link.up and self._backend.said != self._said:
-            self._greet()
+        before, said = self._said, self._backend.said
+        if not self._link.up or said == before:
+            return
+        self._greet()
+        if before is not None and (before.slots, before.problem) != (said.slots, said.problem):
+            logger.info('%s slots%s', said.slots, said.problem and f', {said.problem}', extra={'action': 'slots'})
 
     def _flush_when_due(self, run: Run) -> None:
         loop = asyncio.get_running_loop()
