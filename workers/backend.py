@@ -12,6 +12,7 @@ from workers.engines.base import EngineState
 from workers.parallel import Parallel
 
 OPEN = 'breaker_open'
+_ECHO_S = 10.0  # so long an Ollama may go on with what nobody waits for any more, where it was reading a prompt
 _OURS = 'worker_error'  # says nothing about the engine
 _NOTHING_LEARNT = frozenset({'unreachable', 'connection_lost', 'busy', _OURS})  # about a model
 _NOT_ASKED = frozenset({'bad_request', 'refused', 'model_not_found'})  # what a canary asks, this model does not do
@@ -47,7 +48,7 @@ class Backend:
         self.breaker = Breaker(breaker_failures)
         self.canaries = Canaries(canary_every_s)
         self._parallel = Parallel(fixed=slots)
-        self._good_at = -math.inf
+        self._good_at = self._cut_at = -math.inf
         self._names: dict[str, str] = {}  # in the engine's list, by what jobs call them
         self._said: tuple[tuple[object, ...], Said] | None = None
 
@@ -109,6 +110,14 @@ class Backend:
         """A job got something good from this model."""
         self.canaries.used(self._names.get(model, model), now)
 
+    def sent(self, in_flight: int, now: float, *, alone: bool = True) -> Sent:
+        """A run is sent. ``alone`` unless it drives away a canary."""
+        return Sent(at=now, in_flight=in_flight, fair=alone and now - self._cut_at > _ECHO_S)
+
+    def cut(self, now: float) -> None:
+        """A run was ended before its end; the engine may hear of it late."""
+        self._cut_at = now
+
     def ended(self, sent: Sent, now: float, *, kind: str, usage: facts.Usage, code: str = '') -> None:
         """A run is over: well, or with the ``code`` of its failure. One that somebody ended tells nothing."""
         if code == _OURS:
@@ -117,6 +126,8 @@ class Backend:
             self.breaker.failed(now)
         else:
             self.breaker.answered()
+        if code.endswith('_timeout'):
+            self.cut(now)
         waited = True if code == 'busy' else parallel.waited(usage) if kind in ('chat', 'generate') else None
         if sent.fair and waited is not None and (not code or waited):
             self._parallel.ended(in_flight=sent.in_flight, sent_at=sent.at, waited=waited, now=now)

@@ -12,6 +12,7 @@ from workers.engines.failure import EngineFailure
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_TRACE_CHARS = 8_000
+_MOST_CAUSES = 20  # they may even form a circle
 
 Outcome = protocol.Finished | protocol.Failed | protocol.Stopped | protocol.HandBack
 Send = Callable[[protocol.FromWorker], bool]
@@ -102,8 +103,11 @@ class Run:
 
 def trace_of(error: BaseException) -> str:
     """Where ``error`` came from, innermost last: files, lines and code; no values, for they may be somebody's words."""
-    text = ''.join(traceback.format_tb(error.__traceback__)) + type(error).__name__
-    cause = error.__cause__ or error.__context__
-    if cause is not None and len(text) < MAX_TRACE_CHARS:
-        text = f'{trace_of(cause)}\n\nand so:\n\n{text}'
+    text = ''
+    for _ in range(_MOST_CAUSES):
+        text = ''.join(traceback.format_tb(error.__traceback__)) + type(error).__name__ + text
+        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if cause is None or len(text) >= MAX_TRACE_CHARS:
+            break
+        error, text = cause, f'\n\nand so:\n\n{text}'
     return text[-MAX_TRACE_CHARS:]

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 
 from broker import protocol
-from workers.backend import Backend, Said, Sent
+from workers.backend import Backend, Said
 from workers.engines.base import Engine, EngineState
 from workers.engines.failure import EngineFailure
 from workers.link import Link
@@ -135,7 +135,7 @@ class Worker:
         if self._draining or not self._backend.takes(busy):
             self._end(run, run.ended(protocol.HandBack))
             return
-        run.sent = Sent(at=_now(), in_flight=busy, fair=not self._watch.stand_aside())
+        run.sent = self._backend.sent(busy, _now(), alone=not self._watch.stand_aside())
         logger.info('started on %s', assign.model, extra={'action': 'start', 'job_id': assign.job_id})
         run.task = asyncio.create_task(self._answer(run), name=f'run-{assign.job_id}')
         self._tasks.add(run.task)
@@ -190,6 +190,7 @@ class Worker:
         """Close upstream and end the run, within ``CLOSE_S`` whatever the engine does."""
         if run.cut_as is None and run.task is not None:
             run.cut_as = why
+            self._backend.cut(_now())
             run.task.cancel()
             asyncio.get_running_loop().call_later(CLOSE_S, self._end, run, run.ended(why))
 
@@ -227,7 +228,8 @@ class Worker:
     def _drop(self, run: Run) -> None:
         """Close upstream and forget the run; nobody wants to hear of it again."""
         self._forget(run)
-        if run.task is not None:
+        if run.task is not None and not run.task.done():
+            self._backend.cut(_now())
             run.task.cancel()
 
     def _forget(self, run: Run) -> None:

@@ -192,6 +192,18 @@ def test_neither_a_run_beside_a_canary_nor_one_that_failed_counts():
     assert made.slots == 1 and not made.said.saturated
 
 
+@pytest.mark.parametrize('how', ['canary', 'cut', 'timeout'])
+def test_what_the_engine_may_still_be_at_makes_the_next_runs_unfair(how):
+    made = backend(slots=0, failures=0)
+    assert made.sent(2, 100.0) == Sent(at=100.0, in_flight=2, fair=True)
+    if how == 'cut':
+        made.cut(100.0)
+    elif how == 'timeout':
+        end(made, 'idle_timeout', now=100.0)
+    assert not made.sent(1, 109.0, alone=how != 'canary').fair
+    assert made.sent(1, 111.0).fair
+
+
 def test_an_engine_that_calls_itself_busy_takes_fewer():
     made = backend(slots=0, failures=9)
     for second in range(100, 130, 5):

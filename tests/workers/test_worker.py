@@ -503,6 +503,7 @@ def test_a_trace_is_cut_at_its_far_end_and_holds_no_words_of_anybody():
         outer.__context__ = error
         outer.__traceback__ = error.__traceback__
         error = outer
+    caught.value.__context__ = error  # a circle
     trace = trace_of(error)
     assert len(trace) == MAX_TRACE_CHARS and trace.endswith('RuntimeError') and secret not in trace
 
