@@ -169,7 +169,8 @@ class GetHistory(Request, frozen=True, kw_only=True):
 class FindJobs(Request, frozen=True, kw_only=True):
     """Jobs, newest first, at most ``limit`` and older than the place ``before_order`` (0: from the newest on).
 
-    With ``oldest_first`` the other way round, those behind the place ``after_order``. Empty filters let everything through.
+    With ``oldest_first`` the other way round, those behind the place ``after_order``.
+    Empty filters let everything through.
     """
 
     states: tuple[State, ...] = ()

@@ -503,8 +503,10 @@ class History:
         name, state = fact.job_id, self.states[fact.job_id]
         if isinstance(fact, facts.JobCancelled):
             self._move(name, Move.STOP if state is State.CANCELLING else Move.CANCEL)
+        elif isinstance(fact, facts.JobDied):
+            self._move(name, Move.EXPIRE if fact.code == 'deadline' else Move.DIE)
         else:
-            self._move(name, Move.COMPLETE if isinstance(fact, facts.JobCompleted) else Move.DIE)
+            self._move(name, Move.COMPLETE)
         if fact.epoch != self.epochs.get(name, 0):
             raise Violation(f'{name} ended in epoch {fact.epoch}, started {self.epochs.get(name, 0)}')
         if fact.failures > 3 or fact.losses > RULES.max_losses:
@@ -519,7 +521,7 @@ class History:
                 raise Violation(f'{name}: facts say {state}, the store says {job and job.state}')
 
     def _links(self, store: MemoryStore) -> None:
-        """Nobody started before those it comes after were completed; no key has two jobs; batches end once, and right."""
+        """Nobody started before what it comes after, no key has two jobs, batches end once and with right counts."""
         completed = {fact.job_id: fact.seq for fact in self.facts if isinstance(fact, facts.JobCompleted)}
         jobs = [job for name in self.states if (job := store.job(name)) is not None]
         for fact in self.facts:

@@ -7,9 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from broker import facts, protocol
+from broker import facts, lookup, protocol
 from tests.broker.desk import CLIENT, Desk, failed, finished, job_id, tokens
-from tests.broker.simulation import History
+from tests.broker.simulation import BATCH, History
 
 NUMBERS = st.integers(1, 6)
 WORKERS = st.sampled_from(['a', 'b'])
@@ -24,7 +24,7 @@ def _tokens(number, epoch):
 
 
 class Queue(RuleBasedStateMachine):
-    """One broker, two workers with two slots, six jobs."""
+    """One broker, two workers with two slots, six jobs, a batch and a schedule."""
 
     def __init__(self):
         super().__init__()
@@ -51,9 +51,47 @@ class Queue(RuleBasedStateMachine):
         self.desk.submit(number, priority=priority)
         self._follow()
 
-    @rule(number=NUMBERS)
-    def cancel(self, number):
-        self.desk.did(self.desk.core.receive(CLIENT, protocol.Cancel(job_id=job_id(number)), self.desk.now))
+    @rule(
+        number=NUMBERS,
+        after=st.lists(NUMBERS, max_size=2, unique=True),
+        key=st.sampled_from(['', '', 'k']),
+        ties=st.fixed_dictionaries({'attach': st.booleans(), 'parent': st.sampled_from(['', BATCH])}),
+        deadline_s=st.sampled_from([0.0, 3.0]),
+    )
+    def submit_with_ties(self, number, after, key, ties, deadline_s):
+        """After others, in a batch, under a key, shared: whatever of it is possible."""
+        self.desk.submit(
+            number,
+            after=tuple(map(job_id, after)),
+            idempotency_key=key,
+            **ties,
+            deadline_at=self.desk.now + deadline_s if deadline_s else 0.0,
+        )
+        self._follow()
+
+    @rule(total=st.integers(1, 3), ends=st.booleans())
+    def a_batch_is_opened_or_cancelled(self, total, ends):
+        request = protocol.CancelBatch(batch_id=BATCH) if ends else protocol.OpenBatch(batch_id=BATCH, total=total)
+        past = lookup.past_of(request, self.desk.store, self.desk.core.knows, False)
+        self.desk.did(self.desk.core.receive(CLIENT, request, self.desk.now, past))
+        self._follow()
+
+    @rule(
+        cron=st.sampled_from(['* * * * *', '*/2 * * * *']),
+        enabled=st.booleans(),
+        missed=st.sampled_from(['skip', 'once']),
+    )
+    def a_schedule_is_set(self, cron, enabled, missed):
+        schedule = protocol.Schedule(
+            schedule_id='s', name='s', cron=cron, kind='chat', model='m', body=b'{}', enabled=enabled, missed=missed
+        )
+        self.desk.ask(protocol.SetSchedule(schedule=schedule))
+        self._follow()
+
+    @rule(number=NUMBERS, release=st.booleans())
+    def cancel(self, number, release):
+        request = protocol.Cancel(job_id=job_id(number), release=release)
+        self.desk.did(self.desk.core.receive(CLIENT, request, self.desk.now))
         self._follow()
 
     @rule(number=NUMBERS, priority=st.integers(-1, 17))
