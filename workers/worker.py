@@ -165,6 +165,8 @@ class Worker:
                     if run.answer.good:
                         self._gave(run)
                     self._flush_when_due(run)
+                if run.answer.good:
+                    self._gave(run)
             outcome: Outcome = run.finished()
         except EngineFailure as failure:
             outcome = run.failed(failure)
@@ -222,6 +224,7 @@ class Worker:
             self._backend.ended(run.sent, now, kind=kind, usage=outcome.usage, code=code)
         if run.gave:
             self._backend.used(run.assign.model, now)
+        if run.gave or kind == 'raw':
             self._watch.look_soon(_ENDED_APART_S)
         self._watch.run_ended()
 

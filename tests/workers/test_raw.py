@@ -65,7 +65,6 @@ async def test_a_stream_streams(engine, ollama):
             seen.append(line)
             if b'data: 2' in b''.join(base64.b64decode(json.loads(each).get('b64', '')) for each in seen):
                 break
-        assert answer.good
     await ollama.until(lambda s: s.closes_seen == 1 and s.in_flight == 0, timeout_s=1)
 
 
@@ -84,6 +83,22 @@ async def test_another_status_is_an_answer_too(engine, ollama, status):
     got, headers, body, _, failure = await ask(engine, '/v1/x')
     assert (got, body, failure) == (status, b'{"error":"its own words"}', None)
     assert headers['retry-after'] == '7'
+
+
+@pytest.mark.parametrize(
+    ('status', 'data', 'good'),
+    [
+        (200, b'{"usage":{"prompt_tokens":2}}', True),
+        (200, b'{}', False),
+        (404, b'{"usage":{"prompt_tokens":2}}', False),
+    ],
+)
+async def test_only_the_counts_of_a_good_answer_show_that_a_model_was_at_work(engine, ollama, status, data, good):
+    ollama.replies['/v1/x'] = Reply((data,), status=status)
+    async with engine.run('raw', 'qwen3', ASKED, '/v1/x') as answer:
+        async for _ in answer:
+            assert not answer.good
+        assert answer.good is good
 
 
 async def test_a_long_error_is_passed_on_whole(engine, ollama):

@@ -437,6 +437,7 @@ async def test_what_changes_ollama_is_open_only_where_the_settings_say_so(broker
 
 async def test_a_raw_job_is_posted_to_its_path(broker, ollama):
     ollama.replies['/v1/rerank'] = Reply((b'{"usage":{"prompt_tokens":3}}',))
+    broker.heartbeat_s = 0.05
     async with working(broker, engine='ollama', ollama_url=ollama.url):
         broker.tell(
             protocol.Assign(job_id=JOB, epoch=1, kind='raw', model='m', body=b'{"model":"m"}', path='/v1/rerank')
@@ -444,6 +445,7 @@ async def test_a_raw_job_is_posted_to_its_path(broker, ollama):
         finished = await broker.hear(protocol.Finished)
         assert [served.path for served in ollama.served] == ['/v1/rerank'] and finished.usage.prompt_tokens == 3
         head, *parts = broker.lines()
+        await broker.until(lambda: any(beat.quiet_s >= 0 for beat in broker.of(protocol.Heartbeat)))
     assert json.loads(head)['status'] == 200 and len(parts) == finished.lines - 1 == 1
 
 

@@ -39,7 +39,7 @@ class Answer:
 
     @property
     def good(self) -> bool:
-        """Whether something came that was asked for."""
+        """Whether a model gave something that was asked for; of kind 'raw' only the end tells."""
         return self._meter.good
 
     @property

@@ -86,8 +86,8 @@ class RawMeter:
 
     @property
     def good(self) -> bool:
-        """Whether the engine did what was asked, so far."""
-        return 200 <= self._status < 300
+        """Whether a model was at work, as its counts tell; other answers show that the server lives, no more."""
+        return 200 <= self._status < 300 and (self._cost.prompt > 0 or self._cost.output > 0)
 
     @property
     def usage(self) -> facts.Usage:
