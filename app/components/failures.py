@@ -73,14 +73,17 @@ UNSENT = {
     ),
     'unsent_other': N_('It did not reach the queue. Retry in a moment.'),
 }
-# While no machine can run the model: what is missing, and what helps, by the queue's hint.
+# While no machine can run the model, by the queue's hint: what is missing, what helps, and the command for it.
 WAITS_FOR = {
     'no_start_worker': N_('No machine is connected right now.'),
-    'help_start_worker': N_('It starts when one is back; if none comes, start Corral again with: python3 run.py'),
+    'help_start_worker': N_('It starts when one is back; if none comes, start Corral again with:'),
+    'run_start_worker': 'python3 run.py',
     'no_pull_model': N_('No machine has the model {model} right now.'),
-    'help_pull_model': N_('Run this on one of them, and it starts by itself: ollama pull {model}'),
+    'help_pull_model': N_('Run this on one of them, and it starts by itself:'),
+    'run_pull_model': 'ollama pull {model}',
     'no_group': N_('Only the machines of its group may run {model}, and none of them has it.'),
-    'help_group': N_('Run this on one of them, and it starts by itself: ollama pull {model}'),
+    'help_group': N_('Run this on one of them, and it starts by itself:'),
+    'run_group': 'ollama pull {model}',
     'no_failing': N_('The machines that have {model} are out of order right now.'),
     'help_failing': N_('It starts as soon as one of them is back.'),
 }

@@ -25,7 +25,7 @@ export default {
       </dl>
     </section>
     <section v-if="now.attempts.length" class="inspector-part">
-      <h2>{{ labels.attempts }}</h2>
+      <h2>{{ labels.story }}</h2>
       <ol class="inspector-attempts">
         <li v-for="each in now.attempts" :key="each.number">
           <div class="attempt-head"><span>{{ labels.attempt.replace("{n}", number(each.number)) }}</span><span class="faint clip" :title="each.worker">{{ each.worker }}</span><span class="faint num">{{ lasted(each) }}</span></div>

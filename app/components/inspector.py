@@ -71,6 +71,7 @@ def _labels(element: Inspector) -> None:
         batch='Batch',
         schedule='Schedule',
         attempts='Attempts',
+        story='What happened',
         attempt='Attempt {n}',
         goes_on='goes on',
         ended_worker_lost='The worker was lost.',

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -324,6 +325,63 @@ async def test_buttons_say_what_the_user_wants(desk):
             break
         await desk.page.evaluate(PAINTED)
     assert await told() == [['priority', 'j1', 10], ['stop', 'j1'], ['stop', 'j1'], ['retry', 'a1']]
+
+
+async def test_a_faster_model_is_offered_and_asked_for_at_a_click(desk):
+    before = len(await desk.wishes())
+    waiting = ANSWER | {'state': 'waiting', 'reason': 'ahead', 'ahead': 2, 'will_load': 9.1}
+    await desk.tell('/show', [waiting | {'other': 'qwen3:8b', 'other_at': time.time() + 60}])
+    await expect(desk.page.locator('.wait-big')).to_have_text('2 ahead of you, then a 9 s model load')
+    offer = desk.page.locator('.wait-other')
+    await expect(offer).to_have_text(re.compile(r'qwen3:8b would start in about (55 s|1 min) — use it instead'))
+    card = await desk.page.locator('.wait').bounding_box()
+    await desk.tell('/one', waiting | {'other': '', 'other_at': 0})
+    await desk.tell('/one', waiting | {'other': 'qwen3:8b', 'other_at': time.time()})
+    await expect(offer).to_have_text('qwen3:8b could start now — use it instead')
+    assert await desk.page.locator('.wait').bounding_box() == card, 'nothing moved'
+    await offer.click()
+    await expect(offer).to_have_text('Changing to qwen3:8b…')
+    await expect(offer).to_be_disabled()
+    await expect(desk.page.get_by_role('button', name='Cancel')).to_be_disabled()
+    await desk.tell('/one', ANSWER)
+    await expect(offer).to_have_count(0)
+    assert (await desk.wishes())[before:] == [['other', 'j1', 'qwen3:8b']]
+
+
+async def test_an_offer_appears_when_it_lasts_and_keeps_its_place_when_it_goes(desk):
+    seen = await desk.page.evaluate(
+        """async () => {
+            const { Offer } = await import(performance.getEntriesByType('resource').find(({ name }) => name.includes('offer')).name);
+            const told = (steps) => { const offer = new Offer(); return steps.map(([model, clock]) => {
+                const shown = offer.see(model, 100, clock); return shown && [shown.model, shown.open]; }); };
+            return [
+                told([['', 0], ['a', 1], ['a', 2], ['', 2.2], ['a', 2.4], ['a', 3], ['a', 4]]),
+                told([['a', 0], ['', 1], ['', 3], ['a', 3.2], ['', 4], ['', 7], ['', 9]]),
+                told([['a', 0], ['b', 1], ['a', 1.5], ['b', 2], ['b', 3.6]]),
+            ];
+        }"""  # noqa: E501
+    )
+    assert seen == [
+        [None, None, None, None, None, None, ['a', True]],
+        [['a', True], ['a', True], ['a', True], ['a', True], ['a', True], ['a', False], ['a', False]],
+        [['a', True], ['a', True], ['a', True], ['a', True], ['b', True]],
+    ]
+
+
+async def test_a_wait_that_nobody_can_end_says_what_would_help(desk):
+    stuck = ANSWER | {'state': 'waiting', 'reason': 'no_worker', 'ahead': 0, 'model': 'big'}
+    help_of = {
+        'start_worker': ('No machine is connected right now.', 'start Corral again with: python3 run.py'),
+        'pull_model': ('No machine has the model big right now.', 'it starts by itself: ollama pull big'),
+        'group': ('Only the machines of its group may run big', 'it starts by itself: ollama pull big'),
+        'failing': ('The machines that have big are out of order', 'It starts as soon as one of them is back.'),
+    }
+    for hint, (what, todo) in help_of.items():
+        await desk.tell('/show', [stuck | {'hint': hint}])
+        await expect(desk.page.locator('.wait-big')).to_contain_text(what)
+        await expect(desk.page.locator('.wait-why')).to_contain_text(todo)
+    await desk.tell('/show', [ANSWER | {'state': 'unsent', 'code': 'queue_full', 'retry_after': 5}])
+    await expect(desk.page.locator('.trouble-what')).to_contain_text('the queue is full. Retry in about 5 s.')
 
 
 async def test_copying_works_without_the_clipboard_and_says_so(desk):

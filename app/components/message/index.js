@@ -38,8 +38,8 @@ export const Message = {
         <span v-if="view.state !== 'sending'" class="wait-chip chip" :class="levelOf(view.priority)" :title="labels.priority">{{ words.priority(view.priority) }}</span>
       </div>
       <div v-if="pips" class="pips" aria-hidden="true"><i v-for="n in pips"></i><b></b></div>
-      <p v-if="why" class="wait-why">{{ why }}</p>
-      <button v-if="offer" type="button" class="btn wait-other" :class="{ off: !offer.open }" :disabled="!offer.open || !!pending" @click="other"><i class="icon icon-bolt small" aria-hidden="true"></i><span>{{ otherSaid }}</span></button>
+      <p v-if="why" class="wait-why">{{ command ? words.before(why) : why }}<code v-if="command">{{ command }}</code></p>
+      <button v-if="offer" type="button" class="btn wait-other" :class="{ off: !offer.open }" :disabled="!offer.open || !!pending" @click="other"><i class="icon icon-clock small" aria-hidden="true"></i><span>{{ otherSaid }}</span></button>
       <div v-if="view.state !== 'sending'" class="row-line wait-do">
         <button v-if="view.state === 'waiting'" type="button" class="btn" aria-haspopup="menu" :disabled="!!pending"><i class="icon icon-bolt small" aria-hidden="true"></i>{{ labels.change }}
           <q-menu anchor="bottom left" self="top left" :offset="[0, 4]"><div role="menu" class="priority-menu">
@@ -166,7 +166,10 @@ export const Message = {
       const { view, words } = this;
       if (view.state === "delayed") return view.code ? words.cause(view.code, view.model) : this.note;
       if (view.state === "sending") return "";
-      return [view.reason === "no_worker" ? words.help(view) : "", this.note].filter(Boolean).join(this.words.lang === "zh-CN" ? "" : " ");
+      return [this.note, view.reason === "no_worker" ? words.help(view) : ""].filter(Boolean).map((text, place, all) => (place < all.length - 1 ? words.before(text) : text)).join("");
+    },
+    command() {
+      return this.view.state === "waiting" ? this.words.command(this.view) : "";
     },
     pips() {
       return this.view.state === "waiting" && ["", "ahead"].includes(this.view.reason) ? Math.min(this.view.ahead ?? 0, 24) : 0;
@@ -187,7 +190,7 @@ export const Message = {
         view.model,
         view.waited >= 0.05 ? words.say("waited", { time: words.seconds(view.waited) }) : "",
         view.load >= 1 ? words.say("loaded", { time: words.seconds(view.load) }) : "",
-        view.first ? words.say("first", { time: words.seconds(view.first) }) : "",
+        view.first >= 0.05 ? words.say("first", { time: words.seconds(view.first) }) : "",
         view.rate || view.speed ? words.rate(view.rate || view.speed) : "",
         view.tokens ? words.tokens(view.tokens) : "",
       ].filter(Boolean);

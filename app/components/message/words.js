@@ -95,6 +95,11 @@ export class Words {
     return this.say(`help_${view.hint}` in this.labels ? `help_${view.hint}` : "until_one", { model: view.model });
   }
 
+  // the command for it
+  command(view) {
+    return view.reason === "no_worker" ? this.say(`run_${view.hint}`, { model: view.model }) : "";
+  }
+
   // another model that would answer sooner
   other({ model, at }, clock) {
     const left = Math.max(0, at - clock);
@@ -105,6 +110,11 @@ export class Words {
   // two halves of a sentence
   with(first, second) {
     return second ? first + (this.lang === "zh-CN" ? "，" : ", ") + second : first;
+  }
+
+  // a sentence that another follows
+  before(sentence) {
+    return this.lang === "zh-CN" ? sentence : sentence + " ";
   }
 
   note(view) {
