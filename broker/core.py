@@ -90,7 +90,7 @@ class BrokerCore:
         """
         queue = self._queue
         if 0.0 < self._ticked_at < now - STILL_S:
-            self._staff.excuse(now - self._ticked_at)
+            self._staff.excuse(now - self._ticked_at, now)
         self._ticked_at = now
         for kind, name in queue.timers.due(now):
             self._due(kind, name, now)

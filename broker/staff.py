@@ -94,12 +94,13 @@ class Staff:
             self._queue.lose(run, now)
         self._leave(worker, 'lost', now)
 
-    def excuse(self, stood_still_s: float) -> None:
+    def excuse(self, stood_still_s: float, now: float) -> None:
         """We stood still so long (the machine slept, or we were stopped): nobody could be heard in that time."""
+        latest = now + self._queue.rules.lease_ttl_s  # of those who were heard since
         for run in self._queue.runs.values():
-            run.expires_at += stood_still_s
+            run.expires_at = min(run.expires_at + stood_still_s, latest)
         for worker in self._queue.fleet:
-            worker.expires_at += stood_still_s
+            worker.expires_at = min(worker.expires_at + stood_still_s, latest)
 
     # signing in and out
 

@@ -8,7 +8,7 @@ import pytest
 from broker import facts, protocol
 from broker.job import AUTO_PRIORITY
 from broker.schedules import job_id_of
-from tests.broker.desk import RULES, Desk
+from tests.broker.desk import RULES, Desk, job_id
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
 HOUR = 3600.0
@@ -229,6 +229,17 @@ def test_after_a_sleep_a_worker_that_stays_silent_is_lost_in_time(desk):
     desk.now += 8 * HOUR
     desk.did(desk.core.tick(desk.now))
     desk.wait(RULES.lease_ttl_s)
+    assert desk.state(1) == 'waiting'
+
+
+def test_who_is_heard_right_after_a_sleep_gets_no_longer_lease_than_others(desk):
+    worker = desk.join('w')
+    desk.submit(1)
+    desk.wait(4.0)
+    desk.now += 8 * HOUR
+    desk.tell(worker, protocol.Heartbeat(runs=(protocol.Run(job_id=job_id(1), epoch=1, index=0),)))
+    desk.did(desk.core.tick(desk.now))
+    desk.wait(RULES.lease_ttl_s + 0.1)
     assert desk.state(1) == 'waiting'
 
 
