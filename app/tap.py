@@ -16,7 +16,7 @@ class Tap:
         self.job_id = job_id
         self.ended: facts.JobEnded | None = None  # the answer is complete; what ``take`` returns then is its rest
         self.lost = False  # the queue does not know the job any more
-        self.restarted = ''  # why the job began anew after lines had been taken: those count no more
+        self.restarted = ''  # why the job began anew after lines had been taken; what follows is not given here
         self.position: int | None = None  # jobs that went first when it was queued; None until that is known
         self.close: Unsubscribe = lambda: None  # set by the board: no more of this
         self._wake = wake
@@ -36,10 +36,12 @@ class Tap:
 
     def give(self, epoch: int, index: int, lines: list[bytes]) -> None:
         """Lines ``index`` … of a run. Those it has are skipped; behind a gap they wait for what is missing."""
-        if epoch < self._epoch:
+        if epoch < self._epoch or self.restarted:
             return
         if epoch > self._epoch:
             self.begin_again('worker_lost')
+            if self.restarted:
+                return
             self._epoch = epoch
         self._early.append((index, lines))
         self._early.sort(key=lambda part: part[0])
@@ -54,10 +56,11 @@ class Tap:
 
     def begin_again(self, why: str) -> None:
         """The run is over without an answer; another one will begin with line 0."""
-        self._lines, self._early, self._index = [], [], 0
-        if self._taken and not self.restarted:
-            self.restarted = why
+        if self._taken:  # what is left of the old run is still given, nothing of the new one
+            self.restarted = self.restarted or why
             self._wake()
+        else:
+            self._lines, self._early, self._index = [], [], 0
 
     def end(self, fact: facts.JobEnded) -> None:
         """The job has ended, and all its lines were given."""

@@ -4,7 +4,7 @@ import re
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from app.api.trouble import TOO_LONG, Trouble
 from broker import protocol
@@ -13,7 +13,7 @@ _BYTE = re.compile(r'\(byte (\d+)\)')
 
 
 async def read(request: Request) -> bytes:
-    """The whole body, as much as a job may have. Raises ``Trouble``, and ``ClientDisconnect`` when the client goes."""
+    """The whole body, as much as a job may have. Raises ``Trouble``."""
     encoding = request.headers.get('content-encoding', 'identity').strip().lower()
     if encoding not in ('', 'identity'):
         raise Trouble(
@@ -23,6 +23,8 @@ async def read(request: Request) -> bytes:
         body = await request.body()
     except HTTPException as error:  # the guard counts what comes
         raise Trouble(TOO_LONG, str(error.detail)) from None
+    except ClientDisconnect:  # nobody will read this
+        raise Trouble('bad_request', 'the request broke off') from None
     if len(body) > protocol.MAX_BODY_BYTES:
         raise Trouble(TOO_LONG, f'A request may have {protocol.MAX_BODY_BYTES // 1024 // 1024} MB at most.')
     return body

@@ -41,6 +41,10 @@ def add(routes: APIRouter, doors: Doors) -> None:
     async def loaded() -> Response:
         return answer({'models': [_loaded(model) for model in doors.board.models() if model.resident]})
 
+    @routes.get('/api/status', summary='That nothing leaves for a cloud')
+    async def status() -> Response:
+        return answer({'cloud': {'disabled': True, 'source': 'none'}})
+
     @routes.post('/api/show', summary='What is known about a model')
     async def show(request: Request) -> Response:
         try:

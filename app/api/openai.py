@@ -1,5 +1,6 @@
 """The door for clients of OpenAI's API: requests become Ollama's own, answers become OpenAI's."""
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -19,6 +20,8 @@ from app.api.work import Doors, Order, Work
 from app.views import ModelView
 from broker.client import new_job_id
 from broker.job import DEFAULT_PRIORITY
+
+log = logging.getLogger(__name__)
 
 Answer = Callable[[Doors, Request, bytes], Reply]
 
@@ -132,6 +135,8 @@ def _told(work: Work, asked: asked_for.Common) -> dict[str, Any]:
 
 
 def _reply(request: Request, work: Work, form: Form, *, stream: bool) -> Reply:
+    if (count := request.headers.get('x-stainless-retry-count', '0')) != '0':
+        log.info('the client tries again (%s)', count[:10], extra={'action': 'resend', 'job_id': work.jobs[0]})
     return Reply(
         work,
         form,

@@ -120,12 +120,12 @@ class Work:
         while left:
             self._news.clear()
             for place, tap in list(left.items()):
-                ended = tap.ended
-                if tap.restarted:
-                    raise Trouble('interrupted', f'the answer broke off and began anew: {tap.restarted}')
+                ended, restarted = tap.ended, tap.restarted
                 if lines := tap.take():
                     yield place, lines
                     beat_at = clock() + self._doors.heartbeat_s
+                if restarted:
+                    raise Trouble('interrupted', f'the answer broke off and began anew: {restarted}')
                 if tap.lost:
                     raise Trouble('lost', 'the queue does not know this job any more')
                 if ended is not None:

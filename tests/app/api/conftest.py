@@ -3,10 +3,12 @@
 ``url`` is the desk, ``upstream`` the stand-in: ``upstream.served()`` tells what it was asked and how that ended.
 """
 
+import contextlib
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,6 +24,7 @@ MODELS: dict[str, dict[str, Any]] = {
     },
     'slow': {'chars_per_s': 20},
     'silent': {'first_token_s': 60},
+    'done_text': {'text': 'First. ', 'done_text': 'the very last'},
 }
 
 REPLIES: dict[str, dict[str, Any]] = {
@@ -70,24 +73,37 @@ def upstream() -> Iterator[Upstream]:
     process.stdout.close()
 
 
-@pytest.fixture(scope='session')
-def url(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp('doors')
+@contextlib.contextmanager
+def serving(upstream: Upstream, folder: Path, **settings: str) -> Iterator[str]:
+    """The product in front of the stand-in, with more ``settings`` (``worker__idle_timeout_s='1'``); its address."""
     (folder / 'corral.toml').touch()
     command = [sys.executable, str(ROOT / 'run.py'), '--no-browser', '--data-dir', str(folder / 'data'), '--port', '0']
     command += ['--engine', 'auto', '--ollama-url', upstream.url, '--workers', '1', '--slots', '8']
-    settings = {'CORRAL_BROKER__RETRY_BASE_S': '0.05', 'CORRAL_WORKER__DEMO_CHARS_PER_S': '20000'}
+    settings = {
+        'broker__retry_base_s': '0.05',
+        'worker__breaker_failures': '0',
+        'worker__demo_chars_per_s': '20000',
+    } | settings
+    named = {f'CORRAL_{name.upper()}': value for name, value in settings.items()}
     stderr = folder / 'stderr'
     with stderr.open('w') as errors:
         process = subprocess.Popen(
-            command, cwd=folder, env=clean_environment() | settings,
+            command, cwd=folder, env=clean_environment() | named,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True,
         )  # fmt: skip
     desk = Corral(process, folder / 'data', stderr)
-    desk.wait_ready()
-    wait_for(lambda: 'qwen3:latest' in httpx.get(f'{desk.url}/api/tags').text, 15, 'the models of the stand-in')
-    yield desk.url
-    desk.stop()
-    desk._reader.join(5) if desk._reader.is_alive() else None
-    assert process.stdout
-    process.stdout.close()
+    try:
+        desk.wait_ready()
+        wait_for(lambda: 'qwen3:latest' in httpx.get(f'{desk.url}/api/tags').text, 15, 'the models of the stand-in')
+        yield desk.url
+    finally:
+        desk.stop()
+        desk._reader.join(5) if desk._reader.is_alive() else None
+        assert process.stdout
+        process.stdout.close()
+
+
+@pytest.fixture(scope='session')
+def url(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(upstream, tmp_path_factory.mktemp('doors')) as url:
+        yield url
