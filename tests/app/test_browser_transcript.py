@@ -329,7 +329,7 @@ async def test_buttons_say_what_the_user_wants(desk):
 
 async def test_a_faster_model_is_offered_and_asked_for_at_a_click(desk):
     before = len(await desk.wishes())
-    waiting = ANSWER | {'state': 'waiting', 'reason': 'ahead', 'ahead': 2, 'will_load': 9.1}
+    waiting = ANSWER | {'id': 'w1', 'state': 'waiting', 'reason': 'ahead', 'ahead': 2, 'will_load': 9.1}
     await desk.tell('/show', [waiting | {'other': 'qwen3:8b', 'other_at': time.time() + 60}])
     await expect(desk.page.locator('.wait-big')).to_have_text('2 ahead of you, then a 9 s model load')
     offer = desk.page.locator('.wait-other')
@@ -343,7 +343,7 @@ async def test_a_faster_model_is_offered_and_asked_for_at_a_click(desk):
     await expect(offer).to_have_text('Changing to qwen3:8b…')
     await expect(offer).to_be_disabled()
     await expect(desk.page.get_by_role('button', name='Cancel')).to_be_disabled()
-    await desk.tell('/one', ANSWER)
+    await desk.tell('/one', ANSWER | {'id': 'w1'})
     await expect(offer).to_have_count(0)
     assert (await desk.wishes())[before:] == [['other', 'j1', 'qwen3:8b']]
 

@@ -65,12 +65,16 @@ class FakeBroker:
             raise errors.Refused('not_found', '')
         return reply or protocol.JobState(job=job)
 
+    async def history(self, job_id):
+        found = {fact.seq: fact for fact in self.queue.facts if getattr(fact, 'job_id', '') == job_id}
+        return tuple(found.values())
+
     async def read_all(self, job_id):
         lines = tuple(self.queue.store.answer(job_id))
         return protocol.Lines(job_id=job_id, epoch=1, index=0, lines=lines, total=len(lines), ended=True)
 
-    def worker(self):
-        peer = self.queue.join('w')
+    def worker(self, name='w', **fields):
+        peer = self.queue.join(name, **fields)
         self._perform(self.queue.last)
         return peer
 
