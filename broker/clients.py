@@ -8,7 +8,7 @@ from broker import facts, groups, intake, pauses, protocol
 from broker.actions import FromStore, Peer
 from broker.admission import Admission, Past
 from broker.agenda import Agenda
-from broker.job import MAX_PRIORITY, MIN_PRIORITY, Job, Move, State
+from broker.job import HELD_BY_WORKER, MAX_PRIORITY, MIN_PRIORITY, Job, Move, State
 from broker.queue import Queue
 
 
@@ -24,9 +24,7 @@ class Clients:
     def serve(self, peer: Peer, request: protocol.AnyRequest, now: float, past: Past) -> None:
         """Do as asked, or say why not."""
         reply = (
-            self._about_all(request, now)
-            or self._about_new(request, now, past)
-            or self._about_one(peer, request, now)
+            self._about_all(request, now) or self._about_new(request, now, past) or self._about_one(peer, request, now)
         )
         if reply is None:
             self._queue.do(FromStore(peer, request))
@@ -72,6 +70,8 @@ class Clients:
             return None
         reply: protocol.Reply | None = None
         match request:
+            case protocol.Cancel(waiting=True) if job.state in HELD_BY_WORKER:
+                reply = protocol.Refused(code='not_waiting', detail='a worker has the job already')
             case protocol.Cancel(release=True):
                 reply = self._release(peer, job, request.rid, now)
             case protocol.Cancel():
@@ -164,4 +164,3 @@ class Clients:
     def _state(self, job: Job, now: float) -> protocol.Reply:
         ahead = self._queue.standings.ahead_of(job, now) if job.state is State.WAITING else -1
         return protocol.JobState(job=copy(job), ahead=ahead)
-

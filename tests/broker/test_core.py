@@ -112,6 +112,18 @@ def test_a_running_job_is_cancelled_when_its_worker_says_that_the_slot_is_free()
     assert desk.store.answer(job_id(1)) == [b'a']
 
 
+def test_a_cancel_meant_for_a_waiting_job_leaves_one_that_runs_alone():
+    desk = Desk()
+    worker = desk.join('w')
+    desk.submit(1)
+    desk.submit(2)
+    refused = desk.ask(protocol.Cancel(job_id=job_id(1), waiting=True))
+    assert isinstance(refused, protocol.Refused) and refused.code == 'not_waiting'
+    assert desk.told(worker) == [] and desk.history(1) == ['JobQueued', 'JobStarted']
+    assert desk.ask(protocol.Cancel(job_id=job_id(2), waiting=True)) == protocol.Done()
+    assert desk.history(2) == ['JobQueued', 'JobCancelled']
+
+
 def test_a_job_that_finishes_while_it_is_being_cancelled_is_cancelled():
     desk = Desk()
     worker = desk.join('w')
