@@ -143,7 +143,7 @@ class BrokerClient:
         count = 0
         async for job in self.find_all(msgspec.structs.replace(wanted, before_order=before_order)):
             try:
-                count += not (await self.replay(job.job_id, _replay_id(job.job_id))).duplicate
+                count += not (await self.replay(job.job_id, replay_id(job.job_id))).duplicate
             except errors.Refused as refused:
                 if refused.code not in ('not_found', 'not_dead'):  # somebody has deleted it meanwhile
                     raise
@@ -333,7 +333,7 @@ class BrokerClient:
             await asyncio.sleep(0)
 
 
-def _replay_id(job_id: str) -> str:
+def replay_id(job_id: str) -> str:
     """The id of the job that does this one again: always the same, so that it is done again once."""
     return hashlib.sha256(f'replay {job_id}'.encode()).hexdigest()[:32]
 
