@@ -209,6 +209,14 @@ class BrokerClient:
         """End a pause."""
         await self._ask(protocol.Resume(scope=scope, name=name), protocol.Done)
 
+    async def drain(self, scope: str, name: str = '') -> None:
+        """Pause this; the fact ``Drained`` says when the last run of it has ended."""
+        await self._ask(protocol.Drain(scope=scope, name=name), protocol.Done)
+
+    async def retire(self, worker: str, *, grace_s: float = 300.0) -> None:
+        """Let a worker take nothing new and end when its runs have; after ``grace_s`` it hands back what is left."""
+        await self._ask(protocol.Retire(worker=worker, grace_s=grace_s), protocol.Done)
+
     async def facts_after(self, seq: int, limit: int = 1000) -> protocol.Facts:
         """Facts after ``seq`` in order, at most ``limit``, and the newest seq there is."""
         return await self._ask(protocol.FactsAfter(seq=seq, limit=limit), protocol.Facts)

@@ -11,6 +11,8 @@ from broker.agenda import Agenda
 from broker.job import HELD_BY_WORKER, MAX_PRIORITY, MIN_PRIORITY, Job, Move, State
 from broker.queue import Queue
 
+MAX_GRACE_S = 86_400.0
+
 
 class Clients:
     """Answers requests. What is about the past, or about a job that is not alive, is left to the store."""
@@ -38,8 +40,10 @@ class Clients:
                 reply = protocol.Pong(boot=self._boot, seq=self._queue.seq)
             case protocol.GetSnapshot():
                 reply = self.snapshot(request.after_order)
-            case protocol.Pause() | protocol.Resume():
+            case protocol.Pause() | protocol.Resume() | protocol.Drain():
                 reply = self._pause(request, now)
+            case protocol.Retire():
+                reply = self._retire(request)
             case protocol.SetSchedule():
                 reply = self._agenda.set(request.schedule, now)
             case protocol.RemoveSchedule():
@@ -97,7 +101,7 @@ class Clients:
             seq=queue.seq,
             jobs=tuple(page[: protocol.SNAPSHOT_PAGE]),
             workers=tuple(worker.info() for worker in queue.fleet),
-            pauses=tuple(protocol.PauseInfo(scope=scope, name=name) for scope, name in queue.pauses),
+            pauses=tuple(queue.pauses.infos()),
             more=len(page) > protocol.SNAPSHOT_PAGE,
         )
 
@@ -142,18 +146,34 @@ class Clients:
             self._queue.reprioritise(job, priority, now)
         return protocol.Done()
 
-    def _pause(self, request: protocol.Pause | protocol.Resume, now: float) -> protocol.Reply:
+    def _pause(self, request: protocol.Pause | protocol.Resume | protocol.Drain, now: float) -> protocol.Reply:
         queue, scope, name = self._queue, request.scope, request.name
         if problem := pauses.problem_with(scope, name):
             return protocol.Refused(code='bad_request', detail=problem)
-        begins = isinstance(request, protocol.Pause)
-        if queue.pauses.add(scope, name) if begins else queue.pauses.remove(scope, name):
-            fact = facts.Paused if begins else facts.Resumed
-            queue.record(fact(seq=queue.next_seq(), at=now, scope=scope, name=name))
+        drains = isinstance(request, protocol.Drain)
+        fact: facts.AnyFact | None = None
+        if isinstance(request, protocol.Resume):
+            if queue.pauses.remove(scope, name):
+                fact = facts.Resumed(seq=queue.next_seq(), at=now, scope=scope, name=name)
+        elif queue.pauses.add(scope, name, draining=drains):
+            fact = facts.Paused(seq=queue.next_seq(), at=now, scope=scope, name=name, draining=drains)
+        if fact is not None:
+            queue.record(fact)
             queue.waiting.skip(queue.pauses.priorities())
             queue.changed = True
             if scope == 'user':
                 queue.limit(name, now)
+        return protocol.Done()
+
+    def _retire(self, request: protocol.Retire) -> protocol.Reply:
+        worker = self._queue.fleet.named(request.worker)
+        if worker is None:
+            return protocol.Refused(code='not_found', detail='there is no such worker')
+        if not 0 <= request.grace_s <= MAX_GRACE_S:
+            return protocol.Refused(code='bad_request', detail=f'grace_s must be 0 to {MAX_GRACE_S:g} seconds')
+        worker.draining = True  # it says so itself in a moment; until then it must not get another job
+        self._queue.changed = True
+        self._queue.send(worker.peer, protocol.Leave(grace_s=request.grace_s))
         return protocol.Done()
 
     def _read(self, request: protocol.Read) -> protocol.Reply:

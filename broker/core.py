@@ -50,7 +50,7 @@ class BrokerCore:
         now: float,
         work: Iterable[Work] = (),
         starts: Iterable[Started] = (),
-        paused: Iterable[tuple[str, str]] = (),
+        paused: Iterable[protocol.PauseInfo] = (),
         *,
         batches: Iterable[protocol.Batch] = (),
         schedules: Iterable[protocol.Schedule] = (),
@@ -75,12 +75,14 @@ class BrokerCore:
         else:
             self._staff.serve(peer, message, now)
         self._dispatch.run(now)
+        self._queue.tell_drained(now)
         return self._queue.take()
 
     def peer_gone(self, peer: Peer, now: float, undelivered: protocol.ToWorker | None = None) -> list[Action]:
         """A message could not be delivered."""
         self._staff.gone(peer, undelivered, now)
         self._dispatch.run(now)
+        self._queue.tell_drained(now)
         return self._queue.take()
 
     def tick(self, now: float, past: Past = NOTHING) -> list[Action]:

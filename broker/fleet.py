@@ -29,6 +29,12 @@ class Run(msgspec.Struct, kw_only=True):
     asked_at: float = 0.0  # when missing lines were asked for last
     asked_index: int = -1
 
+    def is_of(self, scope: str, name: str) -> bool:
+        """Whether a pause of this scope and name is about it."""
+        job = self.job
+        own = {'model': job.model, 'priority': str(job.priority), 'user': job.user, 'worker': self.worker}
+        return scope == 'all' or own[scope] == name
+
 
 class Group(NamedTuple):
     """Models that match one of ``models`` run only on workers whose name matches ``workers`` or that have a label.

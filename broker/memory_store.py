@@ -22,7 +22,7 @@ class MemoryStore:
         self._bodies: dict[str, bytes] = {}
         self._answers: dict[str, tuple[bytes, ...]] = {}
         self._facts: list[facts.AnyFact] = []
-        self._pauses: set[tuple[str, str]] = set()
+        self._pauses: dict[tuple[str, str], protocol.PauseInfo] = {}
         self._batches: dict[str, protocol.Batch] = {}
         self._schedules: dict[str, protocol.Schedule] = {}
         self._highest = 0  # order of a job that was deleted
@@ -44,10 +44,12 @@ class MemoryStore:
 
     def _keep(self, change: Persist) -> None:
         match change.fact:
-            case facts.Paused(scope=scope, name=name):
-                self._pauses.add((scope, name))
+            case facts.Paused(scope=scope, name=name, draining=draining):
+                self._pauses[scope, name] = protocol.PauseInfo(scope=scope, name=name, draining=draining)
+            case facts.Drained(scope=scope, name=name):
+                self._pauses[scope, name] = protocol.PauseInfo(scope=scope, name=name)
             case facts.Resumed(scope=scope, name=name):
-                self._pauses.discard((scope, name))
+                self._pauses.pop((scope, name), None)
             case facts.BatchOpened(batch_id=batch_id, name=name, user=user, total=total, at=at):
                 self._batches[batch_id] = protocol.Batch(
                     batch_id=batch_id, name=name, user=user, total=total, opened_at=at
@@ -107,9 +109,9 @@ class MemoryStore:
         """All facts about one job, oldest first."""
         return [fact for fact in self._facts if getattr(fact, 'job_id', '') == job_id]
 
-    def pauses(self) -> list[tuple[str, str]]:
-        """The pauses in force, as scope and name."""
-        return sorted(self._pauses)
+    def pauses(self) -> list[protocol.PauseInfo]:
+        """The pauses in force."""
+        return [pause for _, pause in sorted(self._pauses.items())]
 
     def schedules(self) -> list[protocol.Schedule]:
         """All schedules, by id."""

@@ -1,6 +1,6 @@
-"""What is paused: nothing of it starts, what runs goes on."""
+"""What is paused: nothing of it starts, what runs goes on. And what drains: somebody waits for the last run of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from broker import protocol
 from broker.intake import is_priority
@@ -11,21 +11,35 @@ class Pauses:
 
     def __init__(self) -> None:
         self._names: dict[str, set[str]] = {scope: set() for scope in protocol.PAUSE_SCOPES}
+        self._draining: set[tuple[str, str]] = set()
 
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return ((scope, name) for scope, names in self._names.items() for name in sorted(names))
+    def infos(self) -> Iterator[protocol.PauseInfo]:
+        """All of them, by scope and name."""
+        for scope, names in self._names.items():
+            for name in sorted(names):
+                draining = (scope, name) in self._draining
+                yield protocol.PauseInfo(scope=scope, name=name, draining=draining)
 
-    def add(self, scope: str, name: str) -> bool:
+    def add(self, scope: str, name: str, *, draining: bool = False) -> bool:
         """Whether that is news."""
-        new = name not in self._names[scope]
+        new = name not in self._names[scope] or (draining and (scope, name) not in self._draining)
         self._names[scope].add(name)
+        if draining:
+            self._draining.add((scope, name))
         return new
 
     def remove(self, scope: str, name: str) -> bool:
         """Whether it was paused."""
         was = name in self._names[scope]
         self._names[scope].discard(name)
+        self._draining.discard((scope, name))
         return was
+
+    def drained(self, runs: Callable[[str, str], bool]) -> list[tuple[str, str]]:
+        """What drains and of which nothing ``runs`` any more; each is told once."""
+        done = [each for each in sorted(self._draining) if not runs(*each)]
+        self._draining.difference_update(done)
+        return done
 
     @property
     def everything(self) -> bool:

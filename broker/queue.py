@@ -85,15 +85,15 @@ class Queue:
         now: float,
         work: Iterable[Work],
         starts: Iterable[Started],
-        paused: Iterable[tuple[str, str]],
+        paused: Iterable[protocol.PauseInfo],
         *,
         open_batches: Iterable[protocol.Batch],
     ) -> None:
         """Take over what an earlier broker left; see ``BrokerCore.restore``."""
         for start in starts:
             self.gate.remember(start._replace(at=min(start.at, now)))
-        for scope, name in paused:
-            self.pauses.add(scope, name)
+        for pause in paused:
+            self.pauses.add(pause.scope, pause.name, draining=pause.draining)
         self.waiting.skip(self.pauses.priorities())
         for done in work:
             self.ledger.charge(done.user, done.work_s, min(done.at, now))
@@ -362,6 +362,11 @@ class Queue:
         self._enter(job)
         self._requeued(job, 'worker_lost', now)
 
+    def tell_drained(self, now: float) -> None:
+        """Somebody waits for the last run of something: say so when there is none."""
+        for scope, name in self.pauses.drained(self._runs_any):
+            self.record(facts.Drained(seq=self.next_seq(), at=now, scope=scope, name=name))
+
     # parts of steps
 
     def move(self, job: Job, move: Move) -> None:
@@ -461,6 +466,9 @@ class Queue:
         self.waiting.charge(user, max(0.0, now - run.job.started_at) - run.charged_s, now)
         self.gate.ended(user)
         self.limit(user, now)
+
+    def _runs_any(self, scope: str, name: str) -> bool:
+        return any(run.is_of(scope, name) for run in self.runs.values())
 
     def _requeued(self, job: Job, reason: str, now: float, trace: str = '') -> None:
         self.record(telling.requeued(job, reason, self.next_seq(), now, trace), job)

@@ -47,6 +47,7 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN body_bytes INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE jobs ADD COLUMN terms TEXT NOT NULL DEFAULT '{}';
     ALTER TABLE jobs ADD COLUMN claims INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE pauses ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
     CREATE UNIQUE INDEX jobs_key ON jobs (user, idempotency_key) WHERE idempotency_key != '';
     CREATE INDEX jobs_parent ON jobs (parent) WHERE parent != '';
     CREATE TABLE batches (
@@ -152,8 +153,10 @@ class Store:
     def _keep(self, change: Persist) -> None:
         """What is neither a job nor a fact."""
         match change.fact:
-            case facts.Paused(scope=scope, name=name):
-                self._db.execute('INSERT OR IGNORE INTO pauses VALUES (?, ?)', (scope, name))
+            case facts.Paused(scope=scope, name=name, draining=draining):
+                self._db.execute('INSERT OR REPLACE INTO pauses VALUES (?, ?, ?)', (scope, name, draining))
+            case facts.Drained(scope=scope, name=name):
+                self._db.execute('UPDATE pauses SET draining = 0 WHERE scope = ? AND name = ?', (scope, name))
             case facts.Resumed(scope=scope, name=name):
                 self._db.execute('DELETE FROM pauses WHERE scope = ? AND name = ?', (scope, name))
             case facts.BatchOpened() as opened:
@@ -233,9 +236,13 @@ class Store:
         rows = self._db.execute('SELECT fact FROM facts WHERE job_id = ? ORDER BY seq', (job_id,))
         return [facts.decode(str(text).encode()) for (text,) in rows]
 
-    def pauses(self) -> list[tuple[str, str]]:
-        """The pauses in force, as scope and name."""
-        return [(str(scope), str(name)) for scope, name in self._db.execute('SELECT scope, name FROM pauses')]
+    def pauses(self) -> list[protocol.PauseInfo]:
+        """The pauses in force."""
+        rows = self._db.execute('SELECT scope, name, draining FROM pauses ORDER BY scope, name')
+        return [
+            protocol.PauseInfo(scope=str(scope), name=str(name), draining=bool(draining))
+            for scope, name, draining in rows
+        ]
 
     def schedules(self) -> list[protocol.Schedule]:
         """All schedules, by id."""

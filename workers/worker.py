@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from broker import protocol
 from workers.backend import Backend, Said
+from workers.engines import address
 from workers.engines.base import Engine, EngineState
 from workers.engines.failure import EngineFailure
 from workers.link import Link
@@ -250,6 +251,7 @@ class Worker:
             worker=self._settings.worker,
             session=self._session,
             host=socket.gethostname(),
+            backend=address.place(self._settings.ollama_url) if said.engine == 'ollama' else '',
             pid=os.getpid(),
             engine=said.engine,
             engine_version=said.engine_version,

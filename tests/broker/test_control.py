@@ -159,3 +159,65 @@ def test_the_history_of_a_job_has_every_failure():
         'JobQueued', 'JobStarted', 'JobRequeued', 'JobDue', 'JobStarted', 'JobDied',
     ]  # fmt: skip
     assert [getattr(fact, 'code', '') for fact in told if getattr(fact, 'code', '')] == ['busy', 'unreachable']
+
+
+def drained(desk):
+    return [(fact.scope, fact.name) for fact in desk.facts if isinstance(fact, facts.Drained)]
+
+
+@pytest.mark.parametrize(('scope', 'name', 'fields'), [*SCOPES, ('worker', 'w', {})])
+def test_a_drain_pauses_and_tells_when_the_last_run_has_ended(scope, name, fields):
+    desk = calm_desk()
+    worker = desk.join('w', slots=2)
+    desk.join('other', slots=1, models=('n',))
+    for number in (1, 2):
+        desk.submit(number, **{'user': 'u', **fields})
+    if scope != 'all':
+        desk.submit(3, model='n', priority=9, user='v')
+    assert desk.ask(protocol.Drain(scope=scope, name=name)) == protocol.Done()
+    assert desk.core.snapshot().pauses == (protocol.PauseInfo(scope=scope, name=name, draining=True),)
+    desk.submit(4, **{'user': 'u', **fields})
+    desk.tell(worker, finished(1, 1, 0))
+    assert drained(desk) == []
+    desk.restart()
+    run = protocol.Run(job_id=job_id(2), epoch=1, index=0)
+    worker = desk.join('w', slots=2, runs=(run,))
+    desk.tell(worker, finished(2, 1, 0))
+    assert drained(desk) == [(scope, name)]
+    assert desk.core.snapshot().pauses == (protocol.PauseInfo(scope=scope, name=name),)
+    assert desk.history(4) == ['JobQueued'], 'it stays paused'
+    desk.wait(5)
+    assert drained(desk) == [(scope, name)], 'once'
+    resume(desk, scope, name)
+    assert 'JobStarted' in desk.history(4)
+
+
+def test_a_drain_of_what_is_idle_is_told_at_once():
+    desk = calm_desk()
+    pause(desk, 'model', 'm')
+    desk.ask(protocol.Drain(scope='model', name='m'))
+    assert drained(desk) == [('model', 'm')]
+
+
+def test_a_worker_is_told_to_leave_and_gets_nothing_new():
+    desk = calm_desk()
+    worker = desk.join('w', slots=2)
+    desk.submit(1)
+    assert desk.ask(protocol.Retire(worker='w', grace_s=30.0)) == protocol.Done()
+    assert desk.told(worker) == [protocol.Leave(grace_s=30.0)]
+    desk.submit(2)
+    assert desk.history(2) == ['JobQueued']
+    desk.tell(worker, finished(1, 1, 0))
+    desk.tell(worker, protocol.Bye())
+    assert [fact.reason for fact in desk.facts if isinstance(fact, facts.WorkerLeft)] == ['drained']
+
+
+@pytest.mark.parametrize(
+    ('fields', 'code'),
+    [({'worker': 'nobody'}, 'not_found'), ({'worker': 'w', 'grace_s': -1.0}, 'bad_request'),
+     ({'worker': 'w', 'grace_s': float('nan')}, 'bad_request')],
+)  # fmt: skip
+def test_a_worker_that_is_none_or_a_grace_that_is_none_is_refused(fields, code):
+    desk = calm_desk()
+    desk.join('w')
+    assert desk.ask(protocol.Retire(**fields)).code == code

@@ -203,7 +203,7 @@ def test_old_dead_jobs_are_purged_together_and_others_never(store):
 def test_pauses_are_kept_until_they_end(store):
     for seq, kind in enumerate((facts.Paused, facts.Paused, facts.Resumed), 1):
         store.commit([Persist(kind(seq=seq, at=1.0, scope='model', name='m' if seq != 2 else 'n'))])
-    assert store.pauses() == [('model', 'n')]
+    assert [(pause.scope, pause.name) for pause in store.pauses()] == [('model', 'n')]
 
 
 def test_jobs_are_found_from_either_end(store):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.standin import BUSY, CRASHED, Script, StandIn
 from tests.workers.benches import body, collect
-from workers.engines.address import base_url
+from workers.engines.address import base_url, place
 from workers.engines.answer import MAX_LINE_BYTES, Deadlines
 from workers.engines.ollama import OllamaEngine, streaming
 
@@ -221,3 +221,17 @@ def test_addresses_are_read_as_ollama_reads_them(text, url):
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(ValueError):
         base_url(text)
+
+
+@pytest.mark.parametrize(
+    ('text', 'wanted'),
+    [
+        ('127.0.0.1:11434', '{here}:11434'),
+        ('http://localhost:11434/', '{here}:11434'),
+        ('0.0.0.0', '{here}:11434'),
+        ('http://me:secret@gpu.lan:8000/ollama', 'gpu.lan:8000/ollama'),
+        ('https://gpu.lan', 'gpu.lan:443'),
+    ],
+)
+def test_the_place_of_an_engine_is_the_same_for_all_who_mean_it_and_holds_no_password(text, wanted):
+    assert place(text) == wanted.format(here=socket.gethostname())

@@ -1,6 +1,7 @@
 """Where Ollama is, from what people write into ``OLLAMA_HOST``."""
 
 import re
+import socket
 from urllib.parse import urlsplit
 
 
@@ -19,3 +20,12 @@ def base_url(text: str) -> str:
     host = f'[{host}]' if ':' in host else host
     user = parts.netloc.rpartition('@')[0]
     return f'{parts.scheme}://{user + "@" if user else ""}{host}{f":{port}" if port else ""}{parts.path.rstrip("/")}'
+
+
+def place(text: str) -> str:
+    """The server's host and port, the same for all who mean the same one, also from other machines. No password."""
+    parts = urlsplit(base_url(text))
+    host = parts.hostname or ''
+    if host in ('localhost', '::1') or host.startswith('127.'):
+        host = socket.gethostname()
+    return f'{host}:{parts.port or (443 if parts.scheme == "https" else 80)}{parts.path}'
