@@ -62,6 +62,15 @@ def test_a_key_holds_for_what_has_begun_and_ended_before_anything_is_on_disk():
     assert [fact.job_id for fact in of_kind(desk, facts.JobQueued)] == [job_id(1)]
 
 
+def test_a_key_is_free_again_when_its_job_is_deleted():
+    desk = Desk()
+    desk.submit(1, idempotency_key='k')
+    desk.ask(protocol.Cancel(job_id=job_id(1)))
+    desk.wait(120.0)
+    del desk.store._jobs[job_id(1)]
+    assert desk.submit(2, idempotency_key='k') == accepted(2)
+
+
 # requests that share a job
 
 

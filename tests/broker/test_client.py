@@ -210,6 +210,18 @@ async def test_all_dead_jobs_are_done_again_once(desk, worker):
     assert await desk.replay_all() == 1
 
 
+async def test_a_replay_that_dies_at_once_is_not_done_again_in_the_same_go(desk, worker, monkeypatch):
+    monkeypatch.setattr(client, 'PAGE', 1)
+    await worker.ready()
+    await desk.submit_many([a_job() for _ in range(3)])
+    await does(worker, None, None, None)
+    failing = asyncio.create_task(does(worker, *[None] * 1_000))
+    async with asyncio.timeout(20):
+        assert await desk.replay_all() == 3
+    failing.cancel()
+    await asyncio.gather(failing, return_exceptions=True)
+
+
 async def test_the_stack_trace_of_a_failure_is_in_the_history(desk, worker):
     await worker.ready()
     job = a_job()
