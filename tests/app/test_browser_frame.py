@@ -58,7 +58,7 @@ async def test_the_queue_page_is_live_and_obeys(corral, chromium):
         rows = page.locator('.jobs-waiting tbody tr')
         await expect(rows).to_have_count(3)
         await expect(rows.first).to_have_attribute('data-job', first)
-        await expect(rows.first).to_contain_text('no worker can run this model now')
+        await expect(rows.first).to_contain_text('no machine has this model')
         await expect(page.locator('.status')).to_contain_text('3 waiting')
         await expect(page.locator('.rail .count')).to_have_text('3')
         waited = await rows.first.locator('.c-time').inner_text()
