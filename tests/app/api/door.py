@@ -25,6 +25,7 @@ class FakeBroker:
         self.submitted: list[protocol.Submit] = []
         self.cancelled: list[str] = []
         self.error: errors.BrokerError | None = None
+        self.refusals: list[errors.Refused] = []  # one for each of the next jobs
         self.held = asyncio.Event()
         self.held.set()
         self.news = asyncio.Event()
@@ -33,6 +34,8 @@ class FakeBroker:
         self.submitted.append(job)
         self.news.set()
         await self.held.wait()
+        if self.refusals:
+            raise self.refusals.pop(0)
         if self.error is not None:
             raise self.error
         return protocol.Accepted(job_id=job.job_id)
