@@ -20,7 +20,7 @@ from broker.heap import PriorityHeap
 LATE_S = 30.0  # a tick that is dealt with this much later is not missed: so long may a restart take
 PUT_BACK_S = 3 * 3600.0  # a clock put back further than this was wrong before: schedules follow it back
 COUNTED = 100  # of a long time away so many ticks are counted, not the half million of a year
-AT_ONCE = 100  # schedules in one go, so that ten thousand due together hold up nobody else
+AT_ONCE, TICKS_AT_ONCE = 100, 1_000  # schedules, and their ticks, in one go: ten thousand due together hold up nobody
 MAX_CRON = 200  # characters
 _FIELDS = ('minute', 'hour', 'day-of-month', 'month', 'day-of-week')
 _TAKES = {
@@ -48,6 +48,8 @@ class Schedules:
         self._schedules: dict[str, protocol.Schedule] = {}
         self._heap: PriorityHeap[float] = PriorityHeap()
         self._bytes = 0
+        self._looked: list[Due] = []
+        self._looked_at = math.nan  # the moment for which that was worked out; nothing has changed since
 
     def __len__(self) -> int:
         return len(self._schedules)
@@ -78,6 +80,7 @@ class Schedules:
 
     def remove(self, schedule_id: str) -> None:
         """Forget a schedule."""
+        self._looked_at = math.nan
         self._bytes -= len(self._schedules.pop(schedule_id).body)
         if schedule_id in self._heap:
             self._heap.remove(schedule_id)
@@ -88,25 +91,14 @@ class Schedules:
         return first[0] if first is not None else math.inf
 
     def due(self, wall: float) -> Iterator[Due]:
-        """What is due, earliest first, at most ``AT_ONCE``; each is moved on to its next tick when it is given."""
-        for _ in range(AT_ONCE):
-            first = self._heap.first()
-            if first is None or first[0] > wall:
-                return
-            due = _due(self._schedules[first[1]], wall)
+        """What is due, earliest first, as much as goes at once; each is moved on to its next tick when it is given."""
+        for due in self._portion(wall):
             self._put(due.schedule)
             yield due
 
     def due_ids(self, wall: float) -> list[str]:
         """The ids of jobs that ``due`` would ask for now, without changing anything."""
-        found: list[str] = []
-        for at, schedule_id in self._heap.in_order():
-            if at > wall or len(found) == AT_ONCE:
-                break
-            due = _due(self._schedules[schedule_id], wall)
-            if due.runs:
-                found.append(job_id_of(schedule_id, due.tick))
-        return found
+        return [job_id_of(due.schedule.schedule_id, due.tick) for due in self._portion(wall) if due.runs]
 
     def follow(self, wall: float) -> None:
         """The wall clock was put back: ticks that it took back come again only when it was wrong by hours."""
@@ -128,7 +120,22 @@ class Schedules:
             found.append(protocol.ScheduleInfo(schedule=schedule, next_runs=ticks))
         return protocol.Schedules(schedules=tuple(found), more=len(behind) > len(found))
 
+    def _portion(self, wall: float) -> list[Due]:
+        """What is due, as much as goes at once; asked again for the same moment it is not worked out again."""
+        if self._looked_at == wall:
+            return self._looked
+        found: list[Due] = []
+        ticks = 0
+        for at, schedule_id in self._heap.in_order():
+            if at > wall or len(found) == AT_ONCE or ticks >= TICKS_AT_ONCE:
+                break
+            found.append(_due(self._schedules[schedule_id], wall))
+            ticks += 1 + found[-1].missed
+        self._looked, self._looked_at = found, wall
+        return found
+
     def _put(self, schedule: protocol.Schedule) -> None:
+        self._looked_at = math.nan
         self._bytes = self.bytes_with(schedule)
         self._schedules[schedule.schedule_id] = schedule
         tick = next_tick(schedule, schedule.last_tick) if schedule.enabled else math.inf

@@ -266,3 +266,21 @@ def test_many_that_are_due_together_come_in_portions():
     while portion := list(schedules.due(NOON + HOUR)):
         portions.append(len(portion))
     assert portions == [AT_ONCE, AT_ONCE, 50]
+
+
+def test_ticks_that_were_missed_count_for_a_portion_too():
+    schedules = Schedules()
+    schedules.restore([a_schedule('* * * * *', f's{n}', last_tick=NOON - DAY) for n in range(25)], NOON)
+    portions = []
+    while portion := list(schedules.due(NOON)):
+        portions.append(len(portion))
+    assert portions == [10, 10, 5]
+
+
+def test_what_was_looked_at_is_looked_at_again_when_something_has_changed():
+    schedules = Schedules()
+    schedules.restore([a_schedule(schedule_id=f's{n}', last_tick=NOON) for n in range(3)], NOON)
+    assert len(schedules.due_ids(NOON + HOUR)) == 3
+    schedules.remove('s1')
+    schedules.set(a_schedule(schedule_id='s2', enabled=False), NOON + HOUR)
+    assert [due.schedule.schedule_id for due in schedules.due(NOON + HOUR)] == ['s0']
