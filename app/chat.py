@@ -202,7 +202,7 @@ class ChatService:
             return
         self._giving_way.add(job_id)
         try:
-            if await self._withdraw(job_id):
+            if await self._withdraw(job_id) and message.conversation_id in self._headers:
                 await self._again(message, model, self._priority_of(message))
         finally:
             self._giving_way.discard(job_id)
@@ -319,7 +319,8 @@ class ChatService:
         except DeskError as error:
             await self._unsent(answer, 'interrupted', str(error))
         except errors.Refused as refused:
-            self._retry_after_s[answer.job_id] = refused.retry_after_s
+            if refused.retry_after_s:
+                self._retry_after_s[answer.job_id] = refused.retry_after_s
             await self._unsent(answer, refused.code, refused.detail)
         except errors.BrokerError as error:
             await self._unsent(answer, 'broker_away', str(error))

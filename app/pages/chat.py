@@ -279,7 +279,9 @@ class _Page:
 
     async def _use_instead(self, job_id: str, model: str) -> None:
         message_id = self._message_of(job_id)
-        if message_id and self._parts.board.model(model) is not None:
+        if self._parts.board.model(model) is None:  # it went away meanwhile
+            self._transcript.release(message_id)
+        elif message_id:
             await self._ask(self._chat.use_instead(job_id, model), message_id)
 
     def _message_of(self, job_id: str) -> str:

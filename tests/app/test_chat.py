@@ -472,3 +472,23 @@ async def test_a_full_queue_says_when_to_ask_again(setup):
     await setup.service.retry((await setup.answer_of(talk)).id, talk.id)
     await setup.settle()
     assert (await setup.view(talk))['retry_after'] == 0.0
+
+
+async def test_nothing_is_asked_again_in_a_conversation_that_is_deleted_meanwhile(setup, monkeypatch):
+    talk = await setup.service.send(None, 'hi', 'm', 5)
+    await setup.settle()
+    old, answered, cancel = await setup.answer_of(talk), asyncio.Event(), setup.broker.cancel
+
+    async def slow(job_id, *, waiting=False):
+        await cancel(job_id, waiting=waiting)
+        if waiting:
+            await answered.wait()
+
+    monkeypatch.setattr(setup.broker, 'cancel', slow)
+    swap = asyncio.create_task(setup.service.use_instead(old.job_id, 'quick'))
+    await setup.service.delete(talk.id)
+    answered.set()
+    await swap
+    await setup.settle()
+    answer = await setup.answer_of(talk)
+    assert (answer.job_id, answer.state) == (old.job_id, 'cancelled')
