@@ -19,7 +19,7 @@ def main(arguments):
         environment.enter(with_tests=arguments[:1] == ['test'])
         from app import cli
 
-        return cli.run(arguments, compose, tables)
+        return cli.run(arguments, compose, tables, one_worker)
     except environment.SetupError as error:
         print(error, file=sys.stderr)
     except ModuleNotFoundError as error:
@@ -57,56 +57,69 @@ def compose(settings):
 
     from app import options
     from app.settings import AppSettings
-    from app.supervisor import ProcessSpec
     from broker import addresses
     from broker.settings import BrokerSettings
-    from workers.settings import WorkerSettings
 
     endpoints = addresses.choose(settings.data_dir, settings.transport)
     common = {'data_dir': settings.data_dir, 'log_level': settings.log_level}
-    engine = {'engine': settings.engine, 'ollama_url': settings.ollama_url}
     broker = BrokerSettings(**settings.broker.model_dump(), **common, endpoints=endpoints)
     workers = [
-        WorkerSettings(
-            **settings.worker.model_dump(),
-            **common,
-            **engine,
-            endpoints=endpoints.for_peers(),
-            worker=f'{socket.gethostname()}:{place}',
-            slots=slots,
-        )
+        _worker(settings, endpoints, f'{socket.gethostname()}:{place}', slots)
         for place, slots in enumerate(settings.slots_by_worker(os.cpu_count() or 1), start=1)
     ]
     desk = AppSettings(
         **settings.app.model_dump(),
         **common,
-        **engine,
+        engine=settings.engine,
+        ollama_url=settings.ollama_url,
         endpoints=endpoints.for_peers(),
         host=settings.host,
         port=settings.port,
         version=options.version(),
     )
-
     at_first = settings.workers.minimum if settings.follows_load else len(workers)
-
-    def process(name, room, its_settings, stop_order, grace_s, *, spare=False):
-        return ProcessSpec(
-            name=name,
-            argv=(sys.executable, '-m', room),
-            settings_json=its_settings.model_dump_json(),
-            stop_order=stop_order,
-            grace_s=grace_s,
-            spare=spare,
-        )
-
     return [
-        process('broker', 'broker', broker, 3, 0.8),
+        _process('broker', 'broker', broker, 3, 0.8),
         *(
-            process(f'worker-{place}', 'workers', each, 2, 5.2, spare=place > at_first)
+            _process(f'worker-{place}', 'workers', each, 2, 5.2, spare=place > at_first)
             for place, each in enumerate(workers, start=1)
         ),
-        process('app', 'app', desk, 1, 2.0),
+        _process('app', 'app', desk, 1, 2.0),
     ]
+
+
+def one_worker(settings, endpoints, name):
+    """The process of one worker more, for a Corral that runs."""
+    worker = _worker(settings, endpoints, name, 1 if settings.slots is None else settings.slots)
+    return _process(f'worker-{name}'.replace('/', '-').replace(':', '-'), 'workers', worker, 1, 5.2)
+
+
+def _worker(settings, endpoints, name, slots):
+    from workers.settings import WorkerSettings
+
+    return WorkerSettings(
+        **settings.worker.model_dump(),
+        data_dir=settings.data_dir,
+        log_level=settings.log_level,
+        engine=settings.engine,
+        ollama_url=settings.ollama_url,
+        endpoints=endpoints.for_peers(),
+        worker=name,
+        slots=slots,
+    )
+
+
+def _process(name, room, its_settings, stop_order, grace_s, *, spare=False):
+    from app.supervisor import ProcessSpec
+
+    return ProcessSpec(
+        name=name,
+        argv=(sys.executable, '-m', room),
+        settings_json=its_settings.model_dump_json(),
+        stop_order=stop_order,
+        grace_s=grace_s,
+        spare=spare,
+    )
 
 
 if __name__ == '__main__':

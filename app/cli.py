@@ -8,29 +8,53 @@ from typing import Annotated, Any
 
 import typer
 
+from app.commands.command import CommandError, Exit
+from app.commands.completion import VARIABLE
+from app.commands.group import Commands
 from app.options import HELP, ROOT, version
 
-USAGE = 2  # exit code for a wrong setting, as for a wrong flag
+BROKEN_PIPE = 141  # as shells call it: whoever read our output has gone
 
 
-def run(arguments: list[str], compose: Callable[[Any], Any], tables: Callable[[], Mapping[str, Any]]) -> int:
-    """Do what ``arguments`` say; returns the exit code. ``compose`` and ``tables`` are as in ``run.py``."""
-    context = {'compose': compose, 'tables': tables}
+def run(
+    arguments: list[str],
+    compose: Callable[[Any], Any],
+    tables: Callable[[], Mapping[str, Any]],
+    worker: Callable[[Any, Any, str], Any] | None = None,
+) -> int:
+    """Do what ``arguments`` say; returns the exit code.
+
+    ``compose``, ``tables`` and ``worker`` (one worker process more) are as in ``run.py``.
+    """
+    context: dict[str, Any] = {'compose': compose, 'tables': tables, 'worker': worker, 'flags': {}}
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='replace')  # a terminal that cannot show a letter is no reason to fail
+    if VARIABLE in os.environ:
+        from typer._completion_classes import completion_init
+
+        completion_init()
     try:
-        code = cli(arguments, prog_name='run.py', standalone_mode=False, obj=context)
-    except typer.Abort:
-        return 130
-    except KeyboardInterrupt:
-        return 130
+        code = cli(arguments, prog_name='run.py', standalone_mode=False, obj=context, complete_var=VARIABLE)
+        sys.stdout.flush()
+    except CommandError as error:
+        print(error, file=sys.stderr)
+        return int(error.code)
+    except (typer.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains when it flushes at the end
+        return BROKEN_PIPE
     except Exception as error:
         if hasattr(error, 'show') and hasattr(error, 'exit_code'):  # typer's word for a wrong flag
             error.show()
             return int(error.exit_code)
         raise
-    return code if isinstance(code, int) else 0
+    return code if isinstance(code, int) else Exit.OK
 
 
 _app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     rich_markup_mode='rich',
     context_settings={'help_option_names': ['-h', '--help'], 'max_content_width': 120},
@@ -43,8 +67,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@_app.callback(invoke_without_command=True)
-def serve(  # noqa: PLR0917  typer makes the options from the parameters
+def _start(  # noqa: PLR0917  typer makes the options from the parameters
     context: typer.Context,
     host: Annotated[str | None, typer.Option(help=HELP['host'])] = None,
     port: Annotated[str | None, typer.Option(help=HELP['port'], metavar='<int>')] = None,
@@ -66,12 +89,18 @@ def serve(  # noqa: PLR0917  typer makes the options from the parameters
 
     Each option can also be set in the environment, as CORRAL_PORT for --port, and in corral.toml, as port = 8080.
     An option counts more than the environment, and that more than the file.
+
+    Exit codes: 0 done; 1 it failed, or a job did; 2 wrong usage; 3 no Corral runs; 130 interrupted.
     """
-    if context.invoked_subcommand is not None:
-        return
-    flags = {name: value for name, value in context.params.items() if name != 'show_version'}
-    flags['no_browser'] = no_browser or None
-    raise typer.Exit(_serve(flags, context.obj))
+    flags = {**context.obj['flags'], **{name: value for name, value in context.params.items() if value}}
+    flags.pop('show_version', None)
+    context.obj['flags'] = flags
+    if context.invoked_subcommand is None:
+        raise typer.Exit(_serve(flags, context.obj))
+
+
+_app.callback(invoke_without_command=True)(_start)
+_app.command('serve', help='Start the desk and everything behind it, as without a command.')(_start)
 
 
 @_app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True, 'help_option_names': []})
@@ -95,7 +124,7 @@ def _serve(flags: Mapping[str, Any], context: Mapping[str, Any]) -> int:
         return launch.launch(loaded.settings, context['compose'], ROOT)
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
-        return USAGE
+        return Exit.USAGE
     except launch.CannotLaunch as error:
         print(error, file=sys.stderr)
-        return 1
+        return Exit.FAILED

@@ -10,9 +10,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 LOCK = 'corral.lock'
+ENDPOINTS = Path('run', 'endpoints.json')
 OURS = ('corral', 'queue.db', 'desk.db', 'analytics.duckdb', 'logs', 'run')  # how the names of what we keep begin
 ENDING_S = 12.0  # the processes of a Corral that was killed end within this
 LOCKED_BYTE = 4096  # Windows locks bytes against reading, so the locked one is behind the text
@@ -20,6 +21,31 @@ LOCKED_BYTE = 4096  # Windows locks bytes against reading, so the locked one is 
 
 class DataDirError(Exception):
     """The data directory cannot be used. The message is one sentence for the user."""
+
+
+class Holder(NamedTuple):
+    """The Corral that holds a data directory. ``url`` is '' until it is ready."""
+
+    pid: int
+    url: str
+    endpoints_json: str  # where its broker is and the keys to it, without the broker's own; '' until they are chosen
+
+
+def holder(path: Path) -> Holder | None:
+    """Who holds this data directory now, None for nobody. It only reads: a lock, even for a moment, could stop a start.
+
+    Raises ``DataDirError`` where the directory is not ours to read.
+    """
+    try:
+        fields = json.loads((path / LOCK).read_bytes()[:4000] or b'{}')
+        pid = fields.get('pid') if isinstance(fields, dict) else None
+        if not isinstance(pid, int) or not _alive(pid):
+            return None
+        return Holder(pid, str(fields.get('url', '')), (path / ENDPOINTS).read_text(encoding='utf-8'))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        raise DataDirError(f'{error.filename} cannot be read: {(error.strerror or str(error)).lower()}.') from None
 
 
 class Held:
@@ -46,8 +72,18 @@ class Held:
         new.write_text(json.dumps({'run': os.getpid(), **pids}), encoding='utf-8')
         os.replace(new, file)
 
+    def write_endpoints(self, endpoints_json: str) -> None:
+        """Tell the commands of the same user where the broker is, in ``run/endpoints.json`` (0600)."""
+        file = self.path / ENDPOINTS
+        new = file.with_suffix('.new')
+        new.touch(mode=0o600)
+        new.write_text(endpoints_json, encoding='utf-8')
+        os.replace(new, file)
+
     def release(self) -> None:
         """Let others have it."""
+        with contextlib.suppress(OSError):  # keys of a Corral that is gone open nothing
+            (self.path / ENDPOINTS).unlink()
         os.ftruncate(self._file, 0)
         os.close(self._file)
 

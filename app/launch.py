@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
+import json
 import logging
 import os
 import socket
@@ -117,6 +118,7 @@ class _Launch:
             on_pids=self._held.write_pids,
             pass_fds=self._held.inherited(),
         )
+        self._tell_commands()
         looking = self._look_after_workers(kept)
         try:
             return await kept.run()
@@ -124,6 +126,12 @@ class _Launch:
             patience.cancel()
             if looking is not None:
                 looking.cancel()
+
+    def _tell_commands(self) -> None:
+        """Let ``run.py list`` and the other commands find the broker as the desk does."""
+        for spec in self._specs:
+            if spec.name == DESK and (endpoints := json.loads(spec.settings_json).get('endpoints')):
+                self._held.write_endpoints(json.dumps(endpoints))
 
     def _look_after_workers(self, kept: supervisor.Supervisor) -> 'asyncio.Task[None] | None':
         """Where their number is a range: have it follow the load."""

@@ -19,6 +19,10 @@ HELP = {
     'slots': 'Jobs that each worker runs at once; auto measures it. Default: 3 over all workers, 1 each with a range.',
     'log_level': 'How much to log: debug, info, warning or error.',
     'no_browser': 'Do not open the browser.',
+    'lone_slots': 'Jobs that it runs at once; auto measures it. Default: 1.',
+    'labels': 'Short words by which groups of workers are told apart, like gpu,big.',
+    'worker_name': 'Its name. Default: the name of this machine and a number.',
+    'output': 'What to print: table for people, json for programs.',
     'transport': 'How the processes talk: auto (files in a private folder where the platform has them) or tcp.',
 }
 

@@ -296,7 +296,7 @@ def _sentence(error: ErrorDetails, origins: Mapping[tuple[str, ...], str], model
 
 def _shown(origin: str, path: tuple[str, ...], value: object) -> str:
     if origin == 'flag':
-        return f'--{path[0].replace("_", "-")} {value}'
+        return f'--{path[-1].replace("_", "-")} {value}'
     if origin == 'env':
         return f'CORRAL_{"__".join(path).upper()}={value}'
     if origin == 'OLLAMA_HOST':

@@ -1,0 +1,138 @@
+"""Printing: tables for people, JSON for programs, notes and progress on stderr."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from app.commands.terminal import clean, clean_line, escape_json
+
+STYLES = {
+    'running': 'green',
+    'completed': 'dim',
+    'waiting': 'yellow',
+    'delayed': 'yellow',
+    'blocked': 'yellow',
+    'cancelling': 'magenta',
+    'cancelled': 'magenta',
+    'dead': 'red',
+    'ok': 'green',
+    'warning': 'yellow',
+    'problem': 'red',
+}
+NO_WRAP = {'id', 'batch', 'key'}  # columns that are copied from, so they are never cut
+
+
+class Output:
+    """One command's output. Everything that goes out is made harmless for terminals here."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.on_terminal = sys.stdout.isatty()
+
+    def document(self, value: object) -> None:
+        """One JSON document."""
+        print(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
+
+    def line(self, value: object) -> None:
+        """One line of newline-delimited JSON, at once."""
+        print(escape_json(json.dumps(value, ensure_ascii=False)), flush=True)
+
+    def text(self, text: str, end: str = '\n') -> None:
+        """Text that was made clean before, at once."""
+        sys.stdout.write(text + end)
+        sys.stdout.flush()
+
+    def say(self, text: str) -> None:
+        """A sentence of ours, on stdout; programs do not get it."""
+        if not self.as_json:
+            print(clean(text).replace('\n', ' '), flush=True)
+
+    def note(self, text: str) -> None:
+        """Something beside the result, on stderr."""
+        with contextlib.suppress(OSError):
+            print(clean_line(text), file=sys.stderr, flush=True)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+        """A table: with colours on a terminal, as aligned columns elsewhere. Without rows the note ``empty``."""
+        cells = [[clean_line('' if cell is None else str(cell)) for cell in row] for row in rows]
+        if not cells:
+            self.note(empty)
+        elif self.on_terminal:
+            _console().print(rich_table(columns, cells))
+        else:
+            print('\n'.join(_aligned([list(columns), *cells])))
+
+    def fields(self, pairs: Sequence[tuple[str, object]]) -> None:
+        """Names and values below each other; those without a value are left out."""
+        shown = [(name, clean_line(str(value))) for name, value in pairs if value not in ('', None)]
+        width = max((len(name) for name, _ in shown), default=0)
+        for name, value in shown:
+            print(f'{name:<{width}}  {value}')
+
+    @contextlib.contextmanager
+    def progress(self, what: str, total: int | None) -> Iterator['Progress']:
+        """A bar on stderr while something takes long; nothing where stderr is no terminal."""
+        if not sys.stderr.isatty():
+            yield Progress(None, None)
+            return
+        from rich import progress as bars
+        from rich.console import Console
+
+        columns = (
+            bars.TextColumn('{task.description}'),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TimeRemainingColumn(),
+        )
+        with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            yield Progress(bar, bar.add_task(what, total=total))
+
+
+class Progress:
+    """How far something is."""
+
+    def __init__(self, bar: Any, task: Any) -> None:
+        self._bar = bar
+        self._task = task
+
+    def reach(self, done: int) -> None:
+        """So much is done."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done)
+
+
+def rich_table(columns: Sequence[str], cells: Iterable[Sequence[str]]) -> Any:
+    """The table for a terminal. The cells are texts, not markup."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    rows = list(cells)
+    for place, column in enumerate(columns):
+        least = max((len(row[place]) for row in rows), default=0) if column in NO_WRAP else None
+        table.add_column(column, no_wrap=True, overflow='ellipsis', min_width=least)
+    for row in rows:
+        table.add_row(*(Text(cell, style=STYLES.get(cell, '')) for cell in row))
+    return table
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    from unicodedata import east_asian_width
+
+    def wide(text: str) -> int:
+        return sum(2 if east_asian_width(letter) in 'WF' else 1 for letter in text)
+
+    widths = [max(wide(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        '  '.join(cell + ' ' * (width - wide(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
