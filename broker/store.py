@@ -67,6 +67,9 @@ MIGRATIONS = (
     DROP INDEX jobs_parent;
     CREATE INDEX jobs_parent ON jobs (parent, "order") WHERE parent != '';
     """,
+    """
+    CREATE INDEX jobs_of_batch ON jobs (parent, state) WHERE parent != '';
+    """,
 )
 _TROUBLE = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError)  # of the disk, not of ours
 _COLUMNS = Job.__struct_fields__

@@ -234,4 +234,5 @@ def test_batches_and_keys_are_found_without_a_look_at_every_job(tmp_path):
         values = ('x',) * query.count('?')
         plan = [str(row[3]) for row in store._db.execute(f'EXPLAIN QUERY PLAN {query}', values)]
         assert plan[0].startswith('SEARCH jobs USING') and 'SCAN' not in ' '.join(plan), query
+        assert 'count(*)' not in query or 'COVERING' in plan[0]
     store.close()
