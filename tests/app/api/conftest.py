@@ -23,6 +23,7 @@ MODELS: dict[str, dict[str, Any]] = {
         'tool_calls': [{'function': {'name': 'weather', 'arguments': {'place': 'Köln', 'n': 1.5}}}],
     },
     'slow': {'chars_per_s': 20},
+    'brisk': {'chars_per_s': 150},
     'silent': {'first_token_s': 60},
     'done_text': {'text': 'First. ', 'done_text': 'the very last'},
 }

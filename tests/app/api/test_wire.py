@@ -144,7 +144,7 @@ def test_a_page_on_this_machine_may_call_and_one_from_elsewhere_may_not(http):
 @pytest.mark.parametrize('path', ['/api/chat', '/v1/chat/completions'])
 def test_the_same_request_with_the_same_key_is_the_same_job(url, http, upstream, path):
     mark, headers = f'mark-key-{path[1:3]}', {'Idempotency-Key': f'key{path}'}
-    body = {'model': 'slow', 'messages': [{'role': 'user', 'content': mark}], 'stream': True}
+    body = {'model': 'brisk', 'messages': [{'role': 'user', 'content': mark}], 'stream': True}
     data = json.dumps(body)
     with _sent(url, path, data, **headers) as connection:
         assert b'200 OK' in connection.recv(65536)
