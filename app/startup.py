@@ -10,19 +10,13 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi.middleware.gzip import GZipMiddleware
-from fastapi.staticfiles import StaticFiles
-from nicegui import ui
-from starlette.types import Receive, Scope, Send
+from fastapi.responses import PlainTextResponse
 
 from analytics import ledger
-from app import chat, frame, guard, health, theme
+from app import chat, guard, health
 from app.api.entrance import Entrance
 from app.board import Board
 from app.feed import Feed
-from app.pages import analytics as analytics_page
-from app.pages import chat as chat_page
-from app.pages import queue as queue_page
 from app.parts import Parts
 from app.settings import AppSettings
 from broker import child
@@ -62,7 +56,7 @@ def create(
     report: Callable[..., object] = lambda **_: None,
     stop: Callable[[], object] = lambda: None,
 ) -> tuple[FastAPI, guard.Guard]:
-    """Our FastAPI app with NiceGUI mounted in it, and the guard around both, which is what the server gets.
+    """Our FastAPI app, with the pages where they are wanted, and the guard around both, which is what the server gets.
 
     ``report`` hears what the start waits for and when it is ready; ``stop`` is called when the desk cannot go on.
     """
@@ -82,35 +76,19 @@ def create(
     api = FastAPI(title='Corral', version=settings.version, docs_url=None, redoc_url=None, lifespan=lifespan)
     api.include_router(health.router(state))
     entrance.add(api)
-    api.mount('/static', GZipMiddleware(_Static(directory=theme.STATIC), minimum_size=1024))
+    if settings.pages:
+        from app.pages import mount
 
-    theme.head()
-    ui.run_with(
-        api,
-        root=lambda: root(api.state.parts),
-        title='Corral',
-        favicon=theme.STATIC / 'icon.svg',
-        dark=None,
-        tailwind=False,
-        reconnect_timeout=20,
-        show_welcome_message=False,
-        binding_refresh_interval=None,
-    )
+        mount.mount(api, lambda: api.state.parts)
+    else:
+        api.add_api_route('/chat', _no_pages, include_in_schema=False)  # where browsers are sent
     guarded = guard.Guard(api, hosts=settings.allowed_hosts, address=settings.host, origins=settings.allowed_origins)
     guarded.port = port
     return api, guarded
 
 
-def root(parts: Parts) -> None:
-    """Everything one browser tab shows."""
-    frame.create(
-        parts,
-        {
-            '/chat': lambda: chat_page.create(parts),
-            '/queue': lambda: queue_page.create(parts),
-            '/analytics': lambda: analytics_page.create(parts),
-        },
-    )
+def _no_pages() -> PlainTextResponse:
+    return PlainTextResponse('Here are only the APIs of Corral. Started with "python3 run.py" it has pages, too.')
 
 
 @contextlib.asynccontextmanager
@@ -176,15 +154,3 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals alone: ``child.on_stop`` has them, and uvicorn would raise the caught one again."""
         yield
-
-
-class _Static(StaticFiles):
-    """Files whose address changes with their content."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def cached(message: Any) -> None:
-            if message['type'] == 'http.response.start' and b'v=' in scope.get('query_string', b''):
-                message['headers'].append((b'cache-control', b'public, max-age=31536000, immutable'))
-            await send(message)
-
-        await super().__call__(scope, receive, cached)
