@@ -43,14 +43,15 @@ def tables():
         'broker': settings.table(BrokerSettings, without=common),
         'pool': pool.PoolSettings,
         'worker': settings.table(WorkerSettings, without=common | from_flags | {'worker', 'slots', 'drain_s'}),
-        'app': settings.table(settings.AppSettings, without=common | from_flags | {'host', 'port', 'version'}),
+        'app': settings.table(settings.AppSettings, without=common | from_flags | {'host', 'port', 'version', 'pages'}),
     }
 
 
-def compose(settings):
+def compose(settings, *, pages=True):
     """The processes of one start: the broker, the workers, the desk. They stop in the opposite order.
 
-    Where ``workers`` is a range, all of it is there, and those above the least are spare.
+    Where ``workers`` is a range, all of it is there, and those above the least are spare. Without ``pages`` the desk is
+    the APIs alone.
     """
     import os
     import socket
@@ -76,6 +77,7 @@ def compose(settings):
         host=settings.host,
         port=settings.port,
         version=options.version(),
+        pages=pages,
     )
     at_first = settings.workers.minimum if settings.follows_load else len(workers)
     return [

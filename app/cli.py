@@ -1,5 +1,6 @@
 """The command line. It imports late: ``--help`` must be quick."""
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -96,11 +97,12 @@ def _start(  # noqa: PLR0917  typer makes the options from the parameters
     flags.pop('show_version', None)
     context.obj['flags'] = flags
     if context.invoked_subcommand is None:
-        raise typer.Exit(_serve(flags, context.obj))
+        raise typer.Exit(_serve(flags, context.obj, pages=context.info_name != 'api'))
 
 
 _app.callback(invoke_without_command=True)(_start)
 _app.command('serve', help='Start the desk and everything behind it, as without a command.')(_start)
+_app.command('api', help='Start the HTTP APIs and everything behind them, without the pages of the desk.')(_start)
 
 
 @_app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True, 'help_option_names': []})
@@ -114,14 +116,18 @@ def test(context: typer.Context) -> None:
 cli = typer.main.get_command(_app)
 
 
-def _serve(flags: Mapping[str, Any], context: Mapping[str, Any]) -> int:
+def _serve(flags: Mapping[str, Any], context: Mapping[str, Any], *, pages: bool) -> int:
     from app import launch, settings
 
+    compose = context['compose']
+    if not pages:
+        flags = {**flags, 'no_browser': True}
+        compose = functools.partial(compose, pages=False)
     try:
         loaded = settings.load(flags, os.environ, context['tables'](), cwd=Path.cwd())
         for warning in loaded.warnings:
             print(warning, file=sys.stderr)
-        return launch.launch(loaded.settings, context['compose'], ROOT)
+        return launch.launch(loaded.settings, compose, ROOT)
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return Exit.USAGE

@@ -107,7 +107,7 @@ class _Launch:
         at_first = [spec for spec in self._specs if not spec.spare]
         workers = sum(spec.name.startswith('worker') for spec in at_first)
         more = f' (up to {workers + len(self._specs) - len(at_first)})' if len(at_first) < len(self._specs) else ''
-        say(f'Starting broker, {workers} worker{"s" if workers != 1 else ""}{more} and desk …')
+        say(f'Starting broker, {workers} worker{"s" if workers != 1 else ""}{more} and {self._desk()} …')
         patience = asyncio.get_running_loop().call_later(PATIENCE_S, self._say_what_is_missing)
         kept = supervisor.Supervisor(
             at_first,
@@ -126,6 +126,10 @@ class _Launch:
             patience.cancel()
             if looking is not None:
                 looking.cancel()
+
+    def _desk(self) -> str:
+        pages = all(json.loads(spec.settings_json).get('pages', True) for spec in self._specs if spec.name == DESK)
+        return 'desk' if pages else 'APIs'
 
     def _tell_commands(self) -> None:
         """Let ``run.py list`` and the other commands find the broker as the desk does."""

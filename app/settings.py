@@ -89,6 +89,7 @@ class AppSettings(BaseModel):
         description='More web pages (https://host:port) whose scripts may use the APIs, besides those on this machine.',
     )
     log_level: LogLevel = Field(default='info', description='debug, info, warning or error.')
+    pages: bool = Field(default=True, description='Whether there are pages, or the APIs alone.')
     version: str = Field(description='Version of Corral, for /health and the page.')
     engine: Engine = Field(default='auto', description='Who answers: auto, ollama or demo.')
     ollama_url: str = Field(default=ollama_address.DEFAULT, description='Where Ollama is, for what the page says.')

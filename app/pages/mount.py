@@ -1,0 +1,56 @@
+"""The pages on top of the APIs. Only who wants pages loads this, and NiceGUI with it."""
+
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
+from fastapi.staticfiles import StaticFiles
+from nicegui import ui
+from starlette.types import Message, Receive, Scope, Send
+
+from app import frame, theme
+from app.pages import analytics as analytics_page
+from app.pages import chat as chat_page
+from app.pages import queue as queue_page
+from app.parts import Parts
+
+
+def mount(api: FastAPI, parts: Callable[[], Parts]) -> None:
+    """Mount NiceGUI in ``api``. ``parts`` is asked for each browser tab."""
+    api.mount('/static', GZipMiddleware(_Static(directory=theme.STATIC), minimum_size=1024))
+    theme.head()
+    ui.run_with(
+        api,
+        root=lambda: root(parts()),
+        title='Corral',
+        favicon=theme.STATIC / 'icon.svg',
+        dark=None,
+        tailwind=False,
+        reconnect_timeout=20,
+        show_welcome_message=False,
+        binding_refresh_interval=None,
+    )
+
+
+def root(parts: Parts) -> None:
+    """Everything one browser tab shows."""
+    frame.create(
+        parts,
+        {
+            '/chat': lambda: chat_page.create(parts),
+            '/queue': lambda: queue_page.create(parts),
+            '/analytics': lambda: analytics_page.create(parts),
+        },
+    )
+
+
+class _Static(StaticFiles):
+    """Files whose address changes with their content."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def cached(message: Message) -> None:
+            if message['type'] == 'http.response.start' and b'v=' in scope.get('query_string', b''):
+                message['headers'].append((b'cache-control', b'public, max-age=31536000, immutable'))
+            await send(message)
+
+        await super().__call__(scope, receive, cached)
