@@ -32,6 +32,11 @@ class Tap:
         self._taken = self._taken or bool(lines)
         return lines
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether the job has ended with lines that nobody can give any more."""
+        return self.ended is not None and self._index < self.ended.lines
+
     # for the board
 
     def give(self, epoch: int, index: int, lines: list[bytes]) -> None:

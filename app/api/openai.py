@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api import bodies, caller, openai_refusal
+from app.api import bodies, caller, openai_refusal, openai_shapes
 from app.api import openai_request as asked_for
 from app.api.openai_form import ChatForm, CompletionForm, EmbeddingForm
 from app.api.reply import Form, Reply
@@ -63,14 +63,14 @@ def _door(doors: Doors, answer: Answer) -> Callable[[Request], Awaitable[Respons
 
 
 def _chat(doors: Doors, request: Request, body: bytes) -> Reply:
-    asked = asked_for.read(body, asked_for.Chat)
+    asked = openai_shapes.read(body, openai_shapes.Chat)
     work = _work(doors, request, asked, 'chat', lambda: asked_for.chat(asked))
     form = ChatForm(asked.model or '', **_told(work, asked), usage=asked.includes_usage)
     return _reply(request, work, form, stream=bool(asked.stream))
 
 
 def _completion(doors: Doors, request: Request, body: bytes) -> Reply:
-    asked = asked_for.read(body, asked_for.Completion)
+    asked = openai_shapes.read(body, openai_shapes.Completion)
     prompts: list[str] = []
 
     def bodies_of() -> list[asked_for.Native]:
@@ -85,7 +85,7 @@ def _completion(doors: Doors, request: Request, body: bytes) -> Reply:
 
 
 def _embedding(doors: Doors, request: Request, body: bytes) -> Reply:
-    asked = asked_for.read(body, asked_for.Embedding)
+    asked = openai_shapes.read(body, openai_shapes.Embedding)
     work = _work(doors, request, asked, 'embed', lambda: [asked_for.embedding(asked)])
     form = EmbeddingForm(asked.model or '', **_told(work, asked), as_base64=asked.encoding_format == 'base64')
     return _reply(request, work, form, stream=False)
@@ -94,7 +94,7 @@ def _embedding(doors: Doors, request: Request, body: bytes) -> Reply:
 def _work(
     doors: Doors,
     request: Request,
-    asked: asked_for.Common,
+    asked: openai_shapes.Common,
     kind: str,
     bodies_of: Callable[[], list[asked_for.Native]],
 ) -> Work:
@@ -124,7 +124,7 @@ def _work(
     return Work(doors, orders)
 
 
-def _told(work: Work, asked: asked_for.Common) -> dict[str, Any]:
+def _told(work: Work, asked: openai_shapes.Common) -> dict[str, Any]:
     tier = asked.service_tier
     return {
         'job_id': work.jobs[0],

@@ -4,13 +4,13 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
 import msgspec
 
+from app.api import openai_shapes as shapes
 from app.api.trouble import Trouble
 
-MAX_CHOICES = 16  # jobs that one call may make
 THINK: dict[str, bool | str] = {
     'none': False,
     'minimal': 'low',
@@ -24,168 +24,11 @@ THINK: dict[str, bool | str] = {
 TIERS = {'priority': 10, 'fast': 10, 'ultrafast': 10, 'auto': 5, 'default': 5, 'scale': 5, 'flex': 1}
 TIERS_TOLD = {'auto': 'default', 'fast': 'priority', 'ultrafast': 'priority'}  # what a reply says was used
 _IMAGE = re.compile(r'data:image/(?:jpeg|jpg|png|webp);base64,', re.IGNORECASE)
-_PATH = re.compile(r' - at `\$\.?(.*)`$')
 
-T = TypeVar('T')
 Native = dict[str, Any]
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class ImageUrl(msgspec.Struct):
-    """Where an image is; only ``data:`` URLs are taken."""
-
-    url: str
-
-
-class Audio(msgspec.Struct):
-    """Sound, base64."""
-
-    data: str
-
-
-class Part(msgspec.Struct):
-    """One piece of a message."""
-
-    type: str
-    text: str | None = None
-    refusal: str | None = None
-    image_url: ImageUrl | str | None = None
-    input_audio: Audio | None = None
-
-
-class Function(msgspec.Struct):
-    """A function that was called, with its arguments as JSON text."""
-
-    name: str
-    arguments: str = ''
-
-
-class ToolCall(msgspec.Struct):
-    """A call that the model asked for earlier."""
-
-    id: str = ''
-    function: Function | None = None
-
-
-class Message(msgspec.Struct):
-    """A message of a chat."""
-
-    role: str
-    content: str | list[Part] | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: list[ToolCall] | None = None
-    tool_call_id: str | None = None
-    name: str | None = None
-
-
-class JsonSchema(msgspec.Struct):
-    """The schema that an answer has to keep to."""
-
-    schema: dict[str, msgspec.Raw]
-
-
-class ResponseFormat(msgspec.Struct):
-    """text, json_object or json_schema."""
-
-    type: str
-    json_schema: JsonSchema | None = None
-
-
-class StreamOptions(msgspec.Struct):
-    """What a stream should tell besides."""
-
-    include_usage: bool | None = None
-
-
-class Reasoning(msgspec.Struct):
-    """How much to think."""
-
-    effort: str | None = None
-
-
-class Common(msgspec.Struct, kw_only=True):
-    """What all requests have. What is not named here is ignored, as clients send much that only OpenAI knows."""
-
-    model: str | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    service_tier: str | None = None
-    options: dict[str, msgspec.Raw] | None = None  # Ollama's own, for who needs num_ctx and the like
-    keep_alive: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-    @property
-    def caller(self) -> str | None:
-        """For whom it is, where the client says so."""
-        return self.safety_identifier or self.user
-
-
-class Sampled(Common, kw_only=True):
-    """What chats and completions have."""
-
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    n: Annotated[int, msgspec.Meta(ge=1, le=MAX_CHOICES)] | None = None
-    max_tokens: AtLeastOne | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-
-    @property
-    def includes_usage(self) -> bool:
-        """Whether the stream ends with what it cost."""
-        return bool(self.stream_options and self.stream_options.include_usage)
-
-
-class Chat(Sampled, kw_only=True):
-    """``POST /v1/chat/completions``."""
-
-    messages: list[Message] | None = None
-    max_completion_tokens: AtLeastOne | None = None
-    response_format: ResponseFormat | None = None
-    reasoning_effort: str | None = None
-    reasoning: Reasoning | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    logprobs: bool | None = None
-    top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
-
-
-class Completion(Sampled, kw_only=True):
-    """``POST /v1/completions``."""
-
-    prompt: str | list[str | int | list[int]] | None = None
-    suffix: str | None = None
-    echo: bool | None = None
-    logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
-
-
-class Embedding(Common, kw_only=True):
-    """``POST /v1/embeddings``."""
-
-    input: str | list[str | int | list[int]] | None = None
-    dimensions: AtLeastOne | None = None
-    encoding_format: str | None = None
-
-
-def read(body: bytes, kind: type[T]) -> T:
-    """The request in ``body``. Raises ``Trouble`` that names the field."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        place = _PATH.search(str(error))
-        param = place[1] if place and place[1] else None
-        what = str(error).removesuffix(place[0]) if place else str(error)
-        raise Trouble('bad_request', f'Invalid value for {param or "the request"}: {what}.', param=param) from None
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        detail = f'We could not parse the JSON body of your request: {_why(body, error)}.'
-        raise Trouble('bad_request', detail) from None
-
-
-def chat(asked: Chat) -> list[Native]:
+def chat(asked: shapes.Chat) -> list[Native]:
     """One body of ``/api/chat`` for each choice."""
     if asked.messages is None:
         raise _missing('messages')
@@ -209,15 +52,15 @@ def chat(asked: Chat) -> list[Native]:
     return [body | _settings(asked, limit, choice) for choice in range(asked.n or 1)]
 
 
-def completion(asked: Completion) -> tuple[list[Native], list[str]]:
+def completion(asked: shapes.Completion) -> tuple[list[Native], list[str]]:
     """Bodies of ``/api/generate``, one for each choice of each prompt, and those prompts."""
     prompts = _texts(asked.prompt, 'prompt')
     more: Native = {'suffix': asked.suffix} if asked.suffix else {}
     if asked.logprobs:
         more |= {'logprobs': True, 'top_logprobs': asked.logprobs}
     every = [(prompt, choice) for prompt in prompts for choice in range(asked.n or 1)]
-    if len(every) > MAX_CHOICES:
-        raise Trouble('bad_request', f'One call may ask for {MAX_CHOICES} completions at most.', param='prompt')
+    if len(every) > shapes.MAX_CHOICES:
+        raise Trouble('bad_request', f'One call may ask for {shapes.MAX_CHOICES} completions at most.', param='prompt')
     bodies = [
         {'prompt': prompt, 'stream': True, **more, **_settings(asked, asked.max_tokens, choice)}
         for prompt, choice in every
@@ -225,7 +68,7 @@ def completion(asked: Completion) -> tuple[list[Native], list[str]]:
     return bodies, [prompt for prompt, _ in every]
 
 
-def embedding(asked: Embedding) -> Native:
+def embedding(asked: shapes.Embedding) -> Native:
     """The body of ``/api/embed``."""
     texts = _texts(asked.input, 'input')
     if not all(texts):
@@ -245,7 +88,7 @@ def tier_priority(tier: str | None) -> int | None:
     return TIERS[tier]
 
 
-def _settings(asked: Sampled, limit: int | None, choice: int) -> Native:
+def _settings(asked: shapes.Sampled, limit: int | None, choice: int) -> Native:
     options: Native = dict(asked.options or {})
     options['temperature'] = 1.0 if asked.temperature is None else asked.temperature
     options['top_p'] = 1.0 if asked.top_p is None else asked.top_p
@@ -261,7 +104,7 @@ def _settings(asked: Sampled, limit: int | None, choice: int) -> Native:
     return {'options': options, **_own(asked)}
 
 
-def _own(asked: Common) -> Native:
+def _own(asked: shapes.Common) -> Native:
     return {} if asked.keep_alive is msgspec.UNSET else {'keep_alive': asked.keep_alive}
 
 
@@ -276,7 +119,7 @@ def _texts(given: str | list[str | int | list[int]] | None, param: str) -> list[
     return strings
 
 
-def _messages(given: list[Message]) -> list[Native]:
+def _messages(given: list[shapes.Message]) -> list[Native]:
     called: dict[str, str] = {}  # names of functions by the id of the call
     found = []
     for place, message in enumerate(given):
@@ -294,19 +137,19 @@ def _messages(given: list[Message]) -> list[Native]:
     return found
 
 
-def _content(given: str | list[Part] | None, param: str) -> Native:
+def _content(given: str | list[shapes.Part] | None, param: str) -> Native:
     if not isinstance(given, list):
         return {'content': given or ''}
     texts, images = [], []
     for part in given:
         match part:
-            case Part(type='text' | 'input_text'):
+            case shapes.Part(type='text' | 'input_text'):
                 texts.append(part.text or '')
-            case Part(type='refusal'):
+            case shapes.Part(type='refusal'):
                 texts.append(part.refusal or '')
-            case Part(type='image_url', image_url=ImageUrl() | str() as image):
+            case shapes.Part(type='image_url', image_url=shapes.ImageUrl() | str() as image):
                 images.append(_image(image if isinstance(image, str) else image.url, param))
-            case Part(type='input_audio', input_audio=Audio(data=data)):
+            case shapes.Part(type='input_audio', input_audio=shapes.Audio(data=data)):
                 images.append(_base64(data, param))  # Ollama takes sound where it takes images
             case _:
                 detail = f'A part of type {part.type[:40]} is not taken: text, image_url or input_audio.'
@@ -330,8 +173,8 @@ def _base64(data: str, param: str) -> str:
     return data
 
 
-def _call(call: ToolCall, place: int) -> Native:
-    function = call.function or Function(name='')
+def _call(call: shapes.ToolCall, place: int) -> Native:
+    function = call.function or shapes.Function(name='')
     try:
         arguments = msgspec.json.decode(function.arguments or '{}', type=dict[str, msgspec.Raw])
     except msgspec.MsgspecError:
@@ -340,7 +183,7 @@ def _call(call: ToolCall, place: int) -> Native:
     return {'id': call.id, 'function': {'name': function.name, 'arguments': arguments}}
 
 
-def _tools(asked: Chat) -> list[dict[str, Any]]:
+def _tools(asked: shapes.Chat) -> list[dict[str, Any]]:
     """The tools to offer; a choice that Ollama cannot enforce at least leaves no other tool."""
     choice, tools = asked.tool_choice, asked.tools or []
     if choice == 'none':
@@ -353,7 +196,7 @@ def _tools(asked: Chat) -> list[dict[str, Any]]:
     return [tool for tool, function in functions if name is None or function.get('name') == name]  # type: ignore[union-attr]
 
 
-def _format(wanted: ResponseFormat) -> str | dict[str, msgspec.Raw] | None:
+def _format(wanted: shapes.ResponseFormat) -> str | dict[str, msgspec.Raw] | None:
     forms: dict[str, Callable[[], str | dict[str, msgspec.Raw] | None]] = {
         'text': lambda: None,
         'json_object': lambda: 'json',
@@ -368,11 +211,3 @@ def _format(wanted: ResponseFormat) -> str | dict[str, msgspec.Raw] | None:
 
 def _missing(param: str) -> Trouble:
     return Trouble('missing_required_parameter', f"Missing required parameter: '{param}'.", param=param)
-
-
-def _why(body: bytes, error: Exception) -> str:
-    if not body.strip():
-        return 'it is empty'
-    if isinstance(error, RecursionError):
-        return 'it is nested too deeply'
-    return 'it is not UTF-8' if isinstance(error, UnicodeError) else str(error).removesuffix('.')

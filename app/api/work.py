@@ -11,6 +11,7 @@ import msgspec
 from app.api import trouble
 from app.api.trouble import Trouble
 from app.board import Board
+from app.tap import Tap
 from app.views import JobView
 from broker import errors, facts, protocol
 from broker.client import BrokerClient, new_job_id
@@ -129,8 +130,7 @@ class Work:
                 if tap.lost:
                     raise Trouble('lost', 'the queue does not know this job any more')
                 if ended is not None:
-                    if failure := trouble.of_end(ended):
-                        raise failure
+                    _check(tap)
                     del left[place]
             if left and not await self._news_until(beat_at):
                 yield -1, []
@@ -140,12 +140,12 @@ class Work:
         """All lines of each job once all have ended. Raises ``Trouble``, also when the wait would be too long."""
         while True:
             self._news.clear()
-            ends = [tap.ended for tap in self._taps]
-            if failure := next(filter(None, (trouble.of_end(end) for end in ends if end is not None)), None):
-                raise failure
+            over = [tap for tap in self._taps if tap.ended is not None]
+            for tap in over:
+                _check(tap)
             if any(tap.lost for tap in self._taps):
                 raise Trouble('lost', 'the queue does not know this job any more')
-            if None not in ends:
+            if len(over) == len(self._taps):
                 return [tap.take() for tap in self._taps]
             self._refuse_if_too_long(patience_s)
             await self._news.wait()
@@ -197,9 +197,7 @@ class Work:
             return
         wait_s = job.earliest_at - self.began_at
         if wait_s > patience_s:
-            detail = (
-                f'this would wait {wait_s:.0f} s and the client gives up after {patience_s:.0f} s; stream it, or later'
-            )
+            detail = f'this would wait {wait_s:.0f} s and the client gives up after {patience_s:.0f} s; stream it, or try later'
             raise Trouble('too_long_wait', detail, retry_after_s=wait_s)
 
     async def _news_until(self, when: float) -> bool:
@@ -225,3 +223,11 @@ class Work:
                 continue
             except Trouble:
                 return
+
+
+def _check(tap: Tap) -> None:
+    """Raise ``Trouble`` unless the job of ``tap``, which has ended, ended with an answer."""
+    if tap.ended is not None and (failure := trouble.of_end(tap.ended)) is not None:
+        raise failure
+    if tap.incomplete:
+        raise Trouble('lost', 'the answer is not kept any more')

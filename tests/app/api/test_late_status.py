@@ -239,6 +239,15 @@ async def test_a_job_that_a_new_database_does_not_know_ends_its_call(door):
     assert (await call.end()).status == 500 and 'does not know' in call.json['error']
 
 
+@pytest.mark.parametrize('stream', [True, False])
+async def test_an_answer_that_is_not_kept_any_more_is_not_given_as_an_empty_one(door, stream):
+    call = door.post(OLLAMA, ASK | {'stream': stream})
+    job = await door.job()
+    door.say(door.news.started(job.job_id), door.news.completed(job.job_id, lines=2))
+    door.board.cannot_fill(job.job_id)
+    assert (await call.end()).json == {'error': 'the answer is not kept any more'}
+
+
 async def test_a_client_that_would_not_wait_so_long_is_told_at_once(door):
     call = door.post(OPENAI, ASK, x_stainless_read_timeout='30')
     job = await door.job()
