@@ -35,8 +35,9 @@ def run(
         from typer._completion_classes import completion_init
 
         completion_init()
+    program = os.environ.pop('_CORRAL_PROGRAM', 'run.py')  # "corral" where that command of ours started it
     try:
-        code = cli(arguments, prog_name='run.py', standalone_mode=False, obj=context, complete_var=VARIABLE)
+        code = cli(arguments, prog_name=program, standalone_mode=False, obj=context, complete_var=VARIABLE)
         sys.stdout.flush()
     except CommandError as error:
         print(error, file=sys.stderr)

@@ -34,6 +34,7 @@ def enter(*, with_tests: bool, root: Path = ROOT) -> None:
     locks = [root / name for name in ((BASE, TESTS) if with_tests else (BASE,))]
     inside = Path(sys.prefix).resolve() == venv.resolve()
     if inside and _up_to_date(venv, locks):
+        write_command(venv, root)
         return
     if inside:
         _become(getattr(sys, '_base_executable', sys.executable))
@@ -43,6 +44,26 @@ def enter(*, with_tests: bool, root: Path = ROOT) -> None:
         except KeyboardInterrupt:
             raise SetupError('Stopped. The next start does the set-up again.') from None
     _become(str(_python(venv)))
+
+
+def write_command(venv: Path, root: Path, *, windows: bool = os.name == 'nt') -> None:
+    """Put a command ``corral`` beside the Python of ``venv``, where there is none yet; it does what ``run.py`` does."""
+    file = venv / ('Scripts/corral.cmd' if windows else 'bin/corral')
+    if file.exists():
+        return
+    python, program = str(_python(venv)), str(root / 'run.py')
+    if windows:
+        text = f'@set _CORRAL_PROGRAM=corral\n@"{python}" "{program}" %*\n'
+    else:
+        import shlex
+
+        python, program = shlex.quote(python), shlex.quote(program)
+        text = f'#!/bin/sh\n_CORRAL_PROGRAM=corral exec {python} {program} "$@"\n'
+    with contextlib.suppress(OSError):  # without it there is still run.py
+        new = file.with_suffix('.new')
+        new.write_text(text, encoding='utf-8')
+        new.chmod(0o755)
+        os.replace(new, file)
 
 
 def is_ours(module: str | None, root: Path = ROOT) -> bool:
