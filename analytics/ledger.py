@@ -67,6 +67,10 @@ class Ledger:
         """See ``queries.per_minute``."""
         return await queries.per_minute(self._sink.store, since=since, until=until, step_s=step_s)
 
+    async def by_priority(self, *, since: float, until: float) -> list[queries.PrioritySummary]:
+        """See ``queries.by_priority``."""
+        return await queries.by_priority(self._sink.store, since=since, until=until)
+
     async def by_model(self, *, since: float, until: float) -> list[queries.ModelSummary]:
         """See ``queries.by_model``."""
         return await queries.by_model(self._sink.store, since=since, until=until)

@@ -57,6 +57,18 @@ class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_s: float | None  # while it was generating
 
 
+class PrioritySummary(msgspec.Struct, frozen=True, kw_only=True):
+    """All jobs of one priority that ended in a range of time."""
+
+    priority: int
+    total: int
+    completed: int
+    failed: int
+    cancelled: int
+    mean_wait_s: float | None
+    mean_run_s: float | None  # of completed jobs, the last attempt
+
+
 async def summary(source: store.Store, *, since: float, until: float) -> Summary:
     """The jobs that ended from ``since`` to before ``until``; ``until`` is also the now of ``per_minute_now``."""
     [row] = await source.read(_SQL['summary'], {'since': since, 'until': until})
@@ -88,6 +100,12 @@ async def per_minute(source: store.Store, *, since: float, until: float, step_s:
     return [
         _point(index * step_s, min(step_s, until - index * step_s), found.get(index)) for index in range(first, last)
     ]
+
+
+async def by_priority(source: store.Store, *, since: float, until: float) -> list[PrioritySummary]:
+    """One summary for each priority, the highest first."""
+    rows = await source.read(_SQL['by_priority'], {'since': since, 'until': until})
+    return [PrioritySummary(**dict(zip(PrioritySummary.__struct_fields__, row, strict=True))) for row in rows]
 
 
 async def by_model(source: store.Store, *, since: float, until: float) -> list[ModelSummary]:

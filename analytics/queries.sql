@@ -32,6 +32,20 @@ WHERE happened_at >= $since AND happened_at < $until
 GROUP BY 1
 ORDER BY 1;
 
+-- name: by_priority
+SELECT
+    priority,
+    count(*),
+    count(*) FILTER (outcome = 'completed'),
+    count(*) FILTER (outcome = 'failed'),
+    count(*) FILTER (outcome = 'cancelled'),
+    avg(waited_s) FILTER (starts > 0),
+    avg(ran_s) FILTER (outcome = 'completed')
+FROM jobs_ended
+WHERE happened_at >= $since AND happened_at < $until
+GROUP BY priority
+ORDER BY priority DESC;
+
 -- name: by_model
 SELECT
     model,

@@ -67,8 +67,8 @@ class BrokerClient:
     async def submit_many(self, jobs: Iterable[protocol.Submit]) -> tuple[protocol.Accepted | protocol.Refused, ...]:
         """Queue several jobs, also such that come ``after`` each other; what became of each, in their order.
 
-        One that is refused stops no other; those in a circle are refused with ``circle``. All together may have as
-        many bytes as one message: with large bodies send fewer at once.
+        One that is refused stops no other; those in a circle are refused with ``circle``. At most 5,000 at once, and
+        all together may have as many bytes as one message: with large bodies send fewer.
         """
         return (await self._ask(protocol.SubmitMany(jobs=tuple(jobs)), protocol.Submitted)).results
 
@@ -107,6 +107,10 @@ class BrokerClient:
     async def get(self, job_id: str) -> protocol.JobState:
         """One job as it stands; refused with ``not_found`` when there is none."""
         return await self._ask(protocol.GetJob(job_id=job_id), protocol.JobState)
+
+    async def body(self, job_id: str) -> bytes:
+        """What a job asks of the engine, as it was sent; refused with ``not_found`` when there is no such job."""
+        return (await self._ask(protocol.GetBody(job_id=job_id), protocol.Body)).body
 
     async def history(self, job_id: str) -> tuple[facts.AnyFact, ...]:
         """All facts about one job, oldest first."""

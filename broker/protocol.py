@@ -160,6 +160,12 @@ class GetJob(Request, frozen=True, kw_only=True):
     job_id: str
 
 
+class GetBody(Request, frozen=True, kw_only=True):
+    """What a job asks of the engine, as it was sent."""
+
+    job_id: str
+
+
 class GetHistory(Request, frozen=True, kw_only=True):
     """All facts about one job, oldest first: every start, every failure with its reason, the end."""
 
@@ -256,6 +262,7 @@ AnyRequest = (
     | SetPriority
     | Read
     | GetJob
+    | GetBody
     | GetHistory
     | FindJobs
     | Replay
@@ -358,6 +365,12 @@ class JobState(Reply, frozen=True, kw_only=True):
     ahead: int = -1
 
 
+class Body(Reply, frozen=True, kw_only=True):
+    """What a job asks of the engine; empty once the queue has let go of it."""
+
+    body: bytes
+
+
 class Facts(Reply, frozen=True, kw_only=True):
     """Facts in order; ``head`` is the newest seq there is."""
 
@@ -432,6 +445,7 @@ AnyReply = (
     | Done
     | Lines
     | JobState
+    | Body
     | Jobs
     | Purged
     | Facts

@@ -316,6 +316,8 @@ class Server:
                 return msgspec.structs.replace(page, rid=request.rid)
             case protocol.GetJob():
                 return protocol.JobState(rid=request.rid, job=job)
+            case protocol.GetBody():
+                return protocol.Body(rid=request.rid, body=self._store.body(job_id))
             case protocol.Replay():
                 return protocol.Refused(rid=request.rid, code='not_dead', detail=f'the job is {job.state}, not dead')
         return protocol.Refused(rid=request.rid, code='final', detail=f'the job is {job.state} and stays so')

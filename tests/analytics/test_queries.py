@@ -95,6 +95,14 @@ async def test_models_are_told_apart_the_busiest_first(told):
     assert (n.output_tokens, n.tokens_per_s) == (20, None)  # no decode time known
 
 
+async def test_priorities_are_told_apart_the_highest_first(told):
+    found = await queries.by_priority(told, since=T0, until=T0 + 150)
+    assert [each.priority for each in found] == sorted({each.priority for each in found}, reverse=True)
+    assert sum(each.total for each in found) == 6 and sum(each.completed for each in found) == 4
+    assert sum(each.failed for each in found) == 1 and sum(each.cancelled for each in found) == 1
+    assert all(each.mean_wait_s is not None and each.mean_run_s is not None for each in found)
+
+
 async def test_an_empty_file_answers_with_zeros_and_unknowns(opened):
     found = await queries.summary(opened.store, since=T0, until=T0 + 900)
     assert found == queries.Summary(

@@ -231,6 +231,18 @@ async def test_the_stack_trace_of_a_failure_is_in_the_history(desk, worker):
     assert isinstance(died, facts.JobDied) and died.trace == 'in line 7'
 
 
+async def test_what_a_job_asks_can_be_read_while_it_waits_and_after_it_ended(desk, worker):
+    job = a_job()
+    await desk.submit(job)
+    assert await desk.body(job.job_id) == job.body
+    await worker.ready()
+    await does(worker, 'Hi')
+    await until_ended(desk, job.job_id)
+    assert await desk.body(job.job_id) == job.body
+    with pytest.raises(errors.Refused, match='no such job'):
+        await desk.body(client.new_job_id())
+
+
 async def test_a_guessed_priority_comes_back_with_the_rule(desk):
     job = a_job(priority=AUTO_PRIORITY, body='{"prompt": "十万火急"}'.encode())
     await desk.submit(job)
