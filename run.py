@@ -124,5 +124,101 @@ def _process(name, room, its_settings, stop_order, grace_s, *, spare=False):
     )
 
 
+class Running:
+    """The queue of the Corral that runs on ``data_dir``: ``with Running() as jobs: …``, or with ``async``.
+
+    ``with`` gives a ``broker.blocking.BlockingJobs``, ``async with`` a ``broker.jobs.Jobs``. Raises
+    ``app.data_dir.DataDirError`` where none runs.
+    """
+
+    def __init__(self, data_dir='data', *, user=''):
+        self._data_dir = data_dir
+        self._user = user
+
+    def __enter__(self):
+        from broker.blocking import BlockingJobs
+
+        self._blocking = BlockingJobs(lambda: self)
+        return self._blocking.__enter__()
+
+    def __exit__(self, *failure):
+        self._blocking.__exit__(*failure)
+
+    async def __aenter__(self):
+        import asyncio
+        import contextlib
+
+        from broker.client import BrokerClient
+        from broker.jobs import Jobs
+
+        self._threads, self._stack = contextlib.ExitStack(), contextlib.AsyncExitStack()
+        try:
+            endpoints = await asyncio.to_thread(self._start, self._threads)
+            client = await self._stack.enter_async_context(BrokerClient(endpoints))
+            return await self._stack.enter_async_context(Jobs(client, user=self._user))
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+
+    async def __aexit__(self, *failure):
+        import asyncio
+
+        await self._stack.__aexit__(*failure)
+        await asyncio.to_thread(self._threads.close)
+
+    def _start(self, stack):
+        """Where the broker is. What has to be ended afterwards goes on the ``stack``."""
+        from pathlib import Path
+
+        from app import data_dir
+        from broker.endpoints import Endpoints
+
+        holder = data_dir.holder(Path(self._data_dir))
+        if holder is None or not holder.endpoints_json:
+            raise data_dir.DataDirError(f'No Corral runs on {self._data_dir}; start one with python3 run.py.')
+        return Endpoints.model_validate_json(holder.endpoints_json)
+
+
+class Corral(Running):
+    """The queue inside your own program: ``with Corral() as jobs: …``, or ``async with Corral() as jobs: …``.
+
+    Broker and worker are threads of it; there is no desk, no port and no other process. ``data_dir`` keeps the queue
+    from one time to the next; without one it is gone afterwards. ``broker`` and ``worker`` are settings as in the
+    tables of ``corral.toml``. ``with`` gives a ``broker.blocking.BlockingJobs``, ``async with`` a ``broker.jobs.Jobs``.
+
+    Raises ``app.data_dir.DataDirError`` or ``broker.errors.StoreError`` when the folder cannot be used, and
+    ``pydantic.ValidationError`` or ``ValueError`` for settings that are wrong.
+    """
+
+    def __init__(self, data_dir=None, *, engine='auto', ollama_url=None, slots=3, user='', broker=None, worker=None):
+        super().__init__(data_dir, user=user)
+        self._engine = {'engine': engine, 'slots': slots} | ({'ollama_url': ollama_url} if ollama_url else {})
+        self._broker = broker or {}
+        self._worker = worker or {}
+
+    def _start(self, stack):
+        """Start the threads."""
+        import tempfile
+        from pathlib import Path
+
+        from app import data_dir
+        from broker import addresses
+        from broker import thread as broker_thread
+        from broker.settings import BrokerSettings
+        from workers import thread as worker_thread
+        from workers.settings import WorkerSettings
+
+        folder = Path(self._data_dir or stack.enter_context(tempfile.TemporaryDirectory(prefix='corral-'))).resolve()
+        held = stack.enter_context(data_dir.hold(folder))
+        endpoints = addresses.choose(folder)
+        broker = BrokerSettings(data_dir=folder, endpoints=endpoints, **self._broker)
+        stack.enter_context(broker_thread.running(broker))
+        worker = {'worker': 'embedded', 'drain_s': 0, **self._engine, **self._worker}
+        peers = endpoints.for_peers()
+        stack.enter_context(worker_thread.running(WorkerSettings(data_dir=folder, endpoints=peers, **worker)))
+        held.write_endpoints(peers.model_dump_json())  # so that the commands work on it as well
+        return peers
+
+
 if __name__ == '__main__':
     sys.exit(main(sys.argv[1:]))

@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Self, TypeVar
 
 import msgspec
@@ -238,7 +238,7 @@ class BrokerClient:
         """The broker's version, boot id and newest seq."""
         return await self._ask(protocol.Ping(), protocol.Pong)
 
-    async def feed(self, after_seq: int) -> AsyncIterator[protocol.AnyPublished]:
+    async def feed(self, after_seq: int) -> AsyncGenerator[protocol.AnyPublished, None]:
         """What happens, for ever: every fact after ``after_seq`` exactly once and in order; tokens, standing and
         pulses as they come (tokens may have gaps: ``read`` fills them).
         """

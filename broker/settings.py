@@ -8,7 +8,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from broker import guess, limits, protocol, retention
 from broker.balance import Policy
 from broker.endpoints import Endpoints
+from broker.fleet import Group
 from broker.job import MAX_PRIORITY, MIN_PRIORITY
+from broker.order import Fairness
+from broker.retry import RetryPolicy
+from broker.rules import Rules
 
 
 def _readable(text: str) -> str:
@@ -127,6 +131,25 @@ class BrokerSettings(BaseModel):
         default='400 d', description='How long facts stay, from which the statistics can be rebuilt, written likewise.'
     )
     log_level: str = Field(default='info', description='debug, info, warning or error.')
+
+    def rules(self) -> Rules:
+        """The numbers that the core goes by."""
+        return Rules(
+            lease_ttl_s=self.lease_ttl_s,
+            heartbeat_s=min(self.heartbeat_s, self.lease_ttl_s / 3),  # one may be late, or a healthy run is lost
+            reattach_s=self.reattach_s,
+            retry=RetryPolicy(self.retry_base_s, self.retry_max_s),
+            fairness=Fairness(self.overdue_after_s, self.overdue_every, self.affinity_wait_s),
+            balance=self.balance,
+            groups=tuple(Group(group.models, group.workers, group.labels) for group in self.groups),
+            limits=self.limits(),
+            max_waiting_per_user=self.max_waiting_per_user,
+            max_waiting_bytes=self.max_waiting_bytes,
+            priority_rules=tuple(guess.Rule(**rule.model_dump()) for rule in self.priority_rules),
+            max_losses=self.max_losses,
+            max_waiting=self.max_waiting,
+            max_answer_bytes=self.max_answer_bytes,
+        )
 
     def limits(self) -> limits.Limits:
         """The limits as the core takes them."""

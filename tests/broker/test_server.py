@@ -8,7 +8,6 @@ import zmq
 import zmq.asyncio
 
 from broker import client, errors, facts, protocol, sockets
-from broker.__main__ import rules_from
 from broker.endpoints import Endpoints
 from broker.rules import Rules
 from broker.server import Server
@@ -368,7 +367,7 @@ async def test_what_follows_from_a_stored_batch_may_fail_and_nobody_is_told_othe
 
 def test_a_shorter_lease_brings_quicker_heartbeats(tmp_path):
     endpoints = Endpoints(**dict.fromkeys(('client', 'worker', 'facts'), 'ipc:///nowhere'))
-    rules = rules_from(BrokerSettings(data_dir=tmp_path, endpoints=endpoints, lease_ttl_s=3))
+    rules = BrokerSettings(data_dir=tmp_path, endpoints=endpoints, lease_ttl_s=3).rules()
     assert rules.heartbeat_s == 1
-    rules = rules_from(BrokerSettings(data_dir=tmp_path, endpoints=endpoints, heartbeat_s=2))
+    rules = BrokerSettings(data_dir=tmp_path, endpoints=endpoints, heartbeat_s=2).rules()
     assert rules.heartbeat_s == 2
