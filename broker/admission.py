@@ -1,6 +1,6 @@
 """Who may enter the queue: requests for jobs are checked, found to be known already, or let in."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from broker.job import AUTO_PRIORITY, PLAIN, Job, State, Terms
 from broker.keys import Known, fingerprint
 from broker.queue import Ended, Queue
 
+MAX_MANY = 5_000  # jobs in one message: others wait for their answers meanwhile
 RETRY_AFTER_S, DISK_RETRY_AFTER_S = 5.0, 30.0
 
 
@@ -41,9 +42,12 @@ class Admission:
             return protocol.Refused(code='bad_request', detail='schedule is set by the queue itself; leave it empty')
         return self.admit(request, past, now)
 
-    def submit_many(self, jobs: Iterable[protocol.Submit], past: Past, now: float) -> protocol.Submitted:
+    def submit_many(
+        self, jobs: tuple[protocol.Submit, ...], past: Past, now: float
+    ) -> protocol.Submitted | protocol.Refused:
         """Queue several; each comes in behind those it waits for."""
-        jobs = tuple(jobs)
+        if len(jobs) > MAX_MANY:
+            return protocol.Refused(code='bad_request', detail=f'send at most {MAX_MANY} jobs in one message')
         after: dict[str, tuple[str, ...]] = {}
         for job in jobs:
             after.setdefault(job.job_id, job.after)

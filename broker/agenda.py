@@ -110,7 +110,10 @@ def _submit(schedule: protocol.Schedule, tick: float) -> protocol.Submit:
 
 def _problem_with(schedule: protocol.Schedule) -> str:
     rules = (
-        (1 <= len(schedule.schedule_id) <= MAX_ID, f'schedule_id must be 1 to {MAX_ID} characters'),
+        (
+            1 <= len(schedule.schedule_id) <= MAX_ID and schedule.schedule_id.isprintable(),
+            f'schedule_id must be 1 to {MAX_ID} characters that can be printed',
+        ),
         (len(schedule.name) <= MAX_NAME, f'name may have {MAX_NAME} characters'),
         (schedule.missed in MISSED, f'missed must be one of {", ".join(MISSED)}'),
     )

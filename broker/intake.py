@@ -77,8 +77,8 @@ def _path_problem(request: protocol.Submit) -> str:
 
 def _after_problem(request: protocol.Submit) -> str:
     after = request.after
-    if len(after) > MAX_AFTER or len(set(after)) < len(after):
-        return f'after may name {MAX_AFTER} jobs, each once'
+    if len(after) > MAX_AFTER or len(set(after)) < len(after) or not all(map(is_job_id, after)):
+        return f'after may name {MAX_AFTER} jobs by their ids, each once'
     if request.job_id in after:
         return 'a job cannot come after itself'
     both = after and request.due_at

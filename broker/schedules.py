@@ -154,11 +154,11 @@ def problem_with(cron: str, timezone: str) -> str:
     for name, field in zip(_FIELDS, fields, strict=True):
         alone = ' '.join(field if each == name else '*' for each in _FIELDS)
         if not _reads(alone):
-            return f"the {name} field '{field}' of the cron line cannot be read; it takes {_TAKES[name]}"
+            return f'the {name} field {field!r} of the cron line cannot be read; it takes {_TAKES[name]}'
     if _zone(timezone) is None:
-        return f"'{timezone[:100]}' is no time zone; write one like UTC, Europe/Berlin or Asia/Shanghai"
+        return f'{timezone[:100]!r} is no time zone; write one like UTC, Europe/Berlin or Asia/Shanghai'
     if not _reads(cron) or next(CronSim(cron, datetime.fromtimestamp(0, UTC)), None) is None:
-        return f"the day-of-month field '{fields[2]}' of the cron line names a day that those months never have"
+        return f'the day-of-month field {fields[2]!r} of the cron line names a day that those months never have'
     return ''
 
 

@@ -177,6 +177,7 @@ def test_two_clients_may_use_the_same_number_for_their_requests():
         ({'schedule': 's'}, 'schedule'),
         ({'after': (job_id(1),)}, 'after itself'),
         ({'after': (job_id(7), job_id(7))}, 'each once'),
+        ({'after': ('line\nbreak',)}, 'by their ids'),
         ({'after': tuple(map(job_id, range(2, 103)))}, '100 jobs'),
         ({'after': (job_id(7),), 'due_at': 5_000.0}, 'due_at'),
         ({'priority': -2}, 'priority'),

@@ -77,6 +77,7 @@ def test_pages_of_schedules_follow_each_other(desk):
         ({'timezone': 'Mars/Olympus'}, 'Mars/Olympus'),
         ({'missed': 'twice'}, 'missed'),
         ({'schedule_id': ''}, 'schedule_id'),
+        ({'schedule_id': 'a\x00b'}, 'schedule_id'),
         ({'name': 'n' * 301}, 'name'),
         ({'model': ''}, 'model'),
         ({'kind': 'raw'}, 'path'),

@@ -133,6 +133,15 @@ def test_a_circle_is_refused_by_name_and_the_others_go_on():
     assert desk.core.snapshot().jobs[0].job_id == job_id(4)
 
 
+def test_a_message_carries_only_so_many_jobs(monkeypatch):
+    monkeypatch.setattr('broker.admission.MAX_MANY', 2)
+    desk = Desk()
+    assert len(many(desk, (1, {}), (2, {}))) == 2
+    jobs = tuple(protocol.Submit(job_id=job_id(n), kind='chat', model='m', body=b'{}') for n in (3, 4, 5))
+    assert desk.ask(protocol.SubmitMany(jobs=jobs)).code == 'bad_request'
+    assert not desk.store.has(job_id(3))
+
+
 def test_what_comes_after_a_refused_job_is_refused_too():
     desk = Desk()
     results = many(desk, (2, {'after': after(1)}), (1, {'model': ''}))
