@@ -197,8 +197,8 @@ class Work:
             return
         wait_s = job.earliest_at - self.began_at
         if wait_s > patience_s:
-            detail = f'this would wait {wait_s:.0f} s and the client gives up after {patience_s:.0f} s; stream it, or try later'
-            raise Trouble('too_long_wait', detail, retry_after_s=wait_s)
+            so_long = f'this would wait {wait_s:.0f} s and the client gives up after {patience_s:.0f} s'
+            raise Trouble('too_long_wait', f'{so_long}; stream it, or try later', retry_after_s=wait_s)
 
     async def _news_until(self, when: float) -> bool:
         try:
