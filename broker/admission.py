@@ -8,7 +8,7 @@ import msgspec
 
 from broker import chains, intake, protocol
 from broker.guess import Guess
-from broker.job import AUTO_PRIORITY, PLAIN, Job, State, Terms
+from broker.job import AUTO_PRIORITY, HELD_BY_WORKER, PLAIN, Job, State, Terms
 from broker.keys import Known, fingerprint
 from broker.queue import Ended, Queue
 
@@ -97,8 +97,11 @@ class Admission:
             detail = 'this idempotency key was used for another request; send the same one, or take a new key'
             return protocol.Refused(code='conflict', detail=detail)
         if request.attach and (job_id := queue.keys.to_share(request.user, request_print)):
-            queue.share(queue.jobs[job_id], 1, now)
+            job = queue.jobs[job_id]
+            queue.share(job, 1, now)
             queue.keys.claim(request.job_id, job_id)
+            if request.priority > job.priority and job.state not in HELD_BY_WORKER:
+                queue.reprioritise(job, request.priority, now)  # who is in more of a hurry does not lose by sharing
             return protocol.Accepted(job_id=job_id, duplicate=True)
         return None
 

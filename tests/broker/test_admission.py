@@ -117,6 +117,17 @@ def test_a_shared_job_is_cancelled_with_its_last_caller():
     assert desk.state(1) == 'cancelled'
 
 
+def test_who_is_in_more_of_a_hurry_takes_the_shared_job_along():
+    desk = Desk()
+    desk.submit(1, attach=True, priority=5)
+    for number, priority in ((2, 10), (3, 1), (4, AUTO_PRIORITY)):
+        desk.submit(number, attach=True, priority=priority)
+        assert desk.store.job(job_id(1)).priority == 10
+    desk.join('w')
+    desk.submit(5, attach=True, priority=15)
+    assert (desk.state(1), desk.store.job(job_id(1)).priority, desk.store.job(job_id(1)).claims) == ('running', 10, 5)
+
+
 def test_a_plain_cancel_cancels_also_what_is_shared():
     desk = Desk()
     desk.submit(1, attach=True)
