@@ -5,7 +5,7 @@ SQLite through apsw, on one thread of its own, so that no page waits for the dis
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -31,7 +31,19 @@ MIGRATIONS = (
     CREATE UNIQUE INDEX messages_order ON messages (conversation_id, ordinal);
     CREATE INDEX messages_open ON messages (state) WHERE state IN ('pending', 'unsent');
     """,
+    """
+    ALTER TABLE conversations ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+    ALTER TABLE conversations ADD COLUMN user TEXT NOT NULL DEFAULT '';
+    ALTER TABLE conversations ADD COLUMN state TEXT NOT NULL DEFAULT 'active';
+    ALTER TABLE conversations ADD COLUMN notes TEXT NOT NULL DEFAULT '';
+    ALTER TABLE messages ADD COLUMN notes TEXT NOT NULL DEFAULT '';
+    CREATE INDEX conversations_of_user ON conversations (origin, user, created_at);
+    CREATE INDEX messages_of_job ON messages (job_id) WHERE job_id != '';
+    """,
 )
+
+
+API = 'api'  # the origin of conversations that programs make
 
 
 class DeskError(Exception):
@@ -57,7 +69,11 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Conversation(msgspec.Struct, kw_only=True):
-    """A conversation's header; ``model`` and ``priority`` are those used last."""
+    """A conversation's header; ``model`` and ``priority`` are those used last.
+
+    ``origin`` is '' for those of the chat page and API for those of programs, which have a ``user`` and a ``state`` of
+    their own; ``notes`` is JSON that a program wants kept.
+    """
 
     id: str
     title: str
@@ -65,6 +81,10 @@ class Conversation(msgspec.Struct, kw_only=True):
     updated_at: float
     model: str
     priority: int
+    origin: str = ''
+    user: str = ''
+    state: str = 'active'
+    notes: str = ''
 
 
 class Message(msgspec.Struct, kw_only=True):
@@ -83,12 +103,23 @@ class Message(msgspec.Struct, kw_only=True):
     code: str = ''
     detail: str = ''
     created_at: float = 0.0
+    notes: str = ''
 
 
 _MESSAGE = (
-    'id, conversation_id, role, content, thinking, job_id, state, model, priority, stats, code, detail, created_at'
+    'id, conversation_id, role, content, thinking, job_id, state, model, priority, stats, code, detail, created_at, '
+    'notes'
 )
-_HEADER = 'id, title, created_at, updated_at, model, priority'
+_HEADER = 'id, title, created_at, updated_at, model, priority, origin, user, state, notes'
+
+
+Exchange = tuple[Message, Message]  # a question and its answer
+MOST_EXCHANGES = 1000
+_EXCHANGES = (
+    f'SELECT {", ".join(f"{table}.{name}" for table in "qa" for name in _MESSAGE.split(", "))} FROM messages a '
+    'JOIN conversations c ON c.id = a.conversation_id '
+    'JOIN messages q ON q.conversation_id = a.conversation_id AND q.ordinal = a.ordinal - 1'
+)
 
 
 class Desk:
@@ -115,8 +146,8 @@ class Desk:
         self._thread.shutdown()
 
     async def conversations(self) -> list[Conversation]:
-        """All that are not deleted, newest first."""
-        query = f'SELECT {_HEADER} FROM conversations WHERE deleted_at = 0 ORDER BY updated_at DESC'
+        """Those of the chat page that are not deleted, newest first."""
+        query = f"SELECT {_HEADER} FROM conversations WHERE origin = '' AND deleted_at = 0 ORDER BY updated_at DESC"
         return await self._do(lambda: [_conversation(row) for row in self._db.execute(query)])
 
     async def messages(self, conversation_id: str) -> list[Message]:
@@ -125,9 +156,9 @@ class Desk:
         return await self._do(lambda: [_message(row) for row in self._db.execute(query, (conversation_id,))])
 
     async def open_messages(self) -> list[Message]:
-        """Answers that are not known to have ended, oldest first."""
+        """Answers on the chat page that are not known to have ended, oldest first."""
         query = f"""SELECT {_MESSAGE} FROM messages WHERE state IN ('pending', 'unsent') AND conversation_id IN
-                    (SELECT id FROM conversations WHERE deleted_at = 0) ORDER BY created_at"""
+                    (SELECT id FROM conversations WHERE origin = '' AND deleted_at = 0) ORDER BY created_at"""
         return await self._do(lambda: [_message(row) for row in self._db.execute(query)])
 
     async def put(self, conversation: Conversation, *messages: Message) -> None:
@@ -136,9 +167,10 @@ class Desk:
         def write() -> None:
             with self._db:
                 self._db.execute(
-                    f'INSERT INTO conversations ({_HEADER}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET '
-                    'title = excluded.title, updated_at = excluded.updated_at, model = excluded.model, '
-                    'priority = excluded.priority',
+                    f'INSERT INTO conversations ({_HEADER}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) '
+                    'ON CONFLICT (id) DO UPDATE SET title = excluded.title, updated_at = excluded.updated_at, '
+                    'model = excluded.model, priority = excluded.priority, state = excluded.state, '
+                    'notes = excluded.notes',
                     msgspec.structs.astuple(conversation),
                 )
                 for message in messages:
@@ -173,6 +205,58 @@ class Desk:
 
         def write() -> None:
             self._db.execute('UPDATE conversations SET deleted_at = ? WHERE id = ?', (at, conversation_id))
+
+        await self._do(write)
+
+    # what programs keep here
+
+    async def conversation(self, conversation_id: str) -> Conversation | None:
+        """One of a program, unless it is deleted."""
+        query = f'SELECT {_HEADER} FROM conversations WHERE id = ? AND origin = ? AND deleted_at = 0'
+        found = await self._do(lambda: list(self._db.execute(query, (conversation_id, API))))
+        return _conversation(found[0]) if found else None
+
+    async def conversations_of_programs(
+        self, *, user: str = '', state: str = '', limit: int = 20, offset: int = 0, newest_first: bool = True
+    ) -> tuple[list[tuple[Conversation, int]], int]:
+        """A page of those that programs made, each with the number of its messages, and how many there are in all."""
+        where = "origin = ? AND deleted_at = 0 AND (? IN ('', user)) AND (? IN ('', state))"
+        counted = '(SELECT count(*) FROM messages WHERE conversation_id = conversations.id)'
+        query = f"""SELECT {_HEADER}, {counted} FROM conversations WHERE {where}
+                    ORDER BY created_at {'DESC' if newest_first else 'ASC'}, id LIMIT ? OFFSET ?"""
+        values = (API, user, state)
+
+        def read() -> tuple[list[tuple[Conversation, int]], int]:
+            rows: list[tuple[Any, ...]] = list(self._db.execute(query, (*values, limit, offset)))
+            total: Any = next(self._db.execute(f'SELECT count(*) FROM conversations WHERE {where}', values))[0]
+            return [(_conversation(row[:-1]), row[-1]) for row in rows], total
+
+        return await self._do(read)
+
+    async def exchange(self, job_id: str) -> Exchange | None:
+        """The question of a program that became this job, with its answer."""
+        query = f"{_EXCHANGES} WHERE c.origin = ? AND a.role = 'assistant' AND a.job_id = ?"
+        found = await self._do(lambda: list(self._db.execute(query, (API, job_id))))
+        return _exchange(found[0]) if found else None
+
+    async def exchanges(
+        self, *, user: str = '', conversation_id: str = '', states: Iterable[str] = ()
+    ) -> list[Exchange]:
+        """What programs asked, newest first, ``MOST_EXCHANGES`` at most; empty filters let everything through."""
+        wanted = tuple(states)
+        among = f'AND a.state IN ({", ".join("?" * len(wanted))})' if wanted else ''
+        query = f"""{_EXCHANGES} WHERE c.origin = ? AND c.deleted_at = 0 AND a.role = 'assistant'
+                    AND (? IN ('', c.user)) AND (? IN ('', c.id)) {among}
+                    ORDER BY a.created_at DESC, a.id DESC LIMIT {MOST_EXCHANGES}"""
+        values = (API, user, conversation_id, *wanted)
+        return await self._do(lambda: [_exchange(row) for row in self._db.execute(query, values)])
+
+    async def drop_exchange(self, exchange: Exchange) -> None:
+        """Remove a question and its answer for good."""
+
+        def write() -> None:
+            with self._db:
+                self._db.execute('DELETE FROM messages WHERE id IN (?, ?)', tuple(each.id for each in exchange))
 
         await self._do(write)
 
@@ -239,6 +323,10 @@ def _values(message: Message) -> tuple[Any, ...]:
 def _message(row: tuple[Any, ...]) -> Message:
     fields = dict(zip(_MESSAGE.split(', '), row, strict=True))
     return Message(**{**fields, 'stats': msgspec.json.decode(fields['stats'], type=Stats)})
+
+
+def _exchange(row: tuple[Any, ...]) -> Exchange:
+    return _message(row[: len(row) // 2]), _message(row[len(row) // 2 :])
 
 
 def _conversation(row: tuple[Any, ...]) -> Conversation:

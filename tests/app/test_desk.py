@@ -56,6 +56,24 @@ async def test_a_message_that_went_to_another_job_is_not_overwritten(desk):
     assert await desk.change(late, only_job='new')
 
 
+async def test_what_programs_keep_is_not_among_the_chats_and_is_found_by_its_job(desk):
+    await desk.put(header(origin='api', user='ann', notes='{}'), message('q'), message('a', 'assistant', job_id='j'))
+    await desk.put(header('d', created_at=2.0, origin='api', user='bob', state='archived'))
+    await desk.put(header('e'))
+    assert [each.id for each in await desk.conversations()] == ['e']
+    assert await desk.conversation('e') is None and (await desk.conversation('c')).notes == '{}'
+    assert [(each.id, count) for each, count in (await desk.conversations_of_programs())[0]] == [('d', 0), ('c', 2)]
+    page, total = await desk.conversations_of_programs(limit=1, newest_first=False)
+    assert [each.id for each, _ in page] == ['c'] and total == 2
+    assert (await desk.conversations_of_programs(user='bob', state='active'))[1] == 0
+    exchange = await desk.exchange('j')
+    assert [each.id for each in exchange] == ['q', 'a'] and await desk.exchange('k') is None
+    assert await desk.exchanges(user='ann') == [exchange] and await desk.exchanges(user='bob') == []
+    assert await desk.exchanges(states=('completed',)) == []
+    await desk.drop_exchange(exchange)
+    assert await desk.messages('c') == []
+
+
 async def test_a_failed_write_leaves_nothing_of_it(desk):
     with pytest.raises(DeskError, match='UNIQUE'):
         await desk.put(header(), message('1'), message('1'))
