@@ -14,8 +14,6 @@ from app.commands.completion import VARIABLE
 from app.commands.group import Commands
 from app.options import HELP, ROOT, version
 
-BROKEN_PIPE = 141  # as shells call it: whoever read our output has gone
-
 
 def run(
     arguments: list[str],
@@ -38,15 +36,11 @@ def run(
     program = os.environ.pop('_CORRAL_PROGRAM', 'run.py')  # "corral" where that command of ours started it
     try:
         code = cli(arguments, prog_name=program, standalone_mode=False, obj=context, complete_var=VARIABLE)
-        sys.stdout.flush()
     except CommandError as error:
         print(error, file=sys.stderr)
         return int(error.code)
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains when it flushes at the end
-        return BROKEN_PIPE
     except Exception as error:
         if hasattr(error, 'show') and hasattr(error, 'exit_code'):  # typer's word for a wrong flag
             error.show()

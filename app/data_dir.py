@@ -39,7 +39,7 @@ def holder(path: Path) -> Holder | None:
     try:
         fields = json.loads((path / LOCK).read_bytes()[:4000] or b'{}')
         pid = fields.get('pid') if isinstance(fields, dict) else None
-        if not isinstance(pid, int) or not _alive(pid):
+        if not isinstance(pid, int) or pid <= 0 or not _alive(pid):
             return None
         return Holder(pid, str(fields.get('url', '')), (path / ENDPOINTS).read_text(encoding='utf-8'))
     except (FileNotFoundError, NotADirectoryError, ValueError):

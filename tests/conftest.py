@@ -131,7 +131,14 @@ class Corral:
 
 @pytest.fixture
 def corral(tmp_path: Path) -> Iterator[Callable[..., Corral]]:
-    """A function that starts the product and waits until it is ready; see the top of this file.
+    """A function that starts the product and waits until it is ready; see the top of this file."""
+    with starter(tmp_path) as start:
+        yield start
+
+
+@contextlib.contextmanager
+def starter(tmp_path: Path) -> Iterator[Callable[..., Corral]]:
+    """What the fixture ``corral`` is, for fixtures that keep it longer than for one test.
 
     ``data_dir`` (default: one per test, so a second call after ``stop`` finds the first one's data), ``env`` (more
     variables), ``ready=False`` (do not wait), ``timeout_s`` (for the ready line).

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 AT_ONCE, AT_ONCE_BYTES = 200, 1_000_000
 LONGEST_PAUSE_S = 5.0  # when the queue is full
-_OURS = ('kind', 'model', 'priority', 'user', 'prompt', 'system')  # keys of a line; others go to the engine as they are
+_OURS = ('kind', 'model', 'priority', 'prompt', 'system')  # keys of a line; others go to the engine as they are
 
 app = typer.Typer()
 
@@ -64,8 +64,9 @@ async def batch(
         model = await request.model_for(broker, wish.model, kind)
         orders = [order if order.wish.model else order.of(model) for order in orders]
     batch_id = new_job_id()
+    made = [order.submit(batch_id, time.time()) for order in orders]  # what is wrong with them is said before
     await broker.open_batch(batch_id, len(orders), name=name, user=wish.user)
-    await _queue(here, broker, batch_id, orders)
+    await _queue(here, broker, batch_id, made)
     if wait:
         return await results(here, broker, batch_id, len(orders))
     if here.out.as_json:
@@ -109,13 +110,19 @@ class _Order:
 
     def submit(self, batch_id: str, now: float) -> protocol.Submit:
         body = {'model': self.wish.model, **self.fields}
-        return request.submit(self.kind, self.wish.model, msgspec.json.encode(body), self.wish, now, parent=batch_id)
+        data = msgspec.json.encode(body)
+        try:
+            return request.submit(self.kind, self.wish.model, data, self.wish, now, parent=batch_id)
+        except CommandError as error:
+            raise CommandError(f'Line {self.number}: {error}', error.code) from None
 
 
 def _order(line: str, number: int, kind: str, system: str, wish: Wish) -> _Order:
     given: dict[str, Any] = {'prompt': line}
     if line.lstrip().startswith('{'):
         given = request.json_object(line, f'Line {number}')
+    if 'user' in given:
+        raise usage(f'Line {number}: all jobs of a batch are for one user, and --user says for whom.')
     kind = given.get('kind') or ('embed' if 'input' in given else 'chat' if 'messages' in given else kind)
     if kind not in set(Kind):
         raise usage(f'Line {number}: kind {kind} is not allowed: it should be one of {", ".join(Kind)}.')
@@ -133,9 +140,7 @@ def _order(line: str, number: int, kind: str, system: str, wish: Wish) -> _Order
         fields['input'] = [prompt]
     if kind != 'embed':
         fields['stream'] = True
-    own: dict[str, Any] = {
-        key: str(given[key]) for key in ('model', 'priority', 'user') if given.get(key) not in (None, '')
-    }
+    own: dict[str, Any] = {key: str(given[key]) for key in ('model', 'priority') if given.get(key) not in (None, '')}
     key = f'{wish.key}:{number}' if wish.key else ''
     return _Order(
         number=number,
@@ -145,12 +150,12 @@ def _order(line: str, number: int, kind: str, system: str, wish: Wish) -> _Order
     )
 
 
-async def _queue(here: Here, broker: 'BrokerClient', batch_id: str, orders: Sequence[_Order]) -> None:
+async def _queue(here: Here, broker: 'BrokerClient', batch_id: str, jobs: Sequence[protocol.Submit]) -> None:
     """Queue them all, no faster than the queue takes them. What breaks off takes the batch back."""
     done = 0
     try:
-        with here.out.progress('Queueing', len(orders)) as progress:
-            for part in _parts(orders, batch_id):
+        with here.out.progress('Queueing', len(jobs)) as progress:
+            for part in _parts(jobs):
                 left = part
                 while left:
                     left, pause_s = await _queue_part(broker, left)
@@ -178,14 +183,14 @@ async def _queue_part(
     return left, pause_s
 
 
-def _parts(orders: Sequence[_Order], batch_id: str) -> Iterator[list[tuple[int, protocol.Submit]]]:
-    now, part, size = time.time(), list[tuple[int, protocol.Submit]](), 0
-    for order in orders:
-        job = order.submit(batch_id, now)
+def _parts(jobs: Sequence[protocol.Submit]) -> Iterator[list[tuple[int, protocol.Submit]]]:
+    """As many at a time as go into one message, with their numbers."""
+    part, size = list[tuple[int, protocol.Submit]](), 0
+    for number, job in enumerate(jobs, start=1):
         if part and (len(part) >= AT_ONCE or size + len(job.body) > AT_ONCE_BYTES):
             yield part
             part, size = [], 0
-        part.append((order.number, job))
+        part.append((number, job))
         size += len(job.body)
     if part:
         yield part

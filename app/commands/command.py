@@ -25,6 +25,7 @@ class Exit(IntEnum):
     USAGE = 2
     NO_CORRAL = 3
     INTERRUPTED = 130
+    NO_READER = 141
 
 
 class CommandError(Exception):
@@ -111,12 +112,12 @@ def command(group: typer.Typer, name: str, **how: Any) -> Callable[[Callable[...
             here = Here(_taken(Common, given), context.obj)
             for key, kind in bundles.items():
                 given[key] = _taken(kind, given)
-            if inspect.iscoroutinefunction(function):
-                from app.commands import reach
-
-                code = reach.run(here, function, given)
-            else:
-                code = function(here, **given)
+            try:
+                code = _call(function, here, given)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains when it flushes at the end
+                code = Exit.NO_READER
             raise typer.Exit(int(code or Exit.OK))
 
         first = inspect.Parameter('context', inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
@@ -133,6 +134,14 @@ def command(group: typer.Typer, name: str, **how: Any) -> Callable[[Callable[...
 def usage(message: str) -> CommandError:
     """For what was asked in a wrong way."""
     return CommandError(message, Exit.USAGE)
+
+
+def _call(function: Callable[..., Any], here: Here, given: Mapping[str, Any]) -> Any:
+    if not inspect.iscoroutinefunction(function):
+        return function(here, **given)
+    from app.commands import reach
+
+    return reach.run(here, function, given)
 
 
 def _fields(bundle: Any) -> list[inspect.Parameter]:

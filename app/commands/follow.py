@@ -66,22 +66,11 @@ async def follow(here: Here, broker: 'BrokerClient', job_id: str) -> AsyncGenera
         yield Ended(job)
         return
     async for item in heard(here, broker, seq):
-        if isinstance(item, protocol.FactOut):
-            fact = item.fact
-            if not isinstance(fact, facts.JobFact) or fact.job_id != job_id:
-                continue
-            async for news in _of_fact(reader, fact):
-                yield news
-            if isinstance(fact, facts.JobEnded):
-                yield Ended((await broker.get(job_id)).job)
-                return
-        elif isinstance(item, protocol.TokensOut):
-            async for news in _of_tokens(reader, item):
-                yield news
-        elif isinstance(item, protocol.Standing):
-            for place in item.places:
-                if place.job_id == job_id:
-                    yield Waits(place)
+        async for news in _of(item, reader):
+            yield news
+        if isinstance(item, protocol.FactOut) and _is_about(item.fact, job_id, facts.JobEnded):
+            yield Ended((await broker.get(job_id)).job)
+            return
 
 
 async def heard(here: Here, broker: 'BrokerClient', after_seq: int) -> AsyncGenerator[protocol.AnyPublished, None]:
@@ -108,7 +97,26 @@ def check(here: Here, pid: int) -> None:
         raise CommandError('Corral was stopped. What is in the queue goes on when it runs again.', Exit.NO_CORRAL)
 
 
-async def _of_fact(reader: '_Reader', fact: facts.JobFact) -> AsyncGenerator[News, None]:
+async def _of(item: protocol.AnyPublished, reader: '_Reader') -> AsyncGenerator[News, None]:
+    """What this says about the reader's job."""
+    match item:
+        case protocol.Standing():
+            for place in item.places:
+                if place.job_id == reader.job_id:
+                    yield Waits(place)
+        case protocol.TokensOut():
+            async for news in _of_tokens(reader, item):
+                yield news
+        case protocol.FactOut(fact=fact) if _is_about(fact, reader.job_id, facts.JobFact):
+            async for news in _of_fact(reader, fact):
+                yield news
+
+
+def _is_about(fact: facts.AnyFact, job_id: str, kind: type[facts.JobFact]) -> bool:
+    return isinstance(fact, kind) and fact.job_id == job_id
+
+
+async def _of_fact(reader: '_Reader', fact: facts.AnyFact) -> AsyncGenerator[News, None]:
     if isinstance(fact, facts.JobRequeued):
         yield Back(fact)
     elif isinstance(fact, facts.JobStarted | facts.JobEnded):

@@ -1,6 +1,7 @@
 """Telling the user about a job as it goes: its answer, why it waits, how it ended."""
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -78,7 +79,7 @@ async def ended(here: Here, broker: 'BrokerClient', job_id: str) -> None:
 
 
 async def stream(here: Here, broker: 'BrokerClient', job_id: str, kind: str) -> int:
-    """Print a job's answer as it comes; on Ctrl-C cancel it. Returns the exit code."""
+    """Print a job's answer as it comes; on Ctrl-C, and when its reader goes, cancel it. Returns the exit code."""
     speaker = _Speaker(here, kind)
     job = None
     try:
@@ -90,6 +91,10 @@ async def stream(here: Here, broker: 'BrokerClient', job_id: str, kind: str) -> 
         speaker.close()
         await _give_up(here, broker, job_id)
         return Exit.INTERRUPTED
+    except BrokenPipeError:  # nobody reads it any more
+        with contextlib.suppress(errors.Refused):
+            await broker.cancel(job_id)
+        raise
     assert job
     return verdict(here, job, speaker.status)
 

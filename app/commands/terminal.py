@@ -14,7 +14,7 @@ _SEQUENCE = re.compile(
     rf'|{_CSI}[@-~]'
     r'|\x1b[ -/]*[0-OQ-WYZ`-~]'
 )
-_REST = re.compile(rf'[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff{_BIDI}]')
+_REST = re.compile(rf'\x1b[PX\[\\\]^_]?|[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff{_BIDI}]')
 _BEGUN = re.compile(rf'(?:{_STRING}{_BODY}{{0,{LONGEST}}}\x1b?|{_CSI}|\x1b[ -/]*)\Z')
 _IN_JSON = re.compile(rf'[\x7f-\x9f\ud800-\udfff{_BIDI}]')
 
