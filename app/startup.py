@@ -15,11 +15,12 @@ from fastapi.responses import PlainTextResponse
 from analytics import ledger
 from app import chat, guard, health
 from app.api.entrance import Entrance
+from app.api.own import description
 from app.board import Board
 from app.feed import Feed
 from app.parts import Parts
 from app.settings import AppSettings
-from broker import child
+from broker import child, facts
 from broker.client import BrokerClient
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,11 @@ def create(
 
     @contextlib.asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
-        async with _working(settings, board, stop) as parts, entrance.open_to(parts.broker):
+        async with (
+            _working(settings, board, stop, entrance.own.hear) as parts,
+            entrance.open_to(parts.broker),
+            entrance.own.open(settings, parts.analytics),
+        ):
             api.state.parts = parts
             reporting = asyncio.create_task(_report(state, report, port), name='report')
             try:
@@ -76,6 +81,7 @@ def create(
     api = FastAPI(title='Corral', version=settings.version, docs_url=None, redoc_url=None, lifespan=lifespan)
     api.include_router(health.router(state))
     entrance.add(api)
+    description.describe(api)
     if settings.pages:
         from app.pages import mount
 
@@ -92,7 +98,9 @@ def _no_pages() -> PlainTextResponse:
 
 
 @contextlib.asynccontextmanager
-async def _working(settings: AppSettings, board: Board, stop: Callable[[], object]) -> AsyncIterator[Parts]:
+async def _working(
+    settings: AppSettings, board: Board, stop: Callable[[], object], hear: Callable[[facts.AnyFact], object]
+) -> AsyncIterator[Parts]:
     """The broker's client, the recorder, the chats and the feed, up and running."""
     async with contextlib.AsyncExitStack() as stack:
         broker = await stack.enter_async_context(BrokerClient(settings.endpoints))
@@ -100,7 +108,12 @@ async def _working(settings: AppSettings, board: Board, stop: Callable[[], objec
         stack.push_async_callback(book.close)
         chats = await chat.ChatService.open(settings, broker, board)
         stack.push_async_callback(chats.close)
-        feed = asyncio.create_task(Feed(broker, board, book.push).run(), name='feed')
+
+        def on_fact(fact: facts.AnyFact) -> None:
+            book.push(fact)
+            hear(fact)
+
+        feed = asyncio.create_task(Feed(broker, board, on_fact).run(), name='feed')
         feed.add_done_callback(lambda task: _feed_ended(task, stop))
         stack.push_async_callback(_end, feed)
         yield Parts(settings=settings, board=board, broker=broker, chat=chats, analytics=book)

@@ -37,6 +37,15 @@ class Tap:
         """Whether the job has ended with lines that nobody can give any more."""
         return self.ended is not None and self._index < self.ended.lines
 
+    @property
+    def epoch(self) -> int:
+        """The run that the lines of the last ``take`` are of."""
+        return self._epoch
+
+    def start_at(self, epoch: int, index: int) -> None:
+        """The reader has what is before line ``index`` of this run. To be said before anything is given."""
+        self._epoch, self._index = epoch, index
+
     # for the board
 
     def give(self, epoch: int, index: int, lines: list[bytes]) -> None:

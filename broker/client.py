@@ -234,6 +234,10 @@ class BrokerClient:
             jobs += page.jobs
         return protocol.Snapshot(seq=first.seq, jobs=tuple(jobs), workers=first.workers, pauses=first.pauses)
 
+    async def staff(self) -> protocol.Snapshot:
+        """All workers and pauses as they are now, without the jobs."""
+        return await self._ask(protocol.GetSnapshot(after_order=2**53), protocol.Snapshot)
+
     async def ping(self) -> protocol.Pong:
         """The broker's version, boot id and newest seq."""
         return await self._ask(protocol.Ping(), protocol.Pong)

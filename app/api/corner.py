@@ -3,6 +3,7 @@
 import msgspec
 
 from app.api import openai_refusal
+from app.api.own import refusal as own
 from app.api.trouble import TOO_LONG, Trouble
 from broker import protocol
 
@@ -11,10 +12,12 @@ _CODES = {403: 'forbidden', 413: TOO_LONG}
 
 
 def of(path: str) -> str:
-    """'ollama', 'openai', or '' for what is no API."""
+    """'ollama', 'openai', 'own', or '' for what is no API."""
     if path.startswith('/v1/'):
         return 'openai'
-    return 'ollama' if path.startswith('/api/') else ''
+    if not path.startswith('/api/'):
+        return ''
+    return 'own' if path.split('/')[2] in own.ROOMS else 'ollama'
 
 
 def refusal(path: str, status: int, sentence: str) -> tuple[bytes, bytes]:
@@ -23,6 +26,8 @@ def refusal(path: str, status: int, sentence: str) -> tuple[bytes, bytes]:
         case 'openai':
             error = openai_refusal.error(Trouble(_CODES.get(status, 'bad_request'), sentence))
             return b'application/json', msgspec.json.encode({'error': error})
+        case 'own':
+            return b'application/json', own.refusal(Trouble(_CODES.get(status, 'bad_request'), sentence)).body
         case 'ollama':
             return b'application/json; charset=utf-8', msgspec.json.encode({'error': sentence})
         case _:

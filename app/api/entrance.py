@@ -9,6 +9,8 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Match
 
 from app.api import bodies, ollama, ollama_refusal, openai, openai_refusal, raw
+from app.api.own import rooms
+from app.api.own.room import Room
 from app.api.trouble import Trouble
 from app.api.work import Doors
 from app.board import Board
@@ -23,11 +25,12 @@ class Entrance:
 
     def __init__(self, board: Board, *, heartbeat_s: float) -> None:
         self._doors = Doors(board, heartbeat_s=heartbeat_s)
+        self.own = Room(self._doors)
 
     def add(self, api: FastAPI) -> None:
         """All paths of all contracts."""
         routers = (ollama.router(self._doors), openai.router(self._doors))
-        for routes in routers:
+        for routes in (*routers, *rooms.routers(self.own)):
             api.include_router(routes)
         api.include_router(_rest(self._doors, routers))
 

@@ -1,0 +1,1 @@
+"""Our own API: everything that the desk and the queue can do, with one resource model under ``/api/…``."""

@@ -1,0 +1,6 @@
+"""x"""
+
+from typing import Any
+
+
+def add(made: dict[str, Any]) -> None: ...

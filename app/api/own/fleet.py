@@ -1,0 +1,136 @@
+"""Workers, pauses and models: what answers, and what is held back."""
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Body, Path, Query
+from pydantic import BaseModel
+
+from app.api.own import told
+from app.api.own.refusal import documented
+from app.api.own.room import Room
+from app.api.own.route import router
+from app.api.own.wanted import PauseRequest, RetireRequest
+from app.api.trouble import Trouble
+
+WorkerPath = Annotated[str, Path(description='The name of the worker.', max_length=300)]
+
+
+class Workers(BaseModel):
+    """The workers by name."""
+
+    workers: list[told.Worker]  # type: ignore[valid-type]
+
+
+class Pauses(BaseModel):
+    """The pauses in force."""
+
+    pauses: list[told.Pause]  # type: ignore[valid-type]
+
+
+class Models(BaseModel):
+    """The models by name."""
+
+    models: list[told.Model]  # type: ignore[valid-type]
+
+
+def routes(room: Room) -> APIRouter:
+    """The paths under ``/api/workers``, ``/api/pauses`` and ``/api/models``."""
+    made = router('Workers, pauses, models')
+    _workers(made, room)
+    _pauses(made, room)
+
+    @made.get('/api/models', response_model=Models, summary='The models that some machine has', responses=documented())
+    async def models() -> dict[str, Any]:
+        """`slots` is how many jobs could run it at once; `resident` that some machine has it in memory."""
+        return {'models': [msgspec.to_builtins(model) for model in room.board.models()]}
+
+    return made
+
+
+def _workers(made: APIRouter, room: Room) -> None:
+    @made.get('/api/workers', response_model=Workers, summary='Workers', responses=documented())
+    async def workers() -> dict[str, Any]:
+        """What they have, what they do, and what is wrong with them."""
+        found = sorted((await room.broker.staff()).workers, key=lambda worker: worker.worker)
+        return {'workers': [msgspec.to_builtins(worker) for worker in found]}
+
+    @made.get('/api/workers/{name}', response_model=told.Worker, summary='One worker', responses=documented(404))
+    async def worker(name: WorkerPath) -> dict[str, Any]:
+        """404 while it is away."""
+        return await _worker(room, name)
+
+    async def pause(name: WorkerPath) -> dict[str, Any]:
+        """Nothing new starts on it; what runs goes on."""
+        found = await _worker(room, name)
+        await room.broker.pause('worker', name)
+        return found
+
+    async def resume(name: WorkerPath) -> dict[str, Any]:
+        """It gets jobs again."""
+        found = await _worker(room, name)
+        await room.broker.resume('worker', name)
+        return found
+
+    async def drain(name: WorkerPath) -> dict[str, Any]:
+        """Paused; the fact `Drained` tells when its last run has ended."""
+        found = await _worker(room, name)
+        await room.broker.drain('worker', name)
+        return found
+
+    for action in (pause, resume, drain):
+        made.add_api_route(
+            f'/api/workers/{{name}}/{action.__name__}',
+            action,
+            methods=['POST'],
+            response_model=told.Worker,
+            summary=f'{action.__name__.capitalize()} a worker',
+            responses=documented(404),
+        )
+
+    @made.post(
+        '/api/workers/{name}/retire',
+        status_code=202,
+        response_model=told.Worker,
+        summary='Let it go',
+        responses=documented(400, 404, 415),
+    )
+    async def retire(name: WorkerPath, asked: Annotated[RetireRequest | None, Body()] = None) -> dict[str, Any]:
+        """It takes nothing new and ends when its runs have; no attempt is charged."""
+        found = await _worker(room, name)
+        await room.broker.retire(name, grace_s=(asked or RetireRequest()).grace_s)
+        return found
+
+
+def _pauses(made: APIRouter, room: Room) -> None:
+    @made.get('/api/pauses', response_model=Pauses, summary='Pauses', responses=documented())
+    async def pauses() -> dict[str, Any]:
+        """What does not start at the moment."""
+        return await _paused(room)
+
+    @made.put('/api/pauses', response_model=Pauses, summary='Pause', responses=documented(400, 415))
+    async def pause(asked: Annotated[PauseRequest, Body()]) -> dict[str, Any]:
+        """All, or a model, a priority, a user or a worker by name. Asked for twice it is there once."""
+        name = room.board.name_of(asked.name) or asked.name if asked.scope == 'model' else asked.name
+        await (room.broker.drain if asked.drain else room.broker.pause)(asked.scope, name)
+        return await _paused(room)
+
+    @made.delete('/api/pauses', response_model=Pauses, summary='Resume', responses=documented())
+    async def resume(
+        scope: Annotated[str, Query(max_length=20)], name: Annotated[str, Query(max_length=300)] = ''
+    ) -> dict[str, Any]:
+        """What was paused starts again."""
+        named = room.board.name_of(name) or name if scope == 'model' else name
+        await room.broker.resume(scope, named)
+        return await _paused(room)
+
+
+async def _worker(room: Room, name: str) -> dict[str, Any]:
+    for worker in (await room.broker.staff()).workers:
+        if worker.worker == name:
+            return msgspec.to_builtins(worker)
+    raise Trouble('not_found', 'there is no such worker')
+
+
+async def _paused(room: Room) -> dict[str, Any]:
+    return {'pauses': [msgspec.to_builtins(pause) for pause in (await room.broker.staff()).pauses]}

@@ -1,0 +1,39 @@
+"""The words of the queue as models of the API's description: the same fields, declared once, over there."""
+
+import functools
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, create_model
+
+
+@functools.cache
+def of(struct: type[msgspec.Struct], *, name: str = '', without: tuple[str, ...] = ()) -> type[BaseModel]:
+    """A model with the fields of ``struct``, which may be made from one (``model_validate``)."""
+    hints = get_type_hints(struct)
+    fields: dict[str, Any] = {
+        field.name: (_type(hints[field.name]), ...)
+        for field in msgspec.structs.fields(struct)
+        if field.name not in without
+    }
+    config = struct.__struct_config__
+    if config.tag is not None:
+        fields = {str(config.tag_field): (Literal[config.tag], ...), **fields}
+    return create_model(
+        name or struct.__name__,
+        __doc__=struct.__doc__,
+        __config__=ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True),
+        **fields,
+    )
+
+
+def _type(hint: Any) -> Any:
+    """The type as pydantic takes it."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return of(hint)
+    arguments = get_args(hint)
+    if get_origin(hint) is tuple:
+        return list[_type(arguments[0])]  # type: ignore[misc]
+    if arguments and type(None) in arguments:
+        return Union[tuple(_type(each) for each in arguments)]  # noqa: UP007  it is made at run time
+    return hint
