@@ -15,7 +15,7 @@ OPEN = 'breaker_open'
 _ECHO_S = 10.0  # so long an Ollama may go on with what nobody waits for any more, where it was reading a prompt
 _OURS = 'worker_error'  # says nothing about the engine
 _NOTHING_LEARNT = frozenset({'unreachable', 'connection_lost', 'busy', _OURS})  # about a model
-_NOT_ASKED = frozenset({'bad_request', 'refused', 'model_not_found'})  # what a canary asks, this model does not do
+_NOT_ASKED = ('bad_request', 'refused', 'model_not_found')  # what a canary asks, this model does not do
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +151,7 @@ class Backend:
 
     def canary_failed(self, model: str, code: str, now: float) -> None:
         """It gave none, and why."""
-        if code in _NOT_ASKED:
+        if code.startswith(_NOT_ASKED):
             self.breaker.try_again()  # the server is there; a job will show the rest
             self.canaries.leave_alone(model)
             return

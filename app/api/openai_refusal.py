@@ -29,7 +29,7 @@ def error(failure: Trouble) -> dict[str, Any]:
     code = _CODES.get(failure.code, failure.code)
     if failure.status == 400 and any(words in failure.detail for words in _CONTEXT):
         code = 'context_length_exceeded'
-    if failure.code in OVERLOAD - {'busy'}:
+    if failure.code in OVERLOAD - {'busy'} or failure.status == 429:
         kind = 'rate_limit_exceeded'
     else:
         kind = 'invalid_request_error' if failure.status < 500 else 'server_error'

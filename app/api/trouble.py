@@ -1,6 +1,7 @@
 """What can go wrong with a call, in words that belong to no contract yet; each door says it in its own way."""
 
 import math
+import re
 
 from broker import errors, facts
 
@@ -24,6 +25,7 @@ _STATUS = {
     'conflict': 422,  # 409 would make clients try again
     'cancelled': 499,
 }
+_REFUSED = re.compile('refused_(4[0-9]{2})')  # what the engine itself answered
 
 
 class Trouble(Exception):
@@ -41,6 +43,8 @@ class Trouble(Exception):
         """The HTTP status that fits, where a contract has no other wish."""
         if self.code in OVERLOAD | AWAY:
             return 503
+        if found := _REFUSED.fullmatch(self.code):
+            return int(found[1])
         return _STATUS.get(self.code, 504 if self.code in TIMED_OUT else 500)
 
     def headers(self) -> dict[str, str]:
@@ -57,9 +61,13 @@ def of_broker(error: errors.BrokerError) -> Trouble:
     return Trouble('broker_away', 'The queue does not answer at the moment; try again soon.')
 
 
+def of_code(code: str, detail: str) -> Trouble:
+    """Why a job died, by the code and the detail of its end."""
+    return Trouble('unauthorized' if code == 'refused_401' else code, detail or code)
+
+
 def of_end(fact: facts.JobEnded) -> Trouble | None:
     """Why a job ended without an answer; None when it did not."""
     if isinstance(fact, facts.JobDied):
-        unknown = fact.code == 'refused' and fact.detail == 'unauthorized'
-        return Trouble('unauthorized' if unknown else fact.code, fact.detail or fact.code)
+        return of_code(fact.code, fact.detail)
     return Trouble('cancelled', 'request canceled') if isinstance(fact, facts.JobCancelled) else None

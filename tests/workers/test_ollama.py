@@ -48,10 +48,10 @@ async def test_each_fault_is_told_apart(engine, model, expected, detail, lines_b
     ('status', 'code', 'retryable'),
     [
         (400, 'bad_request', False),
-        (401, 'refused', False),
+        (401, 'refused_401', False),
         (403, 'refused', False),
-        (429, 'refused', False),
-        (499, 'refused', False),
+        (429, 'refused_429', False),
+        (499, 'refused_499', False),
         (500, 'engine_error', False),
         (502, 'busy', True),
         (503, 'busy', True),
@@ -154,7 +154,12 @@ async def test_models_are_described(engine, ollama):
     assert (state.engine, state.version, state.problem) == ('ollama', '0.33.0', '')
     model = next(model for model in state.models if model.name == 'qwen3:latest')
     assert (model.size_bytes, model.parameter_size, model.quantization) == (5_225_388_164, '8.2B', 'Q4_K_M')
-    assert model.capabilities == ('completion', 'tools')
+    assert model.capabilities == ('completion', 'tools') and model.modified_at.startswith('2026-11-01T08:00:00')
+    assert (len(model.digest), model.format, model.family, model.context_length) == (64, 'gguf', 'standin', 0)
+    async with engine.run('chat', 'qwen3', body('chat', 'qwen3', {'num_ctx': 2048})) as answer:
+        assert [line async for line in answer]
+    loaded = next(model for model in (await engine.describe()).models if model.resident)
+    assert loaded.context_length == 2048
 
 
 async def test_a_server_without_models_says_so(engine, ollama):

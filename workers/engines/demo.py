@@ -46,7 +46,14 @@ class DemoEngine:
 
     async def describe(self) -> EngineState:
         """One model, always there."""
-        model = facts.ModelInfo(name=MODEL, engine=self.name, capabilities=('completion',), resident=True)
+        model = facts.ModelInfo(
+            name=MODEL,
+            engine=self.name,
+            capabilities=('completion',),
+            resident=True,
+            format='built-in',
+            family='demo',
+        )
         return EngineState(engine=self.name, version='1', models=(model,))
 
     def run(self, kind: str, model: str, body: bytes, path: str = '') -> Answer:

@@ -14,6 +14,11 @@ class EngineFailure(Exception):
         self.retryable = retryable
 
 
+def refused(status: int) -> str:
+    """The code of a request that the engine did not want: the usual no is 'refused', others keep their status."""
+    return 'refused' if status == 403 else f'refused_{status}'
+
+
 # Words with which Ollama reports that the process behind a model died; a new try starts a new one.
 _CRASHED = ('runner has unexpectedly stopped', 'runner process has terminated', 'runner process no longer running')
 
@@ -27,7 +32,7 @@ def from_error(detail: str, status: int = 500) -> EngineFailure:
     if status == 400:
         return EngineFailure('bad_request', detail)
     if 400 <= status < 500:
-        return EngineFailure('refused', detail)
+        return EngineFailure(refused(status), detail)
     if any(words in detail for words in _CRASHED):
         return EngineFailure('runner_crashed', detail, retryable=True)
     return EngineFailure('engine_error', detail)

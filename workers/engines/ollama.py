@@ -27,13 +27,18 @@ _LOAD_OPTIONS = ('num_ctx', 'num_batch', 'num_gpu', 'main_gpu', 'use_mmap', 'num
 
 
 class _Details(msgspec.Struct):
+    format: str | None = None
+    family: str | None = None
     parameter_size: str | None = None
     quantization_level: str | None = None
+    context_length: float | None = None
 
 
 class _Tag(msgspec.Struct):
     name: str
     size: float = 0
+    digest: str | None = None
+    modified_at: str | None = None
     details: _Details | None = None
     capabilities: list[str] | None = None
 
@@ -108,7 +113,7 @@ class OllamaEngine:
             self._missed += 1
         else:
             self._missed = 0
-            models = tuple(_model_info(tag, resident=tag.name in self._loaded) for tag in tags.models or ())
+            models = tuple(_model_info(tag, self._loaded.get(tag.name)) for tag in tags.models or ())
             self._state = EngineState(
                 engine=self.name,
                 version=version.version,
@@ -295,7 +300,7 @@ def _load_options(body: bytes) -> dict[str, msgspec.Raw]:
     return {name: options[name].copy() for name in _LOAD_OPTIONS if name in options}
 
 
-def _model_info(tag: _Tag, *, resident: bool = False) -> facts.ModelInfo:
+def _model_info(tag: _Tag, loaded: _Loaded | None = None) -> facts.ModelInfo:
     details = tag.details or _Details()
     return facts.ModelInfo(
         name=tag.name,
@@ -304,5 +309,10 @@ def _model_info(tag: _Tag, *, resident: bool = False) -> facts.ModelInfo:
         parameter_size=details.parameter_size or '',
         quantization=details.quantization_level or '',
         capabilities=tuple(tag.capabilities or ()),
-        resident=resident,
+        resident=loaded is not None,
+        digest=tag.digest or '',
+        modified_at=tag.modified_at or '',
+        format=details.format or '',
+        family=details.family or '',
+        context_length=meter.count(details.context_length) or meter.count(loaded.context_length if loaded else 0),
     )
