@@ -322,13 +322,15 @@ class BrokerClient:
         return answer
 
     async def _send(self, data: bytes) -> None:
+        pause_s = 0.001  # a new client has to wait until it is connected, which is soon
         while True:
             try:
                 # through the asyncio socket: a plain send could take up the wake-up that the reader waits for
                 await self._socket.send(data, zmq.NOBLOCK)
                 return
             except zmq.Again:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, 0.05)
             except zmq.ZMQError as error:  # the client was closed meanwhile
                 raise errors.BrokerUnreachable() from error
 

@@ -55,6 +55,7 @@ def row(job: 'JobView', now: float) -> list[str]:
 async def _tell(here: Here, broker: 'BrokerClient') -> None:
     """Every fact from now on."""
     seq = (await broker.ping()).seq
+    here.out.note('Watching; Ctrl-C ends it.')
     async for item in follow.heard(here, broker, seq):
         if not isinstance(item, protocol.FactOut):
             continue

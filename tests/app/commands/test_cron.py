@@ -1,6 +1,7 @@
 """cron: schedules."""
 
 import datetime
+import itertools
 
 import pytest
 
@@ -20,7 +21,7 @@ def test_a_schedule_from_its_making_to_its_end(call):
     due = call('cron', 'next', 'daily', '-n', '3', '-o', 'json').json
     times = [datetime.datetime.fromisoformat(each['at']) for each in due]
     assert {time.astimezone(datetime.UTC).strftime('%H:%M') for time in times} == {'01:30'}
-    assert [later - sooner for sooner, later in zip(times, times[1:], strict=False)] == [datetime.timedelta(days=1)] * 2
+    assert [later - sooner for sooner, later in itertools.pairwise(times)] == [datetime.timedelta(days=1)] * 2
     assert call('cron', 'disable', 'daily').out == 'Schedule daily is disabled.\n'
     assert call('cron', 'next').err == 'Nothing is due.\n'
     assert call('cron', 'enable', found['id'], '-o', 'json').json['enabled'] is True

@@ -1,0 +1,94 @@
+"""stats and export: figures, and jobs as files."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from app.commands import export
+from app.commands.stats import figures, quantile
+from broker import facts
+from broker.job import Job, State
+
+pytestmark = pytest.mark.whole
+
+
+def a_job(state, queued_at=0.0, started_at=0.0, ended_at=0.0, **fields):
+    return Job(
+        job_id='', order=0, kind='chat', model='m', priority=5, state=state,
+        queued_at=queued_at, started_at=started_at, ended_at=ended_at, **fields,
+    )  # fmt: skip
+
+
+def test_the_figures_of_some_jobs():
+    usage = facts.Usage(output_tokens=30, decode_s=2.0)
+    found = figures(
+        [
+            a_job(State.COMPLETED, 0, 1, 3, usage=usage),
+            a_job(State.COMPLETED, 0, 3, 7),
+            a_job(State.DEAD, 0, 1, 2),
+            a_job(State.CANCELLED),
+            a_job(State.WAITING),
+        ]
+    )
+    assert (found['jobs'], found['alive'], found['completed'], found['dead'], found['cancelled']) == (5, 1, 2, 1, 1)
+    assert found['success_rate'] == 0.6667
+    assert (found['wait_p50_s'], found['run_p50_s'], found['run_mean_s']) == (1, 3, 3)
+    assert (found['output_tokens'], found['tokens_per_s']) == (30, 15.0)
+    assert figures([])['success_rate'] is figures([])['wait_p95_s'] is None
+
+
+def test_a_quantile_lies_between_its_neighbours():
+    assert quantile([], 0.5) is None
+    assert [quantile([4, 1, 2, 3], share) for share in (0, 0.5, 1)] == [1, 2.5, 4]
+
+
+def test_stats_of_the_jobs_that_are_kept(call, says):
+    for _ in range(3):
+        says('some words', '--wait', '--user', 'counted')
+    found = call('stats', '--user', 'counted', '-o', 'json').json
+    assert (found['all']['jobs'], found['all']['success_rate']) == (3, 1.0)
+    assert found['user']['counted'] == found['model']['demo'] == found['priority']['5'] == found['all']
+    assert found['all']['output_tokens'] > 0
+    table = call('stats', '--user', 'counted').out
+    assert 'model demo' in table
+    assert 'completed per minute over the last 1 d' in table
+    assert call('stats', '--user', 'nobody').err == 'No job was queued in the last 1 d.\n'
+    assert call('stats', '--since', 'x').code == 2
+
+
+@pytest.fixture
+def two(call, says):
+    for text in ('first, "quoted"', '=cmd()'):
+        says(text, '--wait', '--user', '@exported')
+    return ('export', '--user', '@exported', '--answers')
+
+
+def test_an_export_as_csv_is_no_formula_anywhere(call, two):
+    rows = list(csv.DictReader(io.StringIO(call(*two).out)))
+    assert [row['text'] for row in rows][-2:] == ['first, "quoted"', "'=cmd()"]
+    assert {row['user'] for row in rows} == {"'@exported"}
+    assert {row['state'] for row in rows} == {'completed'}
+    assert all(int(row['output_tokens']) > 0 for row in rows)
+
+
+def test_an_export_as_json_has_the_jobs_as_they_are(call, two, tmp_path):
+    found = call(*two, '--format', 'json').json
+    assert [job['text'] for job in found][-2:] == ['first, "quoted"', '=cmd()']
+    assert call(*two, '-o', 'json').json == found
+    ended = call(*two, '--to', 'jobs.jsonl')
+    assert (ended.out, ended.err) == ('', f'{len(found)} jobs are in jobs.jsonl.\n')
+    assert [json.loads(line) for line in (tmp_path / 'jobs.jsonl').read_text().splitlines()] == found
+    assert call(*two, '--state', 'dead', '--format', 'json').json == []
+    assert call('export', '--since', 'x').code == 2
+    assert (
+        call('export', '--to', 'no/such/folder').err == 'no/such/folder cannot be written: no such file or directory.\n'
+    )
+
+
+@pytest.mark.parametrize('text', ['=1+1', '+1', '-1', '@SUM(A1)', '\t=1'])
+def test_a_cell_is_never_a_formula(text):
+    assert export._cell(text) == f"'{text}"
+    assert export._cell(-1) == -1
+    assert export._cell('a=b') == 'a=b'
