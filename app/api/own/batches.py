@@ -107,8 +107,8 @@ def _reading(made: APIRouter, room: Room) -> None:
     async def results(
         id: BatchPath, wait: Annotated[bool, Query(description='Also for those that have not ended yet.')] = True
     ) -> Response:
-        """One JSON object a line, in the order in which the jobs came: `{"job": …, "result": …}`. It waits for those that
-        go on and ends with the batch; with `wait=false` it gives those that have ended.
+        """One JSON object a line, in the order in which the jobs came: `{"job": …, "result": …}`. It waits for those
+        that go on and ends with the batch; with `wait=false` it gives those that have ended.
         """
         await room.broker.batch(id)
         return StreamingResponse(_results(room, id, wait), media_type='application/x-ndjson')
@@ -125,7 +125,6 @@ def _reading(made: APIRouter, room: Room) -> None:
             methods=[method],
             response_model=told.Batch,
             summary='Cancel it',
-            operation_id=f'cancel_batch_{method.lower()}',
             responses=documented(404),
         )
 

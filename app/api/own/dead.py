@@ -6,12 +6,12 @@ from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel
 
 from app.api.own import told
-from app.api.own.jobs import JobPath, page
+from app.api.own.jobs import JobPath, known_model, page
 from app.api.own.refusal import documented
 from app.api.own.room import Room
 from app.api.own.route import router
 from app.api.own.told import Problem
-from app.api.own.wanted import ReplayRequest
+from app.api.own.wanted import Filter, ReplayRequest
 from broker import facts
 from broker.job import State
 
@@ -36,15 +36,9 @@ def routes(room: Room) -> APIRouter:
     made = router('Dead jobs and errors')
 
     @made.get('/api/dead', response_model=told.Jobs, summary='Dead jobs', responses=documented())
-    async def find(
-        model: Annotated[str, Query(max_length=300)] = '',
-        user: Annotated[str, Query(max_length=300)] = '',
-        batch: Annotated[str, Query(max_length=64)] = '',
-        cursor: Annotated[int, Query(ge=0, le=2**53)] = 0,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    ) -> dict[str, Any]:
+    async def find(asked: Annotated[Filter, Query()]) -> dict[str, Any]:
         """Newest first. They stay until they are deleted here or their time is over."""
-        return await page(room, (State.DEAD,), model, user, batch, False, cursor, limit)
+        return await page(room, asked.query(known_model(room, asked), (State.DEAD,)))
 
     @made.post(
         '/api/dead/replay',
@@ -74,7 +68,7 @@ def routes(room: Room) -> APIRouter:
         before: Annotated[int, Query(ge=0, le=2**53, description='`next_before` of the page before.')] = 0,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
     ) -> dict[str, Any]:
-        """Every failed attempt, also of jobs that went well in the end: newest first, with the worker's stack traces."""
+        """Every failed attempt, newest first, with the worker's stack trace; also of jobs that went well in the end."""
         return await _errors(room, before, limit)
 
     return made

@@ -1,19 +1,21 @@
-"""The description of all APIs for ``/openapi.json``: what the doors of other contracts take and give is added by hand."""
+"""The description of all APIs for ``/openapi.json``; what the doors of other contracts take and give is added."""
 
+import re
+import warnings
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 
 from app.api.own import doors_told
 
 TEXT = """\
-Programs use the desk through the API that they speak already, Ollama’s or OpenAI’s, or through its own under `/api/jobs`,
-`/api/batches`, `/api/schedules` and so on, which can do all that the desk can. Every call that asks a model is a job in
-one queue. Times are unix seconds, durations seconds.
+Programs use the desk through the API that they speak already, Ollama’s or OpenAI’s, or through its own under
+`/api/jobs`, `/api/batches`, `/api/schedules` and so on, which can do all that the desk can. Every call that asks a
+model is a job in one queue. Times are unix seconds, durations seconds.
 
 Live facts also come over a WebSocket at `/api/facts/ws`, with `?after=` and `?fact=` as for `/api/facts/stream`.
+Any other POST under `/api/` or `/v1/` whose JSON names a `model` is queued and passed to the engine as it is.
 """
 
 
@@ -22,17 +24,20 @@ def describe(api: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if api.openapi_schema is None:
-            _name(api)
-            made = get_openapi(title='Corral', version=api.version, description=TEXT, routes=api.routes)
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore', UserWarning)  # of operations that are named below
+                made = get_openapi(title='Corral', version=api.version, description=TEXT, routes=api.routes)
             doors_told.add(made)
+            _name(made)
             api.openapi_schema = made
         return api.openapi_schema
 
     api.openapi = openapi  # type: ignore[method-assign]
 
 
-def _name(api: FastAPI) -> None:
+def _name(made: dict[str, Any]) -> None:
     """Each operation has a name of its own, also where one function answers several methods."""
-    for route in api.routes:
-        if isinstance(route, APIRoute) and route.operation_id is None:
-            route.operation_id = None
+    for path, operations in made['paths'].items():
+        for method, operation in operations.items():
+            words = re.sub(r'\W+', '_', path).strip('_')
+            operation['operationId'] = f'{method}_{words}'

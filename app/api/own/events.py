@@ -1,8 +1,8 @@
 """One job's life as server-sent events, which go on where a client left off: no gap, nothing twice.
 
-``id`` is ``epoch-index``: the run, and how many of its lines were sent. A client that comes back with the last id it saw
-gets the lines from there on; when the job began anew meanwhile it is told so (``reset``) and gets the new answer from its
-first line.
+``id`` is ``epoch-index``: the run, and how many of its lines were sent. A client that comes back with the last id it
+saw gets the lines from there on; when the job began anew meanwhile it is told so (``reset``) and gets the new answer
+from its first line.
 """
 
 import asyncio

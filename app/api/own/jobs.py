@@ -1,7 +1,7 @@
 """Jobs: queue, find, read, follow, cancel, move and replay them."""
 
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Body, Header, Path, Query
@@ -14,11 +14,10 @@ from app.api.own.events import Telling, lines_of, place_of
 from app.api.own.refusal import documented
 from app.api.own.room import Room
 from app.api.own.route import router
-from app.api.own.wanted import JobRequest, PriorityChange
+from app.api.own.wanted import Filter, Find, JobRequest, PriorityChange
 from app.api.trouble import Trouble
 from broker import protocol
 from broker.client import replay_id
-from broker.job import State
 
 MAX_WAIT_S = 600.0
 JobPath = Annotated[str, Path(description='The id of the job.', max_length=64)]
@@ -57,7 +56,7 @@ def _submitting(made: APIRouter, room: Room) -> None:
         responses={
             200: {
                 'model': told.Submitted,
-                'description': 'It was there before, or it has ended within `wait` seconds.',
+                'description': 'It was there before, or it ended within `wait`.',
             },
             202: {'description': 'It is on disk and waits.'},
             **documented(400, 409, 415, 429, 507),
@@ -89,18 +88,12 @@ def _submitting(made: APIRouter, room: Room) -> None:
 
 def _finding(made: APIRouter, room: Room) -> None:
     @made.get('/api/jobs', response_model=told.Jobs, summary='Find jobs', responses=documented())
-    async def find(
-        state: Annotated[list[State] | None, Query(description='Repeat it for several.')] = None,
-        model: Annotated[str, Query(max_length=300)] = '',
-        user: Annotated[str, Query(max_length=300)] = '',
-        batch: Annotated[str, Query(max_length=64)] = '',
-        order: Literal['newest', 'oldest'] = 'newest',
-        cursor: Annotated[int, Query(ge=0, le=2**53, description='`next_cursor` of the page before.')] = 0,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    ) -> dict[str, Any]:
+    async def find(asked: Annotated[Find, Query()]) -> dict[str, Any]:
         """Filters that are left out let everything through."""
-        states = tuple(state or ())
-        return await page(room, states, model, user, batch, order == 'oldest', cursor, limit)
+        query = asked.query(known_model(room, asked), tuple(asked.state))
+        if asked.order == 'oldest':
+            query = msgspec.structs.replace(query, before_order=0, after_order=asked.cursor, oldest_first=True)
+        return await page(room, query)
 
     @made.get('/api/jobs/{id}', response_model=told.Job, summary='One job', responses=documented(404))
     async def get(id: JobPath) -> dict[str, Any]:
@@ -183,7 +176,6 @@ def _changing(made: APIRouter, room: Room) -> None:
             methods=[method],
             response_model=told.Job,
             summary='Cancel it',
-            operation_id=f'cancel_{method.lower()}',
             responses=documented(404, 409),
         )
 
@@ -210,23 +202,16 @@ def _changing(made: APIRouter, room: Room) -> None:
         return _job(room, state) | {'duplicate': accepted.duplicate}
 
 
-async def page(
-    room: Room, states: tuple[State, ...], model: str, user: str, batch: str, oldest: bool, cursor: int, limit: int
-) -> dict[str, Any]:
+async def page(room: Room, query: protocol.FindJobs) -> dict[str, Any]:
     """A page of jobs, as ``told.Jobs``."""
-    wanted = protocol.FindJobs(
-        states=states,
-        model=(room.board.name_of(model) or model) if model else '',
-        user=user,
-        parent=batch,
-        before_order=0 if oldest else cursor,
-        after_order=cursor if oldest else 0,
-        oldest_first=oldest,
-        limit=limit,
-    )
-    found = await room.broker.find(wanted)
+    found = await room.broker.find(query)
     jobs = [told.job(job, room.board.job(job.job_id)) for job in found.jobs]
     return {'jobs': jobs, 'next_cursor': found.jobs[-1].order if found.more else None}
+
+
+def known_model(room: Room, asked: Filter) -> str:
+    """The model that a filter names, as it was announced."""
+    return (room.board.name_of(asked.model) or asked.model) if asked.model else ''
 
 
 def _job(room: Room, state: protocol.JobState) -> dict[str, Any]:

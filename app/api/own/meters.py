@@ -6,7 +6,7 @@ Labels are few and bounded: kinds, outcomes, known codes, and the models that wo
 import math
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
@@ -31,6 +31,9 @@ _RUN_S = (0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 _FIRST_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
+disable_created_metrics()  # a series more for each that hardly anybody reads
+
+
 class Meters:
     """The figures of this process. ``recorded`` tells up to which fact the statistics are on disk."""
 
@@ -49,9 +52,7 @@ class Meters:
         self._tokens = Counter('corral_tokens', 'Tokens, in and out.', ['direction', 'model'], registry=registry)
         self._wait = _histogram('corral_job_wait_seconds', 'From queued to the last start.', _WAIT_S, registry)
         self._run = _histogram('corral_job_run_seconds', 'The last run of jobs that completed.', _RUN_S, registry)
-        self._first = _histogram(
-            'corral_first_token_seconds', 'From the request to the first token.', _FIRST_S, registry
-        )
+        self._first = _histogram('corral_first_token_seconds', 'From request to first token.', _FIRST_S, registry)
         self.deliveries = Counter(
             'corral_webhook_deliveries', 'Deliveries to webhooks, tries included.', ['outcome'], registry=registry
         )

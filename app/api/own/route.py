@@ -35,19 +35,8 @@ class OwnRoute(APIRoute):
                 return await handler(_as_json(request))
             except Trouble as failure:
                 return refusal(failure)
-            except RequestValidationError as error:
-                return refusal(of_validation(error))
-            except errors.BrokerError as error:
-                return refusal(trouble.of_broker(error))
-            except analytics_errors.AnalyticsError as error:
-                return refusal(Trouble('unavailable', str(error), retry_after_s=5.0))
-            except HTTPException as error:
-                return refusal(_of_http(error))
-            except ClientDisconnect:
-                return refusal(Trouble('bad_json', 'the request broke off'))
-            except Exception:
-                log.exception('a call failed', extra={'action': 'call'})
-                return refusal(Trouble('desk_error', OUR_FAULT))
+            except Exception as error:
+                return refusal(_meant(error))
 
         return caught
 
@@ -67,7 +56,18 @@ def _as_json(request: Request) -> Request:
     return Request(scope, request.receive)
 
 
-def _of_http(error: HTTPException) -> Trouble:
-    if error.status_code == 413:
-        return Trouble(TOO_LONG, str(error.detail))
-    return Trouble('bad_json', 'the body is no JSON that can be read')
+def _meant(error: Exception) -> Trouble:
+    """What went wrong, without what only we should see."""
+    match error:
+        case RequestValidationError():
+            return of_validation(error)
+        case errors.BrokerError():
+            return trouble.of_broker(error)
+        case analytics_errors.AnalyticsError():
+            return Trouble('unavailable', str(error), retry_after_s=5.0)
+        case HTTPException(status_code=413):
+            return Trouble(TOO_LONG, str(error.detail))
+        case HTTPException() | ClientDisconnect():
+            return Trouble('bad_json', 'the body is no JSON that can be read')
+    log.error('a call failed', exc_info=error, extra={'action': 'call'})
+    return Trouble('desk_error', OUR_FAULT)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.api import caller
 from app.api.trouble import Trouble
 from broker import protocol
-from broker.job import AUTO_PRIORITY, DEFAULT_PRIORITY, MAX_PRIORITY, MIN_PRIORITY
+from broker.job import AUTO_PRIORITY, DEFAULT_PRIORITY, MAX_PRIORITY, MIN_PRIORITY, State
 
 Kind = Literal['chat', 'generate', 'embed', 'raw']
 PriorityName = Literal['auto', 'critical', 'realtime', 'high', 'normal', 'low', 'batch']
@@ -33,8 +33,8 @@ class Message(BaseModel):
 class Ask(BaseModel):
     """What is to be done, and for whom: the part that jobs and schedules have in common.
 
-    Say it in one of four ways: `messages` (a chat), `prompt` (a generation), `input` (embeddings), or `body`, which goes
-    to the engine as it is, with a `path` where the engine has an endpoint of its own for it.
+    Say it in one of four ways: `messages` (a chat), `prompt` (a generation), `input` (embeddings), or `body`, which
+    goes to the engine as it is, with a `path` where the engine has an endpoint of its own for it.
     """
 
     model_config = _FORM
@@ -254,6 +254,31 @@ class PauseRequest(BaseModel):
     scope: Literal['all', 'model', 'priority', 'user', 'worker']
     name: str = Field(default='', max_length=300, description='Which one; empty for all.')
     drain: bool = Field(default=False, description='And tell, as the fact Drained, when the last run of it has ended.')
+
+
+class Filter(BaseModel):
+    """Which jobs; what is left out lets everything through."""
+
+    model_config = _FORM
+
+    model: Short = ''
+    user: Short = ''
+    batch: str = Field(default='', max_length=64)
+    cursor: int = Field(default=0, ge=0, le=2**53, description='`next_cursor` of the page before.')
+    limit: int = Field(default=50, ge=1, le=1000)
+
+    def query(self, model: str, states: tuple[State, ...]) -> protocol.FindJobs:
+        """The same for the queue, newest first."""
+        return protocol.FindJobs(
+            states=states, model=model, user=self.user, parent=self.batch, before_order=self.cursor, limit=self.limit
+        )
+
+
+class Find(Filter):
+    """Which jobs, and in which order."""
+
+    state: list[State] = Field(default=[], max_length=len(State), description='Repeat it for several.')
+    order: Literal['newest', 'oldest'] = 'newest'
 
 
 class ReplayRequest(BaseModel):
