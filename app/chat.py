@@ -85,6 +85,11 @@ class ChatService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._desk.close()
 
+    @property
+    def desk(self) -> Desk:
+        """The database, for what programs keep in it."""
+        return self._desk
+
     # what pages ask
 
     def conversations(self) -> list[Conversation]:

@@ -40,6 +40,13 @@ MIGRATIONS = (
     CREATE INDEX conversations_of_user ON conversations (origin, user, created_at);
     CREATE INDEX messages_of_job ON messages (job_id) WHERE job_id != '';
     """,
+    """
+    CREATE TABLE records (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, tag TEXT NOT NULL,
+        data BLOB NOT NULL
+    );
+    CREATE UNIQUE INDEX records_name ON records (kind, name);
+    """,
 )
 
 
@@ -259,6 +266,10 @@ class Desk:
                 self._db.execute('DELETE FROM messages WHERE id IN (?, ?)', tuple(each.id for each in exchange))
 
         await self._do(write)
+
+    async def run(self, work: Callable[[apsw.Connection], Result]) -> Result:
+        """Do something of the other modules that keep their tables here."""
+        return await self._do(lambda: work(self._db))
 
     async def _do(self, work: Callable[[], Result]) -> Result:
         try:
