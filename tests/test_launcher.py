@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import run
-from app import cli, data_dir, launch, ollama_address, settings
+from app import cli, data_dir, environment, launch, ollama_address, settings
 from app.supervisor import Backoff
 from broker import addresses
 
@@ -310,3 +310,29 @@ def test_a_wrong_flag_or_setting_ends_with_code_2(capsys, monkeypatch, tmp_path)
     assert capsys.readouterr().err.startswith('--engine vllm is not allowed')
     assert cli.run(['--host', '0.0.0.0', '--data-dir', str(tmp_path / 'd')], None, run.tables) == 1
     assert not (tmp_path / 'd').exists()
+
+
+@pytest.mark.parametrize('windows', [False, True])
+def test_the_environment_gets_a_command_that_does_what_run_py_does(tmp_path, windows):
+    root = tmp_path / 'it is here'
+    (folder := root / '.venv' / ('Scripts' if windows else 'bin')).mkdir(parents=True)
+    (root / 'run.py').write_text('import os, sys; print(os.environ["_CORRAL_PROGRAM"], *sys.argv[1:])')
+    environment.write_command(root / '.venv', root, windows=windows)
+    file = folder / ('corral.cmd' if windows else 'corral')
+    assert str(root / 'run.py') in file.read_text()
+    if not windows:
+        (folder / 'python').symlink_to(sys.executable)
+        said = subprocess.run([file, 'list', '--user', 'a b'], capture_output=True, text=True, check=True).stdout
+        assert said == 'corral list --user a b\n'
+    file.write_text('mine')
+    environment.write_command(root / '.venv', root, windows=windows)
+    assert file.read_text() == 'mine', 'it is made once'
+
+
+def test_one_worker_more_is_like_the_others_but_for_its_slots(tmp_path):
+    loaded = load({'data_dir': tmp_path, 'engine': 'demo', 'worker': {'labels': 'gpu,big'}}, cwd=tmp_path)
+    endpoints = addresses.choose(tmp_path, 'tcp')
+    spec = run.one_worker(loaded.settings, endpoints, 'host:extra-1')
+    found = json.loads(spec.settings_json)
+    assert (found['worker'], found['slots'], found['labels']) == ('host:extra-1', 1, ['gpu', 'big'])
+    assert (spec.name, found['endpoints']['broker_secret']) == ('worker-host-extra-1', '')

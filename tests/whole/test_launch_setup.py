@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.whole
 
 STUB = """
-def run(arguments, compose, tables):
+def run(arguments, *compositions):
     import sys, tiny
     print(sys.prefix, tiny.NUMBER, *arguments)
     return 0
