@@ -72,6 +72,9 @@ class Admission:
         request_print = fingerprint(request) if request.idempotency_key or request.attach else ''
         if found := self._same(request, request_print, past, now):
             return found
+        if 0.0 < request.deadline_at <= now:
+            detail = 'deadline_at is over already; take a later time, or leave it out'
+            return protocol.Refused(code='bad_request', detail=detail)
         if refusal := self._foreign(request, past) or self._full(request, past):
             return refusal
         self._accept(request, request_print, past, now, schedule)

@@ -63,6 +63,8 @@ class BrokerCore:
         """
         self._queue.restore(jobs, now, work, starts, paused, open_batches=batches)
         self._agenda.restore(schedules, now)
+        for kind, name in self._queue.timers.due(now):  # before anybody asks for work: deadlines have passed meanwhile
+            self._due(kind, name, now)
 
     # doors
 

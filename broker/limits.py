@@ -49,8 +49,11 @@ class Gcra:
         return self._tat.get(key, 0.0) - (self.rate.burst - 1) * self.rate.step_s
 
     def take(self, key: str, now: float) -> None:
-        """One has started, allowed or not."""
-        self._tat[key] = max(self._tat.get(key, 0.0), now) + self.rate.step_s
+        """One has started, allowed or not. More than a full burst is never owed: many starts at one time are those of
+        a broker whose clock was ahead.
+        """
+        step_s = self.rate.step_s
+        self._tat[key] = min(max(self._tat.get(key, 0.0), now) + step_s, now + self.rate.burst * step_s)
         if len(self._tat) > 10_000:  # keys whose time has passed are as if never seen
             self._tat = {key: tat for key, tat in self._tat.items() if tat > now}
 

@@ -98,8 +98,11 @@ class Queue:
         for done in work:
             self.ledger.charge(done.user, done.work_s, min(done.at, now))
             self.durations.learn(done.model, done.work_s)
+        jobs, latest = list(jobs), now
+        for job in reversed(jobs):  # nothing lies in the future, and nobody came later than those behind them
+            latest = job.queued_at = min(job.queued_at, latest)
+            job.started_at = min(job.started_at, now)
         for job in jobs:
-            job.queued_at = min(job.queued_at, now)
             if job.failures and job.state is State.DELAYED:
                 retry = self.rules.retry.of(job.terms.retry_base_s, job.terms.retry_max_s)
                 job.due_at = min(job.due_at, now + retry.max_s)
@@ -149,7 +152,6 @@ class Queue:
             assert run.job is self.jobs[job_id] and run.epoch == run.job.epoch
             assert run.cancelling == (run.job.state is State.CANCELLING)
         for worker in self.fleet:
-            assert len(worker.runs) <= worker.ready.slots, 'more runs than slots'
             assert all(self.runs.get(job_id) is run for job_id, run in worker.runs.items())
 
     # telling

@@ -17,7 +17,7 @@ from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, Send
 from broker.admission import NOTHING, Past
 from broker.core import BrokerCore
 from broker.endpoints import Endpoints
-from broker.job import State
+from broker.job import FINAL, State
 from broker.rules import Rules
 from broker.share import DECAY_S
 from broker.store import Store
@@ -308,7 +308,7 @@ class Server:
 
     def _answer_about(self, request: protocol.AnyRequest, job_id: str) -> protocol.Reply:
         job = self._store.job(job_id)
-        if job is None:
+        if job is None or job.state not in FINAL:  # when it was asked for there was none yet
             return protocol.Refused(rid=request.rid, code='not_found', detail='there is no such job')
         match request:
             case protocol.Read():

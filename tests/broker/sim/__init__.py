@@ -1,0 +1,1 @@
+"""A world for the core, made from one seed: clock, network, disk, workers, clients, and a checker of all promises."""
