@@ -6,13 +6,13 @@ all ``Persist`` of a batch on disk in one transaction; so nothing is said that a
 
 from collections.abc import Iterable
 
-from broker import facts, load, protocol
+from broker import load, protocol
 from broker.actions import Action, Peer, Publish, Send
 from broker.admission import NOTHING, Admission, Past
 from broker.agenda import Agenda
 from broker.clients import Clients
 from broker.dispatch import Dispatch
-from broker.job import Job, Move, State
+from broker.job import Job, State
 from broker.limits import Started
 from broker.queue import Queue
 from broker.rules import Rules
@@ -179,8 +179,7 @@ class BrokerCore:
     def _deadline_due(self, job_id: str, now: float) -> None:
         job = self._queue.jobs.get(job_id)
         if job is not None and job.state in (State.WAITING, State.DELAYED, State.BLOCKED):
-            job.code, job.detail = 'deadline', 'it could not start before its deadline'
-            self._queue.withdraw(job, Move.EXPIRE, facts.JobDied, now)
+            self._queue.expire(job, now)
 
     def _pulse(self) -> None:
         queue = self._queue

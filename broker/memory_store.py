@@ -73,9 +73,18 @@ class MemoryStore:
         return [Work(job.user, job.model, job.ended_at, job.ended_at - job.started_at) for job in ended]
 
     def starts_since(self, at: float) -> list[Started]:
-        """The last start of each job that started after this time, oldest first."""
-        started = sorted((job for job in self._jobs.values() if job.started_at > at), key=lambda job: job.started_at)
-        return [Started(job.user, job.model, job.started_at) for job in started]
+        """The starts after this time, oldest first."""
+        last = {job.job_id: job for job in self._jobs.values() if job.started_at > at}
+        started = [Started(job.user, job.model, job.started_at) for job in last.values()]
+        started += [
+            Started(last[fact.job_id].user, last[fact.job_id].model, fact.at)
+            for fact in self._facts
+            if isinstance(fact, facts.JobStarted)
+            and fact.at > at
+            and fact.job_id in last
+            and fact.epoch < last[fact.job_id].starts
+        ]
+        return sorted(started, key=lambda start: start.at)
 
     def last_seq(self) -> int:
         """The newest fact's number, 0 when there is none."""

@@ -281,6 +281,11 @@ class Queue:
         self.waiting.hold(user)
         self.timers.at(free_at, 'user', user)  # at infinity never: a run has to end first
 
+    def expire(self, job: Job, now: float) -> None:
+        """It did not start, or not again, before its deadline."""
+        job.code, job.detail = 'deadline', 'it could not start before its deadline'
+        self.withdraw(job, Move.EXPIRE, facts.JobDied, now)
+
     # a job that runs
 
     def start(self, job: Job, worker: Worker, now: float, *, resident: bool = False) -> None:
@@ -474,3 +479,5 @@ class Queue:
 
     def _requeued(self, job: Job, reason: str, now: float, trace: str = '') -> None:
         self.record(telling.requeued(job, reason, self.next_seq(), now, trace), job)
+        if 0.0 < job.deadline_at <= now:  # or it would start once more before the timer goes off
+            self.expire(job, now)

@@ -189,9 +189,15 @@ class Store:
         return [Work(str(user), str(model), float(at), float(work_s)) for user, model, at, work_s in rows]
 
     def starts_since(self, at: float) -> list[Started]:
-        """The last start of each job that started after this time, oldest first."""
+        """The starts after this time, oldest first. Those of a job before its last one are found in its facts."""
         rows = self._db.execute(
-            'SELECT user, model, started_at FROM jobs WHERE started_at > 0 AND started_at > ? ORDER BY started_at',
+            'SELECT user, model, started_at AS at FROM jobs WHERE started_at > 0 AND started_at > ?1'
+            ' UNION ALL'
+            " SELECT user, model, json_extract(fact, '$.at') AS at FROM jobs JOIN facts USING (job_id)"
+            ' WHERE started_at > 0 AND started_at > ?1 AND starts > 1'
+            " AND json_extract(fact, '$.fact') = 'JobStarted' AND json_extract(fact, '$.epoch') < starts"
+            " AND json_extract(fact, '$.at') > ?1"
+            ' ORDER BY at',
             (at,),
         )
         return [Started(str(user), str(model), float(at)) for user, model, at in rows]
