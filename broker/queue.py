@@ -479,5 +479,3 @@ class Queue:
 
     def _requeued(self, job: Job, reason: str, now: float, trace: str = '') -> None:
         self.record(telling.requeued(job, reason, self.next_seq(), now, trace), job)
-        if 0.0 < job.deadline_at <= now:  # or it would start once more before the timer goes off
-            self.expire(job, now)

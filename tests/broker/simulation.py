@@ -45,9 +45,9 @@ def night(minutes: float, first: int) -> int:
     began, seeds, failures = time.monotonic(), 0, 0
     until = began + minutes * 60
     with multiprocessing.Pool(os.cpu_count()) as pool:
-        for seed, broken in pool.imap_unordered(_broken, itertools.takewhile(
-            lambda _: time.monotonic() < until, itertools.count(first)
-        ), chunksize=16):
+        for seed, broken in pool.imap_unordered(
+            _broken, itertools.takewhile(lambda _: time.monotonic() < until, itertools.count(first)), chunksize=16
+        ):
             seeds += 1
             if broken:
                 failures += 1

@@ -9,10 +9,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from broker import facts, lookup, protocol
 from tests.broker.desk import CLIENT, Desk, failed, finished, job_id, tokens
-from tests.broker.simulation import BATCH, History
+from tests.broker.sim.history import History
 
 NUMBERS = st.integers(1, 6)
 WORKERS = st.sampled_from(['a', 'b'])
+BATCH = job_id(0xB)
 
 
 def _finished(number, epoch):
@@ -29,10 +30,13 @@ class Queue(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.desk = Desk()
-        self.history = History()
+        self.history = History(self.desk.rules)
+        self.history.turns.watch(self.desk.core)
+        self.changes = []
+        commit = self.desk.store.commit
+        self.desk.store.commit = lambda changes: (self.changes.extend(changes), commit(changes))
         self.peers, self.sessions = {}, {}
         self.held = {}  # (worker, number) → [epoch, lines sent]
-        self.seen = 0
 
     def _follow(self):
         for routing_id, name, epoch in self.desk.assigned():
@@ -161,13 +165,14 @@ class Queue(RuleBasedStateMachine):
 
     @rule()
     def the_broker_restarts(self):
+        self.history.booted(self.desk.now)
         self.desk.restart()
+        self.history.turns.watch(self.desk.core)
 
     @invariant()
     def facts_follow_the_rules_and_agree_with_the_store(self):
-        for fact in self.desk.facts[self.seen :]:
-            self.history.add(fact)
-        self.seen = len(self.desk.facts)
+        while self.changes:
+            self.history.add(self.changes.pop(0))
         self.history.compare(self.desk.store)
 
     @invariant()

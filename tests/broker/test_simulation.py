@@ -1,26 +1,96 @@
 """The queue through chaos, from seeds; and proof that the checker would see what it looks for."""
 
-import msgspec
+import subprocess
+import sys
+from collections import Counter
+
 import pytest
 
-from broker import facts, protocol
-from broker.admission import Admission
-from broker.core import BrokerCore
-from broker.job import State
-from broker.queue import Queue
-from broker.staff import Staff
-from tests.broker.simulation import simulate
+from broker import facts
+from tests.broker.sim import faults
+from tests.broker.simulation import Violation, command, simulate
 
 SEEDS = range(1_000)
+STORM = 50  # seeds in one test
+
+# What the planted faults break. The core's own books stay closed for them: the checker has to see it from outside.
+BREAKS = {
+    faults.NoFencing: 'I11',
+    faults.LastComeFirstServed: 'I6',
+    faults.BreaksTiesById: 'I6',
+    faults.IgnoresPriority: 'I6',
+    faults.HeadOfTheLineBlocks: 'I7',
+    faults.ForgetsWhoRuns: 'I14',
+    faults.WakesTheDelayedEarly: 'I6',
+    faults.TrustsTheIndex: 'I11',
+    faults.PublishesFromTheStart: 'I11',
+    faults.CompletesTheCancelled: 'I3',
+    faults.SpeaksForTheCancelled: 'I12',
+    faults.KeepsNoLeases: 'I1',
+    faults.IgnoresWhatWasUsed: 'I8',
+    faults.PutsTheLostAtTheEnd: 'I6',
+    faults.NeverOverdue: 'I7',
+    faults.AlwaysLoaded: 'I6',
+    faults.ForgetsTheLimits: 'I9',
+    faults.LosesAPermit: 'I14',
+    faults.OneSlotTooMany: 'I10',
+    faults.OneMoreThanFits: 'I13',
+    faults.KeepsTheEpoch: 'I4',
+    faults.TriesForEver: 'I5',
+    faults.TakesAnUnfinishedAnswer: 'I11',
+    faults.StartsWhatRunsAlready: 'I6',
+    faults.SkipsANumber: 'I15',
+    faults.ForgetsTheCancel: 'I3',
+    faults.ForgetsThePauses: 'I6',
+    faults.StartsThePaused: 'I6',
+    faults.StartsTheBlocked: 'I6',
+    faults.LeavesTheFollowersBehind: 'I6',
+    faults.TakesEveryKey: 'I2',
+    faults.ForgetsTheKeyAtTheEnd: 'I2',
+    faults.ForgetsTheBatches: 'I1',
+    faults.CountsABatchWrong: 'I15',
+    faults.RunsATickTwice: 'I2',
+    faults.StartsAfterTheDeadline: 'I6',
+}
+
+# What must have happened somewhere, or the storms would not be worth much.
+SOMETIMES = {
+    'a lease ended while its worker lived',
+    'ageing changed an order',
+    'affinity',
+    'attached',
+    'cancel raced done',
+    'clock back',
+    'clock forward',
+    'crash between store and send',
+    'dead: deadline',
+    'dead: poison',
+    'dead: predecessor',
+    'dead: sim',
+    'done came twice',
+    'handed_back',
+    'limited over a restart',
+    'refused: conflict',
+    'refused: queue_full',
+    'replay served a gap',
+    'retry',
+    'sent again after a lost answer',
+    'the broker stood still',
+    'tick missed',
+    'tick ran',
+    'worker_lost',
+    *(kind.__name__ for kind in (facts.BatchEnded, facts.JobCancelRequested, facts.JobDue, facts.JobPriorityChanged)),
+    *(kind.__name__ for kind in (facts.JobShared, facts.JobUnblocked, facts.Resumed, facts.WorkerLeft)),
+}
 
 
-@pytest.mark.parametrize('first', SEEDS[::100])
+@pytest.mark.parametrize('first', SEEDS[::STORM])
 def test_every_promise_holds_through_chaos(first):
-    for seed in range(first, first + 100):
+    for seed in range(first, first + STORM):
         try:
             simulate(seed)
-        except AssertionError as broken:
-            pytest.fail(f'{broken}\nreplay: python -m tests.broker.simulation {seed}')
+        except Exception as broken:
+            raise AssertionError(f'{type(broken).__name__} {broken}\nreplay: {command(seed)}') from broken
 
 
 def test_a_seed_always_tells_the_same_story():
@@ -28,188 +98,50 @@ def test_a_seed_always_tells_the_same_story():
 
 
 def test_the_chaos_reaches_the_rare_paths():
-    seen = set()
-    for seed in range(60):
-        for fact in simulate(seed).facts:
-            seen.add(type(fact).__name__)
-            seen.add(getattr(fact, 'reason', None) or getattr(fact, 'code', None))
-    assert {'JobCompleted', 'JobCancelled', 'JobCancelRequested', 'JobPriorityChanged', 'JobDue'} <= seen
-    assert {'retry', 'worker_lost', 'handed_back', 'poison', 'lost', 'replaced', 'drained'} <= seen
-    assert {'JobUnblocked', 'JobShared', 'predecessor', 'BatchEnded', 'ScheduleSkipped', 'missed'} <= seen
+    saw = Counter()
+    for seed in range(2_000, 3_000):
+        saw += simulate(seed).saw
+        if saw.keys() >= SOMETIMES:
+            break
+    assert saw.keys() >= SOMETIMES, SOMETIMES - saw.keys()
 
 
-class NoFencing(Staff):
-    """Takes what a worker says about a run of any epoch."""
-
-    def run_of(self, worker, job_id, epoch):
-        return self._queue.runs.get(job_id)
+def test_every_planted_fault_has_an_invariant_that_names_it():
+    assert BREAKS.keys() == set(faults.FAULTS)
+    assert set(BREAKS.values()) | {'I16'} == {f'I{number}' for number in range(1, 17)}
 
 
-class LastComeFirstServed(Admission):
-    """Serves the newest job of a user first."""
-
-    def submit(self, request, past, now):
-        return super().submit(request, past, 3_000.0 - now)
-
-
-class TrustsTheIndex(Staff):
-    """Appends whatever lines come, gaps and repetitions included."""
-
-    def tokens(self, worker, run, message, now):
-        super().tokens(worker, run, msgspec.structs.replace(message, index=len(run.lines)), now)
-
-
-class CompletesTheCancelled(Queue):
-    """Lets a result overrule a cancel."""
-
-    def settle(self, run, move, end, usage, now):
-        super().settle(run, move, facts.JobCompleted, usage, now)
-
-
-class KeepsNoLeases(Staff):
-    """Never takes a run from a silent worker."""
-
-    def lease_due(self, job_id, now):
-        pass
-
-    def worker_due(self, name, now):
-        pass
-
-
-class IgnoresPriority(Admission):
-    """Serves all in the order in which they came."""
-
-    def submit(self, request, past, now):
-        reply = super().submit(request, past, now)
-        job = self._queue.jobs.get(request.job_id)
-        if job is not None and job.state is State.WAITING:
-            self._queue.waiting.remove(job)
-            job.priority = 5
-            self._queue.waiting.add(job)
-        return reply
-
-
-class PutsTheLostAtTheEnd(Queue):
-    """A job whose worker was lost has to queue again."""
-
-    def lose(self, run, now):
-        self.order += 1
-        run.job.order, run.job.queued_at = self.order, now
-        super().lose(run, now)
-
-
-class KeepsTheEpoch(Queue):
-    """Every start of a job has the same epoch."""
-
-    def hold(self, job, *, session, now):
-        job.epoch = 1
-        return super().hold(job, session=session, now=now)
-
-
-class TakesAnUnfinishedAnswer(Staff):
-    """Believes a worker that is done, whatever lines are missing."""
-
-    def serve_run(self, worker, message, now):
-        if isinstance(message, protocol.Finished):
-            message = msgspec.structs.replace(message, lines=0)
-        super().serve_run(worker, message, now)
-
-
-class StartsWhatRunsAlready(Queue):
-    """After a restart every running job is started again at once."""
-
-    def restore(self, jobs, *rest, **more):
-        jobs = list(jobs)
-        for job in jobs:
-            if job.state is State.RUNNING:
-                job.state = State.WAITING
-        super().restore(jobs, *rest, **more)
-
-
-class SkipsANumber(Queue):
-    """Now and then a fact gets a number too high."""
-
-    def next_seq(self):
-        seq = super().next_seq()
-        self.seq += seq == 40
-        return self.seq
-
-
-class ForgetsTheCancel(Queue):
-    """After a restart a job that was being cancelled just runs on."""
-
-    def restore(self, jobs, *rest, **more):
-        jobs = list(jobs)
-        for job in jobs:
-            if job.state is State.CANCELLING:
-                job.state = State.RUNNING
-        super().restore(jobs, *rest, **more)
-
-
-class StartsTheBlocked(Queue):
-    """Does not wait for what a job comes after."""
-
-    def accept(self, job, request, now, *, missing=(), schedule=None):
-        if job.state is State.BLOCKED:
-            job.state = State.WAITING
-        super().accept(job, request, now, schedule=schedule)
-
-
-class TakesEveryKey(Admission):
-    """Makes a new job for a key that has one."""
-
-    def _same(self, request, *rest):
-        return None
-
-
-class ForgetsTheBatches(Queue):
-    """After a restart a batch that goes on is no longer known."""
-
-    def restore(self, jobs, *rest, open_batches):
-        super().restore(jobs, *rest, open_batches=())
-
-
-class LeavesTheFollowersBehind(Queue):
-    """Takes nobody along when a job fails."""
-
-    def doom(self, job, *rest):
-        """Nothing."""
-
-
-FAULTS = [
-    NoFencing,
-    LastComeFirstServed,
-    TrustsTheIndex,
-    CompletesTheCancelled,
-    KeepsNoLeases,
-    IgnoresPriority,
-    PutsTheLostAtTheEnd,
-    KeepsTheEpoch,
-    TakesAnUnfinishedAnswer,
-    StartsWhatRunsAlready,
-    SkipsANumber,
-    ForgetsTheCancel,
-    StartsTheBlocked,
-    TakesEveryKey,
-    ForgetsTheBatches,
-    LeavesTheFollowersBehind,
-]
-
-
-def core_with(fault):
-    """A core with this part in place of the sound one."""
-    (base,) = fault.__bases__
-    return type(fault.__name__, (BrokerCore,), {f'make_{base.__name__.lower()}': fault})
-
-
-@pytest.mark.parametrize('fault', FAULTS)
+@pytest.mark.parametrize('fault', BREAKS, ids=lambda fault: fault.__name__)
 def test_a_planted_fault_is_found(fault):
-    with pytest.raises((AssertionError, KeyError)):
-        for seed in SEEDS:
-            simulate(seed, core=core_with(fault))
+    core = faults.planted(fault)
+    for seed in SEEDS:
+        try:
+            simulate(seed, core=core, books=False)
+        except Violation as broken:
+            assert broken.invariant == BREAKS[fault], f'seed {seed}: {broken}'
+            return
+    pytest.fail('nobody has seen it')
 
 
 def test_speaking_before_storing_is_found():
-    with pytest.raises(AssertionError):
-        for seed in range(600):
+    with pytest.raises(Violation, match=r'^I1[56]:'):
+        for seed in SEEDS:
             simulate(seed, commit_first=False)
+
+
+def test_the_core_sees_itself_when_its_books_do_not_agree():
+    with pytest.raises(Violation, match='^books:'):
+        for seed in SEEDS:
+            simulate(seed, core=faults.planted(faults.LosesAPermit))
+
+
+def test_a_seed_is_replayed_by_one_line():
+    done = subprocess.run([sys.executable, *command(7).split()[1:]], capture_output=True, text=True, check=True)
+    told = [facts.decode(line.encode()) for line in done.stdout.splitlines()]
+    assert told == simulate(7).facts
+
+
+def test_a_night_goes_through_seeds_and_tells_how_fast():
+    asked = [sys.executable, '-m', 'tests.broker.simulation', '--minutes', '0.01', '--from', '5']
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert 'seeds, 0 failed' in done.stdout

@@ -11,10 +11,16 @@ NEVER = float('-inf')
 
 
 class Start(NamedTuple):
-    """A job started at ``at`` by the broker's clock, at ``passed`` by one that never goes back."""
+    """A job started at ``at`` by the broker's clock, at ``passed`` by one that never goes back.
+
+    For a later broker it was somewhere between ``early`` and ``late``: both lie in no broker's future, but whether the
+    first one to notice that has written it down depends on what became of the job.
+    """
 
     at: float
     passed: float
+    early: float
+    late: float
 
 
 class Admissions:
@@ -28,7 +34,6 @@ class Admissions:
         self._rates: dict[tuple[str, str], Rate] = {}
         self.limits = limits
         self._starts: defaultdict[tuple[str, str], list[Start]] = defaultdict(list)
-        self._told: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # as a broker would remember them
         self._put_back_s = 0.0
         self._last_at = NEVER
         self._last_boot = NEVER
@@ -38,7 +43,7 @@ class Admissions:
         self._put_back_s += max(0.0, self._last_at - at)
         self._last_at = self._last_boot = at
         for key, starts in self._starts.items():
-            self._told[key] = [min(start.at, at) for start in starts]
+            self._starts[key] = [start._replace(early=min(start.early, at), late=min(start.at, at)) for start in starts]
 
     def saw(self, at: float) -> None:
         """The broker's clock showed this."""
@@ -49,27 +54,30 @@ class Admissions:
         self.saw(at)
         for key, rate in self._keys(user, model):
             starts = self._starts[key]
-            starts.append(Start(at, at + self._put_back_s))
-            self._told[key].append(at)
+            starts.append(Start(at, at + self._put_back_s, at, at))
             for count, start in enumerate(reversed(starts), 1):
                 if count > rate.burst + (starts[-1].passed - start.passed + SLACK_S) / rate.step_s:
                     raise Violation('I9', f'{count} starts of {key} within {starts[-1].passed - start.passed:.3f} s')
 
-    def open_at(self, user: str, model: str) -> float:
-        """From when on, by the broker's clock, all rates let this user start this model."""
-        return max((self._open_at(key, rate) for key, rate in self._keys(user, model)), default=NEVER)
+    def opens(self, user: str, model: str) -> tuple[float, float]:
+        """From when on, by the broker's clock, all rates let this user start this model: at the earliest, the latest."""
+        keys = self._keys(user, model)
+        return (
+            max((self._open_at(key, rate, 'early') for key, rate in keys), default=NEVER),
+            max((self._open_at(key, rate, 'late') for key, rate in keys), default=NEVER),
+        )
 
     def holds_from_before(self, user: str, model: str, at: float) -> bool:
         """Whether a start under an earlier broker is why this user cannot start this model now."""
         return any(
-            self._open_at(key, rate) > at and self._told[key][-1] <= self._last_boot
+            self._open_at(key, rate, 'early') > at and self._starts[key][-1].early <= self._last_boot
             for key, rate in self._keys(user, model)
         )
 
-    def _open_at(self, key: tuple[str, str], rate: Rate) -> float:
+    def _open_at(self, key: tuple[str, str], rate: Rate, which: str) -> float:
         """As a broker that has the times before it would count: never more than a full burst is owed."""
         owed_until = NEVER
-        for at in sorted(self._told[key]):
+        for at in sorted(getattr(start, which) for start in self._starts[key]):
             owed_until = min(max(owed_until, at) + rate.step_s, at + rate.burst * rate.step_s)
         return owed_until - (rate.burst - 1) * rate.step_s
 

@@ -3,6 +3,8 @@
 import itertools
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from broker import facts, protocol
 from broker.actions import Peer
 from broker.job import FINAL
@@ -98,8 +100,9 @@ class SimClients:
     def _accepted(self, request: protocol.AnyRequest | None, reply: protocol.Accepted) -> None:
         """I2: a key is one job for ever."""
         self.acknowledged.add(reply.job_id)
-        self.world.history.saw['known again'] += reply.duplicate
         if isinstance(request, protocol.Submit):
+            lost = reply.duplicate and reply.job_id == request.job_id and self._sent.get(request.rid, 0) > 1
+            self.world.history.saw['sent again after a lost answer'] += lost
             self.world.history.saw['attached'] += request.attach and reply.job_id != request.job_id
             key = request.user, request.idempotency_key
             if request.idempotency_key and self.keys.setdefault(key, reply.job_id) != reply.job_id:
@@ -114,9 +117,7 @@ class SimClients:
                 self._read(reader)
 
     def _read(self, reader: Reader) -> None:
-        request = protocol.Read(
-            rid=next(self._rids), job_id=reader.job_id, epoch=reader.epoch, index=len(reader.lines)
-        )
+        request = protocol.Read(rid=next(self._rids), job_id=reader.job_id, epoch=reader.epoch, index=len(reader.lines))
         self.world.to_broker(PEER, request)
 
     def _look(self) -> None:
@@ -136,7 +137,6 @@ class SimClients:
     def _send(self, rid: int) -> None:
         if rid in self._open:
             self._sent[rid] = self._sent.get(rid, 0) + 1
-            self.world.history.saw['asked again'] += self._sent[rid] > 1
             self.world.to_broker(PEER, self._open[rid])
             self.world.at(1.0, lambda: self._send(rid))
 
@@ -241,7 +241,5 @@ class SimClients:
 
 
 def _after(job: protocol.Submit, before: protocol.Submit | None) -> protocol.Submit:
-    import msgspec
-
     plain = msgspec.structs.replace(job, due_at=0.0, idempotency_key='', attach=False)
     return plain if before is None else msgspec.structs.replace(plain, after=(before.job_id,))

@@ -9,7 +9,7 @@ these: the higher priority; inside a level who used less (I8); then first come, 
   than its bound; what holds, and is checked as I7, is this share of the starts, to the oldest first, and that no slot
   stays empty while somebody could have it.
 
-A limit that opens is noticed a moment later. So there are those who could start for sure (``must``), and those who
+A limit that opens is noticed by the next tick. So there are those who could start for sure (``must``), and those who
 perhaps could (``may``); only the former can be wronged.
 """
 
@@ -27,18 +27,17 @@ from tests.broker.sim.violation import Violation
 if TYPE_CHECKING:
     from tests.broker.sim.history import History
 
-LAG_S = 0.1  # from the end of a limit until the broker looks again
-
 
 class Seen(NamedTuple):
-    """What the broker knew when it decided a start: free slots and what is loaded by worker, ranks by user, and who
-    had said that they leave.
+    """What the broker knew when it decided a start: free slots and what is loaded by worker, ranks by user, who had
+    said that they leave, and when it had looked at the clock last for limits that open.
     """
 
     free: dict[str, int]
     loaded: dict[str, dict[str, str]]
     ranks: dict[str, float]
     draining: frozenset[str]
+    noticed: float
 
 
 class Passed:
@@ -57,6 +56,7 @@ class Turns:
         self._seen: dict[int, Seen] = {}
         self._lanes: dict[str, Passed] = {}
         self.draining: set[str] = set()
+        self.noticed = 0.0
         self.admissions = Admissions(history.rules.limits)
         self.shares = Shares()
 
@@ -65,6 +65,7 @@ class Turns:
         self._seen.clear()
         self._lanes.clear()
         self.draining.clear()
+        self.noticed = at
         self.admissions.booted(at)
         ended = [
             (job.user, min(job.ended_at, at), job.ended_at - job.started_at)
@@ -82,7 +83,7 @@ class Turns:
             free, loaded = free_slots(core)
             users = {other.user for other in queue.jobs.values()}
             ranks = {user: queue.ledger.rank(user) for user in users}
-            self._seen[queue.seq + 1] = Seen(free, loaded, ranks, frozenset(self.draining))
+            self._seen[queue.seq + 1] = Seen(free, loaded, ranks, frozenset(self.draining), self.noticed)
             start(job, worker, now, **how)
 
         queue.start = watched  # type: ignore[method-assign]
@@ -116,15 +117,15 @@ class Turns:
             raise Violation('I6', f'{job.name} starts on {name} and one of them is paused')
         if name in seen.draining or not self._can(name, job.model):
             raise Violation('I6', f'{name} gets {job.name} and does not take {job.model}')
-        if job.deadline_at and now > job.deadline_at + LAG_S:
+        if job.deadline_at and now >= job.deadline_at:
             raise Violation('I6', f'{job.name} starts {now - job.deadline_at:.3f} s after its deadline')
         if fact.resident != (seen.loaded[name].get(f'{job.model}:latest') == _options(job)):
             raise Violation('I6', f'{job.name} was said to be loaded on {name}: {fact.resident}')
 
     def _order(self, job: Folded, seen: Seen, now: float) -> None:
         able = {name for name, free in seen.free.items() if free > 0 and ('worker', name) not in self._history.pauses}
-        must = [each for each in self._eligible(able, now - LAG_S) if each is not job]
-        may = self._eligible(able, now)
+        must = [each for each in self._eligible(able, seen.noticed, sure=True) if each is not job]
+        may = self._eligible(able, now, sure=False)
         if job not in may:
             may.append(job)  # whether it was limited the admissions say
         unsure = [each for each in may if each not in must and each is not job]
@@ -158,7 +159,7 @@ class Turns:
             first = min((each.asked.order for each in due), default=job.asked.order)
             if first < job.asked.order:
                 raise Violation('I7', f'{job.name} goes as overdue before an older one')
-            history.saw['overdue'] += 1
+            history.saw['ageing changed an order'] += any(each.priority > job.priority for each in must)
             return 'yes' if job in due else 'perhaps'
         unsure = [each for each in may if each not in must]
         if due and not unsure:
@@ -194,32 +195,30 @@ class Turns:
 
     # who could
 
-    def idle(self, core: BrokerCore, now: float) -> None:
+    def idle(self, core: BrokerCore) -> None:
         """I7: raise Violation when somebody could start and a slot is free for them, and nothing happens."""
         history = self._history
         if not history.waiting:
             return
         free, _ = free_slots(core)
         able = {name for name, slots in free.items() if slots > 0 and ('worker', name) not in history.pauses}
-        for job in self._eligible(able, now - LAG_S):
-            if self._capped(job):
-                continue
+        for job in self._eligible(able, self.noticed, sure=True):
             gate = core._queue.gate
             leaked = gate._total > len(history.running)
             raise Violation('I14' if leaked else 'I7', f'{job.name} could start and does not')
 
-    def _eligible(self, able: set[str], at: float) -> list[Folded]:
-        """Those who could start: limits had opened by ``at``."""
+    def _eligible(self, able: set[str], now: float, *, sure: bool) -> list[Folded]:
+        """Those whose limits are open now, for sure or perhaps."""
         models: dict[str, bool] = {}
         found = []
         for job in self._history.waiting.values():
             if job.model not in models:
                 models[job.model] = any(self._can(name, job.model) for name in able)
             if models[job.model] and not self._paused(job) and not self._capped(job):
-                opens = self.admissions.open_at(job.user, job.model)
-                if opens <= at:
+                early, late = self.admissions.opens(job.user, job.model)
+                if (late if sure else early) <= now:
                     found.append(job)
-                elif self.admissions.holds_from_before(job.user, job.model, at):
+                elif self.admissions.holds_from_before(job.user, job.model, now):
                     self._history.saw['limited over a restart'] += 1
         return found
 

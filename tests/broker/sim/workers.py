@@ -206,8 +206,6 @@ class SimWorker:
             run.outcome = run.outcome or protocol.Stopped(job_id=run.job_id, epoch=run.epoch)
             self._say(run.outcome)
         else:
-            if isinstance(message, protocol.Stop):
-                self.world.history.saw['told to stop what is another one\'s'] += 1
             del self.runs[run.job_id]
 
     # running

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from broker import intake, lookup, protocol
+from broker import facts, intake, lookup, protocol
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
 from broker.core import BrokerCore
-from broker.job import FINAL
+from broker.job import FINAL, State
 from broker.memory_store import MemoryStore
 from tests.broker.sim.clients import SimClients
 from tests.broker.sim.draw import draw
@@ -33,17 +33,21 @@ Incoming = tuple[Peer, protocol.AnyRequest | protocol.AnyFromWorker]
 class World:
     """One seed's world. ``now`` is true time; the broker's clock is ahead of it by what it was when it booted."""
 
-    def __init__(self, seed: int, *, core: type[BrokerCore] = BrokerCore, commit_first: bool = True) -> None:
+    def __init__(
+        self, seed: int, *, core: type[BrokerCore] = BrokerCore, commit_first: bool = True, books: bool = True
+    ) -> None:
         self.chance = random.Random(seed)
         self.drawn = draw(self.chance)
         self.rules = self.drawn.rules
         self.make_core = core
         self.commit_first = commit_first
         self.check_every = 1 if seed % CHECK_ALL == 0 else CHECK_SOME
+        self.books = books
         self.now = START
         self.wall_ahead_s = 0.0  # of true time
         self.broker_ahead_s = 0.0
         self._furthest_s = 0.0
+        self._stands_still_until = 0.0
         self.calm = False
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._ties = itertools.count()
@@ -58,6 +62,7 @@ class World:
         self.workers = [SimWorker(self, number) for number in range(self.drawn.workers)]
         self.clients = SimClients(self)
         self.at(self.chance.uniform(0, CHAOS_S), self._set_clock)
+        self.at(self.chance.uniform(0, 2 * CHAOS_S), self._stand_still)
 
     def at(self, delay_s: float, what: Callable[[], None]) -> None:
         """Do ``what`` later."""
@@ -107,6 +112,12 @@ class World:
             self._jump(self.chance.choice((-3600.0, -600.0, -5.0, 5.0, 600.0, 3600.0)))
             self.at(self.chance.uniform(0, CHAOS_S), self._set_clock)
 
+    def _stand_still(self) -> None:
+        """The broker's machine sleeps, or somebody has stopped it for a while; messages pile up."""
+        if not self.calm:
+            self._stands_still_until = self.now + self.chance.uniform(1.0, 30.0)
+            self.history.saw['the broker stood still'] += 1
+
     def _jump(self, seconds: float) -> None:
         self.wall_ahead_s += seconds
         self._furthest_s = max(self._furthest_s, self.wall_ahead_s)
@@ -120,7 +131,9 @@ class World:
             self.history.saw['clock back' if self.wall_ahead_s < self.broker_ahead_s else 'clock forward'] += 1
         self.broker_ahead_s = self.wall_ahead_s
         store, now = self.store, self.broker_now
-        core = self.make_core(self.rules, boot=str(self.boots), last_seq=store.last_seq(), last_order=store.last_order())
+        core = self.make_core(
+            self.rules, boot=str(self.boots), last_seq=store.last_seq(), last_order=store.last_order()
+        )
         core.wall_is_ahead(0.0)
         self.history.booted(now)
         self.history.compare(store)
@@ -142,6 +155,8 @@ class World:
 
     def check(self) -> None:
         """The core's own books."""
+        if not self.books:
+            return
         try:
             assert self.core is not None
             self.core.check()
@@ -152,16 +167,23 @@ class World:
         """As ``broker.server``: take what has come, let the core decide, store it, then speak."""
         if self.core is None or boot != self.boots:
             return
+        if self._stands_still_until > self.now:
+            self.at(self._stands_still_until - self.now, lambda: self._turn(boot))
+            return
         core, actions = self.core, list[Action]()
         core.wall_is_ahead(self.wall_ahead_s - self.broker_ahead_s)
         inbox, self._inbox = self._inbox, []
         for peer, message in inbox:
             self._note(peer, message)
-            actions += core.receive(peer, message, self.broker_now, lookup.past_of(message, self.store, core.knows, False))
-        if core.next_deadline() <= self.broker_now:
-            actions += core.tick(
-                self.broker_now, lookup.past_of_ids(core.due_ids(self.broker_now), self.store, False)
+            if isinstance(message, protocol.Finished):
+                job = self.history.jobs.get(message.job_id)
+                self.history.saw['done came twice'] += job is not None and job.state is State.COMPLETED
+            actions += core.receive(
+                peer, message, self.broker_now, lookup.past_of(message, self.store, core.knows, False)
             )
+        if core.next_deadline() <= self.broker_now:
+            actions += core.tick(self.broker_now, lookup.past_of_ids(core.due_ids(self.broker_now), self.store, False))
+            self.history.turns.noticed = self.broker_now
         self._steps += 1
         if self._steps % self.check_every == 0:
             self.check()
@@ -169,7 +191,7 @@ class World:
             actions = self._perform(actions)
         if self.core is core:
             if self.check_every == 1 or self._steps % 5 == 0:
-                self.history.turns.idle(core, self.broker_now)
+                self.history.turns.idle(core)
             wait_s = max(0.0, core.next_deadline() - self.broker_now) + 1e-4
             self._next_turn_at = self.now + wait_s
             self.at(wait_s, lambda: self._due_turn(boot))
@@ -229,8 +251,15 @@ class World:
                 case Persist():
                     self.history.turns.admissions.saw(action.fact.at)
                     self.history.add(action)
+                    self._lost(action.fact)
                 case Publish(_, message) | Send(_, message):
                     self.wire.at_this_moment(message)
+
+    def _lost(self, fact: facts.AnyFact) -> None:
+        if isinstance(fact, facts.JobRequeued) and fact.reason == 'worker_lost':
+            held = (run for worker in self.workers if worker.alive for run in worker.runs.values())
+            alive = any((run.job_id, run.epoch) == (fact.job_id, fact.epoch) for run in held)
+            self.history.saw['a lease ended while its worker lived'] += alive
 
     def _effect(self, action: Action) -> list[Action]:
         assert self.core is not None
