@@ -43,17 +43,29 @@ def replay(seed: int) -> None:
 def night(minutes: float, first: int) -> int:
     """Seeds from ``first`` on, on all processors, for so long; prints those that fail. How many did."""
     began, seeds, failures = time.monotonic(), 0, 0
-    until = began + minutes * 60
-    with multiprocessing.Pool(os.cpu_count()) as pool:
-        for seed, broken in pool.imap_unordered(
-            _broken, itertools.takewhile(lambda _: time.monotonic() < until, itertools.count(first)), chunksize=16
-        ):
-            seeds += 1
-            if broken:
-                failures += 1
-                print(f'{broken}\n  {command(seed)}', flush=True)
-            if seeds % 1_000 == 0:
-                print(_rate(seeds, failures, time.monotonic() - began), flush=True)
+    said: multiprocessing.SimpleQueue[tuple[int, str] | None] = multiprocessing.SimpleQueue()
+    processors = os.cpu_count() or 1
+    watches = [
+        multiprocessing.Process(target=_watch, args=(first + number, processors, began + minutes * 60, said))
+        for number in range(processors)
+    ]
+    for watch in watches:
+        watch.start()
+    going_on = processors
+    while going_on:
+        told = said.get()
+        if told is None:
+            going_on -= 1
+            continue
+        seed, broken = told
+        seeds += 1
+        if broken:
+            failures += 1
+            print(f'{broken}\n  {command(seed)}', flush=True)
+        if seeds % 1_000 == 0:
+            print(_rate(seeds, failures, time.monotonic() - began), flush=True)
+    for watch in watches:
+        watch.join()
     print(_rate(seeds, failures, time.monotonic() - began))
     return failures
 
@@ -67,12 +79,21 @@ def _rate(seeds: int, failures: int, seconds: float) -> str:
     return f'{seeds} seeds, {failures} failed, {seeds / seconds:.1f} seeds/s'
 
 
-def _broken(seed: int) -> tuple[int, str]:
+def _watch(first: int, stride: int, until: float, said: 'multiprocessing.SimpleQueue[tuple[int, str] | None]') -> None:
+    """Every ``stride``-th seed, until the time is over."""
+    for seed in itertools.count(first, stride):
+        said.put((seed, _broken(seed)))
+        if time.monotonic() >= until:
+            said.put(None)
+            return
+
+
+def _broken(seed: int) -> str:
     try:
         simulate(seed)
     except Exception as broken:  # whatever it is, the night goes on
-        return seed, f'{type(broken).__name__} {broken}'
-    return seed, ''
+        return f'{type(broken).__name__} {broken}'
+    return ''
 
 
 def _main() -> int:

@@ -130,7 +130,7 @@ def test_speaking_before_storing_is_found():
 
 
 def test_the_core_sees_itself_when_its_books_do_not_agree():
-    with pytest.raises(Violation, match='^books:'):
+    with pytest.raises(Violation, match=r'^books:'):
         for seed in SEEDS:
             simulate(seed, core=faults.planted(faults.LosesAPermit))
 

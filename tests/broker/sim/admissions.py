@@ -60,7 +60,7 @@ class Admissions:
                     raise Violation('I9', f'{count} starts of {key} within {starts[-1].passed - start.passed:.3f} s')
 
     def opens(self, user: str, model: str) -> tuple[float, float]:
-        """From when on, by the broker's clock, all rates let this user start this model: at the earliest, the latest."""
+        """From when on, by the broker's clock, all rates let this user start this model: at the earliest, latest."""
         keys = self._keys(user, model)
         return (
             max((self._open_at(key, rate, 'early') for key, rate in keys), default=NEVER),

@@ -132,7 +132,7 @@ class Turns:
         must.append(job)
         overdue = self._overdue(job, must, may, now)
         if not overdue:
-            self._regular(job, must, unsure, able, seen, now)
+            self._regular(job, must, able, seen, now, unsure=bool(unsure))
         for lane in {each.lane for each in may}:
             passed = self._lanes.setdefault(lane, Passed())
             sure = any(each.lane == lane for each in must)
@@ -167,7 +167,7 @@ class Turns:
         return ''
 
     def _regular(
-        self, job: Folded, must: list[Folded], unsure: list[Folded], able: set[str], seen: Seen, now: float
+        self, job: Folded, must: list[Folded], able: set[str], seen: Seen, now: float, *, unsure: bool
     ) -> None:
         first = min(must, key=lambda each: (-each.priority, seen.ranks[each.user], each.asked.order))
         if first is job:

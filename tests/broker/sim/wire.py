@@ -51,10 +51,7 @@ class Wire:
                 for result in results:
                     self._message(result)
             case protocol.Assign(job_id=name, epoch=epoch):
-                job = jobs[name]
-                if job.state is State.CANCELLED:
-                    raise Violation('I12', f'{name} is assigned and was cancelled')
-                if job.epoch < epoch:
+                if jobs[name].epoch < epoch:
                     raise Violation('I16', f'{name}/{epoch} is assigned before it is stored')
             case protocol.Settled(job_id=name, epoch=epoch):
                 job = jobs.get(name)
@@ -91,6 +88,9 @@ class Wire:
                 job = self._history.jobs.get(message.job_id)
                 if job is not None and job.epoch == message.epoch and job.state in (State.CANCELLING, *FINAL):
                     raise Violation('I12', f'lines of {job.name} are told, and it is {job.state}')
+            case protocol.Assign(job_id=name):
+                if name in self._history.jobs and self._history.jobs[name].state is State.CANCELLED:
+                    raise Violation('I12', f'{name} is assigned and was cancelled')
             case protocol.Batches(batches=batches):
                 for batch in batches:
                     self._batch(batch)

@@ -24,8 +24,8 @@ CHAOS_S = 120.0
 CALM_DOWN_S = 10.0  # longer than a message can be on its way
 HEAL_S = 1_200.0
 REMEMBER_WORK_S = 4 * 3600.0
-CHECK_ALL = 8  # every so many seeds the core's own books are checked after every step, otherwise now and then
-CHECK_SOME = 25
+CHECK_ALL = 16  # every so many seeds the core's own books are checked after every step, otherwise now and then
+CHECK_SOME = 40
 
 Incoming = tuple[Peer, protocol.AnyRequest | protocol.AnyFromWorker]
 
@@ -252,7 +252,7 @@ class World:
                     self.history.turns.admissions.saw(action.fact.at)
                     self.history.add(action)
                     self._lost(action.fact)
-                case Publish(_, message) | Send(_, message):
+                case Publish(_, message) | Send(_, message) | SendJob(_, message):
                     self.wire.at_this_moment(message)
 
     def _lost(self, fact: facts.AnyFact) -> None:
@@ -262,31 +262,34 @@ class World:
             self.history.saw['a lease ended while its worker lived'] += alive
 
     def _effect(self, action: Action) -> list[Action]:
+        """Say it; what follows."""
         assert self.core is not None
         self.wire.passes(action)
         match action:
             case Publish(_, protocol.TokensOut() as tokens):
                 if not self._strikes(0.05):
                     self.clients.published(tokens)
-                return []
-            case Publish():
-                return []
             case FromStore(peer, request):
                 return self._effect(Send(peer, self._answer(request)))
-            case SendJob(peer, message, after):
-                try:
-                    body = lookup.body_of(message.job_id, after, self.store)
-                except lookup.Unfit as error:
-                    failed = protocol.Failed(
-                        job_id=message.job_id, epoch=message.epoch, code=error.code, detail='', retryable=False
-                    )
-                    return self.core.receive(peer, failed, self.broker_now)
-                return self._effect(Send(peer, msgspec.structs.replace(message, body=body)))
-        assert isinstance(action, Send)
-        if action.peer.side == 'client':
-            self._to_client(action.message)
-            return []
-        return self._to_worker(action.peer, action.message)
+            case SendJob():
+                return self._send_job(action)
+            case Send(peer, message):
+                if peer.side == 'worker':
+                    return self._to_worker(peer, message)
+                self._to_client(message)
+        return []
+
+    def _send_job(self, action: SendJob) -> list[Action]:
+        assert self.core is not None
+        message = action.message
+        try:
+            body = lookup.body_of(message.job_id, action.after, self.store)
+        except lookup.Unfit as error:
+            failed = protocol.Failed(
+                job_id=message.job_id, epoch=message.epoch, code=error.code, detail='', retryable=False
+            )
+            return self.core.receive(action.peer, failed, self.broker_now)
+        return self._effect(Send(action.peer, msgspec.structs.replace(message, body=body)))
 
     def _to_client(self, reply: protocol.Reply | protocol.ToWorker) -> None:
         assert isinstance(reply, protocol.Reply)
