@@ -219,7 +219,11 @@ class SimClients:
             'worker': tuple(worker.name for worker in self.world.workers),
         }
         name = chance.choice(names[scope])
-        self._ask(protocol.Pause(rid=next(self._rids), scope=scope, name=name))
+        if scope == 'worker' and chance.random() < 0.5:
+            self._ask(protocol.Retire(rid=next(self._rids), worker=name, grace_s=1.0))
+            return
+        kind = chance.choice((protocol.Pause, protocol.Drain))
+        self._ask(kind(rid=next(self._rids), scope=scope, name=name))
         self._later(25, protocol.Resume(rid=next(self._rids), scope=scope, name=name))
 
     def _schedule(self) -> None:

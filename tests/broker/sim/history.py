@@ -28,7 +28,7 @@ class Rows(Protocol):
 
     def answer(self, job_id: str) -> list[bytes]: ...
 
-    def pauses(self) -> list[tuple[str, str]]: ...
+    def pauses(self) -> list[protocol.PauseInfo]: ...
 
     def batch(self, batch_id: str) -> protocol.Batch | None: ...
 
@@ -46,6 +46,7 @@ class History:
         self.running: dict[str, Folded] = {}
         self.queued: dict[str, Folded] = {}  # those that take room
         self.pauses: set[tuple[str, str]] = set()
+        self.draining: set[tuple[str, str]] = set()
         self.workers: dict[str, facts.WorkerJoined | facts.WorkerChanged] = {}
         self.batches: dict[str, protocol.Batch] = {}
         self.schedules: dict[str, protocol.Schedule] = {}
@@ -89,8 +90,13 @@ class History:
                 self.workers.pop(fact.worker, None)
             case facts.Paused():
                 self.pauses.add((fact.scope, fact.name))
+                if fact.draining:
+                    self.draining.add((fact.scope, fact.name))
             case facts.Resumed():
                 self.pauses.discard((fact.scope, fact.name))
+                self.draining.discard((fact.scope, fact.name))
+            case facts.Drained():
+                self._drained(fact)
             case _:
                 self._other(fact)
         if change.schedule is not None:
@@ -190,7 +196,16 @@ class History:
             case facts.JobCompleted() if was is State.CANCELLING:
                 raise Violation('I12', f'{job.name} was cancelled, and completed')
 
-    # batches, schedules
+    # what drains, batches, schedules
+
+    def _drained(self, fact: facts.Drained) -> None:
+        """It was asked for, and nothing of it runs."""
+        what = (fact.scope, fact.name)
+        if what not in self.draining:
+            raise Violation('I15', f'{what} is drained, and nobody asked for it')
+        self.draining.discard(what)
+        if left := [job.name for job in self.running.values() if what in of_job(job)]:
+            raise Violation('I15', f'{what} is said to be drained, and {left} run')
 
     def _in_batch(self, job: Folded) -> None:
         batch = self.batches.get(job.parent)
@@ -246,8 +261,9 @@ class History:
         for name, job in self.jobs.items():
             if problem := job.differs_from(store.job(name)):
                 raise Violation('I15', f'{name}: {problem}')
-        if set(store.pauses()) != self.pauses:
-            raise Violation('I15', f'pauses {self.pauses}, stored {store.pauses()}')
+        stored = {((pause.scope, pause.name), pause.draining) for pause in store.pauses()}
+        if stored != {(pause, pause in self.draining) for pause in self.pauses}:
+            raise Violation('I15', f'pauses {self.pauses}, draining {self.draining}, stored {stored}')
         if {each.schedule_id: each for each in store.schedules()} != self.schedules:
             raise Violation('I15', 'the stored schedules are others')
         for name, batch in self.batches.items():
@@ -279,6 +295,12 @@ class History:
                 raise Violation('I11', f'the answer of {name} is {answer}')
             if isinstance(fact, facts.JobCompleted) and len(answer) not in self.produced.get((name, fact.epoch), ()):
                 raise Violation('I11', f'the answer of {name} lacks its end')
+
+
+def of_job(job: Folded) -> set[tuple[str, str]]:
+    """What a pause of which concerns this job, while it runs."""
+    scopes = {'model': job.model, 'priority': str(job.priority), 'user': job.user, 'worker': job.worker}
+    return {('all', ''), *scopes.items()}
 
 
 def line(job_id: str, epoch: int, number: int) -> bytes:

@@ -206,10 +206,16 @@ class World:
         worker = self.core._queue.fleet.at(peer)
         if isinstance(message, protocol.Bye) and message.draining and worker is not None:
             self.history.turns.draining.add(worker.ready.worker)
+        elif isinstance(message, protocol.Retire) and 0 <= message.grace_s and self._named(message.worker):
+            self.history.turns.draining.add(message.worker)
         elif isinstance(message, protocol.Ready):
             known = self.core._queue.fleet.named(message.worker)
             if known is None or known.ready.session != message.session:
                 self.history.turns.draining.discard(message.worker)
+
+    def _named(self, worker: str) -> bool:
+        assert self.core is not None
+        return self.core._queue.fleet.named(worker) is not None
 
     def to_broker(self, peer: Peer, message: protocol.AnyRequest | protocol.AnyFromWorker) -> None:
         """A message is on its way; the network may lose it, double it or keep it for a while."""
