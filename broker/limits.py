@@ -5,6 +5,7 @@ start at once and then one every period / N; in any window of t seconds never mo
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 UNITS_S = {'s': 1.0, 'min': 60.0, 'h': 3600.0, 'd': 86400.0}
@@ -47,6 +48,10 @@ class Gcra:
     def eligible_at(self, key: str) -> float:
         """From when on ``key`` may start one more."""
         return self._tat.get(key, 0.0) - (self.rate.burst - 1) * self.rate.step_s
+
+    def owe(self, key: str, since: float) -> None:
+        """What ``key`` started before this time is not known: as if it had started all that it might."""
+        self._tat.setdefault(key, since + self.rate.burst * self.rate.step_s)
 
     def take(self, key: str, now: float) -> None:
         """One has started, allowed or not. More than a full burst is never owed: many starts at one time are those of
@@ -103,14 +108,20 @@ class Gate:
         self._running[user] = self._running.get(user, 0) + 1
         self._total += 1
 
+    def restore(self, starts: Iterable[Started], now: float) -> None:
+        """Starts of the past, oldest first. Only so many are known (see ``longest_period_s``), and under a steady load
+        what is owed goes back further; so everybody who started lately begins with a full debt of that time.
+        """
+        since = now - self.longest_period_s
+        for start in starts:
+            for gate, key in self._gates(start.user, start.model):
+                gate.owe(key, since)
+            self.remember(start._replace(at=min(start.at, now)))
+
     def remember(self, start: Started) -> None:
         """A start counts for the rates."""
-        if self._all is not None:
-            self._all.take('', start.at)
-        if self._users is not None:
-            self._users.take(start.user, start.at)
-        if start.model in self._models:
-            self._models[start.model].take(start.model, start.at)
+        for gate, key in self._gates(start.user, start.model):
+            gate.take(key, start.at)
 
     def ended(self, user: str) -> None:
         """A job of this user runs no more."""
@@ -135,6 +146,15 @@ class Gate:
         """From when on this model may start one."""
         gate = self._models.get(model)
         return gate.eligible_at(model) if gate is not None else 0.0
+
+    def _gates(self, user: str, model: str) -> Iterator[tuple[Gcra, str]]:
+        """The limits that a start counts for, each with its key."""
+        if self._all is not None:
+            yield self._all, ''
+        if self._users is not None:
+            yield self._users, user
+        if model in self._models:
+            yield self._models[model], model
 
     def check(self, running: dict[str, int]) -> None:
         """Raise AssertionError when other jobs run than were counted. For tests."""

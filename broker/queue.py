@@ -90,8 +90,7 @@ class Queue:
         open_batches: Iterable[protocol.Batch],
     ) -> None:
         """Take over what an earlier broker left; see ``BrokerCore.restore``."""
-        for start in starts:
-            self.gate.remember(start._replace(at=min(start.at, now)))
+        self.gate.restore(starts, now)
         for pause in paused:
             self.pauses.add(pause.scope, pause.name, draining=pause.draining)
         self.waiting.skip(self.pauses.priorities())

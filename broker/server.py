@@ -308,7 +308,8 @@ class Server:
 
     def _answer_about(self, request: protocol.AnyRequest, job_id: str) -> protocol.Reply:
         job = self._store.job(job_id)
-        if job is None or job.state not in FINAL:  # when it was asked for there was none yet
+        of_any = protocol.GetJob | protocol.GetBody | protocol.Replay
+        if job is None or not (job.state in FINAL or isinstance(request, of_any)):  # it came right after the question
             return protocol.Refused(rid=request.rid, code='not_found', detail='there is no such job')
         match request:
             case protocol.Read():

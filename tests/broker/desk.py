@@ -35,7 +35,7 @@ class Desk:
             self.store.alive(),
             self.now,
             self.store.work_since(0.0),
-            self.store.starts_since(0.0),
+            self.store.starts_since(self.now - core.remember_starts_s),
             self.store.pauses(),
             batches=self.store.open_batches(),
             schedules=self.store.schedules(),

@@ -153,3 +153,113 @@ def test_a_user_over_a_limit_is_looked_after_once_however_much_they_submit():
     for number in range(100):
         desk.submit(number, user='u')
     assert desk.core.timers < 10
+
+
+def test_a_steady_load_gets_no_second_burst_from_a_restart():
+    limits = Limits(user_rate=parse('10 per min burst 5'))
+    desk = Desk(Rules(limits=limits, lease_ttl_s=1e6))
+    worker = desk.join('w', slots=100)
+    for number in range(1, 60):
+        desk.submit(number, user='u')
+    desk.wait(200)  # by now only the starts of the last minute and a half are looked up at a restart
+    before = [fact for fact in desk.facts if isinstance(fact, facts.JobStarted)]
+    desk.restart()
+    runs = tuple(protocol.Run(job_id=fact.job_id, epoch=1, index=0) for fact in before)
+    desk.tell(worker, ready_of(worker, runs))
+    assert len([fact for fact in desk.facts if isinstance(fact, facts.JobStarted)]) == len(before)
+
+
+def test_many_starts_before_the_clock_was_put_back_count_as_one_burst():
+    desk = Desk(Rules(limits=Limits(user_rate=parse('60 per min burst 2')), lease_ttl_s=1e6))
+    worker = desk.join('w', slots=100)
+    for number in range(1, 60):
+        desk.submit(number, user='u')
+    desk.wait(40)
+    desk.now -= 900
+    desk.restart()
+    desk.wait(3)
+    runs = tuple(protocol.Run(job_id=f.job_id, epoch=1, index=0) for f in desk.facts if isinstance(f, facts.JobStarted))
+    desk.tell(worker, ready_of(worker, runs))
+    assert isinstance(desk.facts[-1], facts.JobStarted)
+
+
+def test_jobs_keep_their_order_when_the_clock_goes_back_and_forth():
+    desk = Desk()
+    desk.now += 700
+    desk.submit(1)
+    desk.now -= 700
+    desk.restart()
+    desk.submit(2)
+    desk.now += 800
+    desk.restart()
+    desk.join('w')
+    assert desk.history(1)[-1] == 'JobStarted' and desk.history(2) == ['JobQueued']
+
+
+def test_a_run_that_began_before_the_clock_was_put_back_did_not_begin_in_the_future():
+    desk = Desk()
+    desk.now += 3_600
+    worker = desk.join('w')
+    desk.submit(1)
+    desk.now -= 3_600
+    desk.restart()
+    desk.tell(worker, ready_of(worker, (protocol.Run(job_id=job_id(1), epoch=1, index=0),)))
+    desk.wait(2)
+    desk.tell(worker, finished(1, 1, 0))
+    done = desk.facts[-1]
+    assert (done.waited_s, done.ran_s) == (0.0, 2.0)
+
+
+def test_a_job_whose_deadline_passed_while_the_broker_was_down_does_not_start():
+    desk = Desk()
+    desk.submit(1, deadline_at=desk.now + 10)
+    desk.now += 20
+    desk.restart()
+    desk.join('w')
+    assert desk.history(1) == ['JobQueued', 'JobDied']
+
+
+def test_a_job_that_its_worker_hands_back_after_the_deadline_does_not_start_again():
+    desk = Desk()
+    worker = desk.join('w')
+    desk.submit(1, deadline_at=desk.now + 10)
+    desk.now += 11
+    desk.tell(worker, protocol.HandBack(job_id=job_id(1), epoch=1))
+    assert desk.history(1) == ['JobQueued', 'JobStarted', 'JobRequeued', 'JobDied']
+
+
+def test_a_deadline_that_is_over_is_refused():
+    desk = Desk()
+    desk.join('w')
+    refused = desk.submit(1, deadline_at=desk.now)
+    assert refused.code == 'bad_request' and 'deadline_at' in refused.detail
+
+
+def test_all_starts_of_a_job_count_for_limits_after_a_restart():
+    limits = Limits(user_rate=parse('3 per min'))
+    desk = Desk(Rules(limits=limits))
+    worker = desk.join('w')
+    for number in (1, 2):
+        desk.submit(number, user='u')
+    for epoch in (1, 2, 3):
+        desk.tell(worker, protocol.HandBack(job_id=job_id(1), epoch=epoch))
+    desk.restart()
+    desk.join('w', session='new')
+    assert desk.history(2) == ['JobQueued']
+
+
+def ready_of(worker, runs):
+    """The worker of ``Desk.join`` signs in again and shows these runs."""
+    name, session = worker.routing_id.decode().split('/')
+    models = (facts.ModelInfo(name='m', engine='demo'),)
+    return protocol.Ready(
+        worker=name,
+        session=session,
+        host='h',
+        pid=1,
+        engine='demo',
+        engine_version='1',
+        slots=100,
+        models=models,
+        runs=runs,
+    )

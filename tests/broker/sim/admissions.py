@@ -37,6 +37,8 @@ class Admissions:
         self._put_back_s = 0.0
         self._last_at = NEVER
         self._last_boot = NEVER
+        rates = [limits.rate, limits.user_rate, *(rate for _, rate in limits.model_rates)]
+        self._known_s = max((rate.period_s + rate.burst * rate.step_s for rate in rates if rate), default=0.0)
 
     def booted(self, at: float) -> None:
         """A new broker begins at this time of its clock."""
@@ -75,8 +77,11 @@ class Admissions:
         )
 
     def _open_at(self, key: tuple[str, str], rate: Rate, which: str) -> float:
-        """As a broker that has the times before it would count: never more than a full burst is owed."""
-        owed_until = NEVER
+        """As a broker that has the times before it would count: never more than a full burst is owed.
+
+        A new broker does not know what was before a while ago, and takes it for a full burst, at the latest.
+        """
+        owed_until = self._last_boot - self._known_s + rate.burst * rate.step_s if which == 'late' else NEVER
         for at in sorted(getattr(start, which) for start in self._starts[key]):
             owed_until = min(max(owed_until, at) + rate.step_s, at + rate.burst * rate.step_s)
         return owed_until - (rate.burst - 1) * rate.step_s

@@ -206,7 +206,7 @@ class World:
         worker = self.core._queue.fleet.at(peer)
         if isinstance(message, protocol.Bye) and message.draining and worker is not None:
             self.history.turns.draining.add(worker.ready.worker)
-        elif isinstance(message, protocol.Retire) and 0 <= message.grace_s and self._named(message.worker):
+        elif isinstance(message, protocol.Retire) and message.grace_s >= 0 and self._named(message.worker):
             self.history.turns.draining.add(message.worker)
         elif isinstance(message, protocol.Ready):
             known = self.core._queue.fleet.named(message.worker)
