@@ -34,6 +34,7 @@ class Admissions:
         self._rates: dict[tuple[str, str], Rate] = {}
         self.limits = limits
         self._starts: defaultdict[tuple[str, str], list[Start]] = defaultdict(list)
+        self._opens: dict[tuple[tuple[str, str], str], float] = {}  # as worked out, until something starts
         self._put_back_s = 0.0
         self._last_at = NEVER
         self._last_boot = NEVER
@@ -44,6 +45,7 @@ class Admissions:
         """A new broker begins at this time of its clock."""
         self._put_back_s += max(0.0, self._last_at - at)
         self._last_at = self._last_boot = at
+        self._opens.clear()
         for key, starts in self._starts.items():
             self._starts[key] = [start._replace(early=min(start.early, at), late=min(start.at, at)) for start in starts]
 
@@ -56,6 +58,7 @@ class Admissions:
         self.saw(at)
         for key, rate in self._keys(user, model):
             starts = self._starts[key]
+            self._opens.clear()
             starts.append(Start(at, at + self._put_back_s, at, at))
             for count, start in enumerate(reversed(starts), 1):
                 if count > rate.burst + (starts[-1].passed - start.passed + SLACK_S) / rate.step_s:
@@ -81,10 +84,13 @@ class Admissions:
 
         A new broker does not know what was before a while ago, and takes it for a full burst, at the latest.
         """
+        if (key, which) in self._opens:
+            return self._opens[key, which]
         owed_until = self._last_boot - self._known_s + rate.burst * rate.step_s if which == 'late' else NEVER
         for at in sorted(getattr(start, which) for start in self._starts[key]):
             owed_until = min(max(owed_until, at) + rate.step_s, at + rate.burst * rate.step_s)
-        return owed_until - (rate.burst - 1) * rate.step_s
+        opens = self._opens[key, which] = owed_until - (rate.burst - 1) * rate.step_s
+        return opens
 
     def _keys(self, user: str, model: str) -> list[tuple[tuple[str, str], Rate]]:
         limits = self.limits

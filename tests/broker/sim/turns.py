@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from broker import facts
 from broker.core import BrokerCore
-from tests.broker.sim.admissions import Admissions
+from tests.broker.sim.admissions import SLACK_S, Admissions
 from tests.broker.sim.folded import Folded
 from tests.broker.sim.shares import Shares
 from tests.broker.sim.violation import Violation
@@ -216,7 +216,7 @@ class Turns:
                 models[job.model] = any(self._can(name, job.model) for name in able)
             if models[job.model] and not self._paused(job) and not self._capped(job):
                 early, late = self.admissions.opens(job.user, job.model)
-                if (late if sure else early) <= now:
+                if (late + SLACK_S if sure else early - SLACK_S) <= now:
                     found.append(job)
                 elif self.admissions.holds_from_before(job.user, job.model, now):
                     self._history.saw['limited over a restart'] += 1
