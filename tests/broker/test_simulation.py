@@ -13,11 +13,11 @@ from tests.broker.simulation import Violation, command, simulate
 SEEDS = range(1_000)
 STORM = 50  # seeds in one test
 
-# What the planted faults break. The core's own books stay closed for them: the checker has to see it from outside.
+# What the planted faults break; of two names either may come first. The core's own books stay closed for them: the checker has to see it from outside.
 BREAKS = {
-    faults.NoFencing: 'I11',
-    faults.LastComeFirstServed: 'I6',
-    faults.BreaksTiesById: 'I6',
+    faults.NoFencing: 'I11 I12',
+    faults.LastComeFirstServed: 'I6 I7',
+    faults.BreaksTiesById: 'I6 I7',
     faults.IgnoresPriority: 'I6',
     faults.HeadOfTheLineBlocks: 'I7',
     faults.ForgetsWhoRuns: 'I14',
@@ -28,7 +28,7 @@ BREAKS = {
     faults.SpeaksForTheCancelled: 'I12',
     faults.KeepsNoLeases: 'I1',
     faults.IgnoresWhatWasUsed: 'I8',
-    faults.PutsTheLostAtTheEnd: 'I6',
+    faults.PutsTheLostAtTheEnd: 'I6 I7',
     faults.NeverOverdue: 'I7',
     faults.AlwaysLoaded: 'I6',
     faults.ForgetsTheLimits: 'I9',
@@ -40,11 +40,11 @@ BREAKS = {
     faults.TakesAnUnfinishedAnswer: 'I11',
     faults.StartsWhatRunsAlready: 'I6',
     faults.SkipsANumber: 'I15',
-    faults.ForgetsTheCancel: 'I3',
+    faults.ForgetsTheCancel: 'I3 I12',
     faults.ForgetsThePauses: 'I6',
     faults.StartsThePaused: 'I6',
     faults.StartsTheBlocked: 'I6',
-    faults.LeavesTheFollowersBehind: 'I6',
+    faults.LeavesTheFollowersBehind: 'I1 I6',
     faults.TakesEveryKey: 'I2',
     faults.ForgetsTheKeyAtTheEnd: 'I2',
     faults.ForgetsTheBatches: 'I1',
@@ -108,7 +108,8 @@ def test_the_chaos_reaches_the_rare_paths():
 
 def test_every_planted_fault_has_an_invariant_that_names_it():
     assert BREAKS.keys() == set(faults.FAULTS)
-    assert set(BREAKS.values()) | {'I16'} == {f'I{number}' for number in range(1, 17)}
+    named = {name for names in BREAKS.values() for name in names.split()} | {'I16'}  # of the test below
+    assert named == {f'I{number}' for number in range(1, 17)}
 
 
 @pytest.mark.parametrize('fault', BREAKS, ids=lambda fault: fault.__name__)
@@ -118,7 +119,7 @@ def test_a_planted_fault_is_found(fault):
         try:
             simulate(seed, core=core, books=False)
         except Violation as broken:
-            assert broken.invariant == BREAKS[fault], f'seed {seed}: {broken}'
+            assert broken.invariant in BREAKS[fault].split(), f'seed {seed}: {broken}'
             return
     pytest.fail('nobody has seen it')
 
