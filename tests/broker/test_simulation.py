@@ -13,7 +13,8 @@ from tests.broker.simulation import Violation, command, simulate
 SEEDS = range(1_000)
 STORM = 50  # seeds in one test
 
-# What the planted faults break; of two names either may come first. The core's own books stay closed for them: the checker has to see it from outside.
+# What the planted faults break; of two names either may come first. The core's own books stay closed for them: the
+# checker has to see it from outside.
 BREAKS = {
     faults.NoFencing: 'I11 I12',
     faults.LastComeFirstServed: 'I6 I7',
