@@ -22,18 +22,15 @@ class Dispatch:
         """Start what can start."""
         queue = self._queue
         while (turn := self._next(now)) is not None:
-            if 0.0 < queue.jobs[turn.job_id].deadline_at <= now:  # its timer is about to go off
-                queue.expire(queue.jobs[turn.job_id], now)
-                continue
             workers = self._able(turn)
             warm = self._warm(turn, workers)
             if not warm and (other := self._instead(turn, workers, now)) is not None:
                 turn = other
-                if 0.0 < queue.jobs[turn.job_id].deadline_at <= now:
-                    queue.expire(queue.jobs[turn.job_id], now)
-                    continue
                 workers = warm = self._warm(turn, self._able(turn))
             job = queue.jobs[turn.job_id]
+            if 0.0 < job.deadline_at <= now:  # its timer is about to go off
+                queue.expire(job, now)
+                continue
             worker = self._balance.choose(job, warm or self._unneeded(workers))
             queue.start(job, worker, now, resident=bool(warm))
 
