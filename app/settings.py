@@ -6,6 +6,7 @@ it is the default. Only ``run.py`` reads those; every room gets its own frozen m
 
 import contextlib
 import difflib
+import ipaddress
 import json
 import os
 import tomllib
@@ -32,6 +33,15 @@ class SettingsError(Exception):
 
 def _split_commas(value: object) -> object:
     return tuple(part.strip() for part in value.split(',') if part.strip()) if isinstance(value, str) else value
+
+
+def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            raise ValueError(f'{text} is no network; write it like 192.168.0.0/16 or fd00::/8') from None
+    return texts
 
 
 class WorkerRange(NamedTuple):
@@ -95,6 +105,21 @@ class AppSettings(BaseModel):
     ollama_url: str = Field(default=ollama_address.DEFAULT, description='Where Ollama is, for what the page says.')
     heartbeat_s: float = Field(
         default=10.0, gt=0, description='How long a call may be silent before it gets a sign of life, seconds.'
+    )
+    default_model: str = Field(
+        default='', description='Model for programs that name none; empty is what they are used to, else the first.'
+    )
+    model_aliases: dict[str, str] = Field(
+        default={}, description='Models for names that are asked for at the doors of other queues.'
+    )
+    webhook_networks: Annotated[tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_networks)] = Field(
+        default=(), description='Networks that webhooks may reach besides public addresses, like 192.168.0.0/16.'
+    )
+    webhook_timeout_s: float = Field(
+        default=10.0, gt=0, le=60, description='How long the receiver of a webhook may take, seconds.'
+    )
+    webhook_retry_base_s: float = Field(
+        default=5.0, gt=0, le=3600, description='Back-off before a message is sent again, seconds; then four times it.'
     )
     max_prompt_bytes: int = Field(default=400_000, ge=1, description='Longest question of a chat, bytes of UTF-8.')
 

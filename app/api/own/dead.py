@@ -94,7 +94,7 @@ async def _errors(room: Room, before: int, limit: int) -> dict[str, Any]:
 
 def _problem(fact: facts.AnyFact) -> Problem | None:
     if isinstance(fact, facts.JobRequeued) and fact.reason != 'handed_back':
-        outcome = 'retry' if fact.reason == 'retry' else 'worker_lost'
+        outcome: Any = 'retry' if fact.reason == 'retry' else 'worker_lost'
     elif isinstance(fact, facts.JobDied):
         outcome = 'dead'
     else:

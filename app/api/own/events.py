@@ -25,7 +25,7 @@ class Place(NamedTuple):
     """Up to where a client has the answer."""
 
     epoch: int = 0
-    index: int = 0
+    line: int = 0  # the next one
     over: bool = False  # it has seen the end
 
 
@@ -46,7 +46,7 @@ class Telling:
     def __init__(self, room: Room, job: Job, place: Place) -> None:
         self._room = room
         self._job = job
-        self._epoch, self._index = place.epoch, place.index
+        self._epoch, self._index = place.epoch, place.line
         self._news = asyncio.Event()
         self._state: dict[str, Any] = {}
         self._over = False  # the queue says that no more will come

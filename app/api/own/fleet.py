@@ -10,7 +10,7 @@ from app.api.own import told
 from app.api.own.refusal import documented
 from app.api.own.room import Room
 from app.api.own.route import router
-from app.api.own.wanted import PauseRequest, RetireRequest
+from app.api.own.wanted import PauseRequest, RetireRequest, Scope
 from app.api.trouble import Trouble
 
 WorkerPath = Annotated[str, Path(description='The name of the worker.', max_length=300)]
@@ -116,9 +116,7 @@ def _pauses(made: APIRouter, room: Room) -> None:
         return await _paused(room)
 
     @made.delete('/api/pauses', response_model=Pauses, summary='Resume', responses=documented())
-    async def resume(
-        scope: Annotated[str, Query(max_length=20)], name: Annotated[str, Query(max_length=300)] = ''
-    ) -> dict[str, Any]:
+    async def resume(scope: Scope, name: Annotated[str, Query(max_length=300)] = '') -> dict[str, Any]:
         """What was paused starts again."""
         named = room.board.name_of(name) or name if scope == 'model' else name
         await room.broker.resume(scope, named)
@@ -128,7 +126,7 @@ def _pauses(made: APIRouter, room: Room) -> None:
 async def _worker(room: Room, name: str) -> dict[str, Any]:
     for worker in (await room.broker.staff()).workers:
         if worker.worker == name:
-            return msgspec.to_builtins(worker)
+            return dict(msgspec.to_builtins(worker))
     raise Trouble('not_found', 'there is no such worker')
 
 

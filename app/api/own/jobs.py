@@ -190,8 +190,10 @@ def _changing(made: APIRouter, room: Room) -> None:
         status_code=202,
         response_model=told.Submitted,
         summary='Do a dead job again',
-        responses={200: {'model': told.Submitted, 'description': 'That was done before.'}}
-        | documented(404, 409, 429, 507),
+        responses={
+            200: {'model': told.Submitted, 'description': 'That was done before.'},
+            **documented(404, 409, 429, 507),
+        },
     )
     async def replay(id: JobPath, response: Response) -> dict[str, Any]:
         """As a new job with clean counters. Asked for twice it is done once."""

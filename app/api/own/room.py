@@ -2,14 +2,19 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.requests import Request
 
 from app.api import caller
+from app.api.own import egress
 from app.api.own.bulletin import Bulletin
+from app.api.own.dispatch import Dispatch
 from app.api.own.meters import Meters
+from app.api.own.outbox import Outbox, OutboxError
+from app.api.own.post import Poster
 from app.api.own.wanted import Ask, JobRequest
 from app.api.trouble import Trouble
 from app.api.work import Doors
@@ -18,6 +23,8 @@ from app.settings import AppSettings
 from broker import facts, protocol
 from broker.client import BrokerClient, new_job_id
 from broker.job import FINAL
+
+log = logging.getLogger(__name__)
 
 
 class Room:
@@ -28,7 +35,7 @@ class Room:
         self.bulletin = Bulletin()
         self.meters = Meters(doors.board)
         self.analytics: Any = None  # analytics.ledger.Ledger
-        self.webhooks: Any = None  # app.api.own.dispatch.Dispatch
+        self.webhooks: Dispatch | None = None
 
     @contextlib.asynccontextmanager
     async def open(self, settings: AppSettings, analytics: Any) -> AsyncIterator[None]:
@@ -36,10 +43,31 @@ class Room:
         self.analytics = analytics
         self.meters.version = settings.version
         self.meters.recorded = analytics.last_seq
+        self.webhooks = await self._webhooks(settings)
         try:
             yield
         finally:
-            self.analytics = None
+            if self.webhooks is not None:
+                await self.webhooks.close()
+            self.webhooks = self.analytics = None
+
+    async def _webhooks(self, settings: AppSettings) -> Dispatch | None:
+        """Webhooks at work; None where their file cannot be used: the desk is there without them."""
+        networks = egress.networks(settings.webhook_networks)
+        try:
+            dispatch = Dispatch(
+                await Outbox.open(settings.data_dir / 'webhooks.db'),
+                Poster(networks, timeout_s=settings.webhook_timeout_s),
+                self.broker,
+                self.bulletin,
+                base_s=settings.webhook_retry_base_s,
+                count=lambda outcome: self.meters.deliveries.labels(outcome).inc(),
+            )
+            await dispatch.start()
+        except OutboxError as error:
+            log.error('no webhooks: %s', error, extra={'action': 'webhooks'})
+            return None
+        return dispatch
 
     @property
     def board(self) -> Board:

@@ -43,7 +43,7 @@ def routes(room: Room) -> APIRouter:
     async def summary(since: Since = 0.0, until: Until = 0.0) -> dict[str, Any]:
         """The jobs that ended in a range of time."""
         since, until = _range(since, until)
-        return msgspec.to_builtins(await _ledger(room).summary(since=since, until=until))
+        return dict(msgspec.to_builtins(await _ledger(room).summary(since=since, until=until)))
 
     @made.get('/api/stats/per_minute', response_model=Points, summary='Over time', responses=documented())
     async def per_minute(

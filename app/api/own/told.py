@@ -22,7 +22,7 @@ Worker = mirror.of(protocol.WorkerInfo, name='Worker')
 Pause = mirror.of(protocol.PauseInfo, name='Pause')
 Model = mirror.of(ModelView, name='Model')
 FACTS = {kind.__name__: mirror.of(kind) for kind in get_args(facts.AnyFact)}
-AnyFact = Annotated[Union[tuple(FACTS.values())], Field(discriminator='fact')]  # noqa: UP007  made at run time
+AnyFact: Any = Annotated[Union[tuple(FACTS.values())], Field(discriminator='fact')]  # noqa: UP007  made at run time
 _CONFIG = ConfigDict(json_schema_serialization_defaults_required=True)
 
 

@@ -14,6 +14,7 @@ Kind = Literal['chat', 'generate', 'embed', 'raw']
 PriorityName = Literal['auto', 'critical', 'realtime', 'high', 'normal', 'low', 'batch']
 Priority = Annotated[int, Field(strict=True, ge=MIN_PRIORITY, le=MAX_PRIORITY)] | PriorityName
 JobId = Annotated[str, Field(pattern='^[0-9a-f]{32}$', examples=['0197f3a2b4c47d21a3a6a1f0c2d4e6f8'])]
+Scope = Literal['all', 'model', 'priority', 'user', 'worker']
 Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 Short = Annotated[str, Field(max_length=300)]
 
@@ -251,7 +252,7 @@ class PauseRequest(BaseModel):
 
     model_config = ConfigDict(extra='forbid', json_schema_extra={'examples': [{'scope': 'model', 'name': 'qwen3'}]})
 
-    scope: Literal['all', 'model', 'priority', 'user', 'worker']
+    scope: Scope
     name: str = Field(default='', max_length=300, description='Which one; empty for all.')
     drain: bool = Field(default=False, description='And tell, as the fact Drained, when the last run of it has ended.')
 
