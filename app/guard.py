@@ -105,7 +105,7 @@ class Guard:
     def _other_origin(self, scope: Scope, headers: dict[bytes, list[bytes]]) -> str | None:
         """The page elsewhere that this request comes from, where it may use the APIs and asks for one."""
         origins = headers.get(b'origin', [])
-        if scope['type'] != 'http' or len(origins) != 1 or not corner.of(scope['path']):
+        if len(origins) != 1 or not corner.of(scope['path']):
             return None
         origin = origins[0].decode('latin-1')
         return origin if self._origins.allows(origin) else None

@@ -1,6 +1,8 @@
 """Is a chat possible now, and if not, why."""
 
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -54,6 +56,12 @@ def router(health: Health) -> APIRouter:
     @routes.get('/health', tags=['health'], summary='Is a chat possible now')
     async def check() -> JSONResponse:
         status, answer = health.check()
-        return JSONResponse(answer, status, headers={'Cache-Control': 'no-store'})
+        return JSONResponse(answer | _now(), status, headers={'Cache-Control': 'no-store'})
 
     return routes
+
+
+def _now() -> dict[str, object]:
+    """The time in the two ways in which programs look for it."""
+    now = time.time()
+    return {'timestamp': round(now * 1000), 'time': datetime.fromtimestamp(now, UTC).isoformat().replace('+00:00', 'Z')}

@@ -62,13 +62,19 @@ def create(
     ``report`` hears what the start waits for and when it is ready; ``stop`` is called when the desk cannot go on.
     """
     state = health.Health(board, settings.version)
-    entrance = Entrance(board, heartbeat_s=settings.heartbeat_s)
+    entrance = Entrance(
+        board,
+        heartbeat_s=settings.heartbeat_s,
+        default_model=settings.default_model,
+        model_aliases=settings.model_aliases,
+        version=settings.version,
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         async with (
             _working(settings, board, stop, entrance.own.hear) as parts,
-            entrance.open_to(parts.broker),
+            entrance.open_to(parts.broker, parts.chat.desk, parts.analytics),
             entrance.own.open(settings, parts.analytics),
         ):
             api.state.parts = parts

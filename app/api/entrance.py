@@ -1,19 +1,23 @@
 """All doors in one place: which paths there are, in which order, and what is said to those that there are not."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Match
 
+from analytics.ledger import Ledger
 from app.api import bodies, ollama, ollama_refusal, openai, openai_refusal, raw
 from app.api.own import rooms
 from app.api.own.room import Room
+from app.api.seeds.calls import Seeds
+from app.api.seeds.mounts import Mounts
 from app.api.trouble import Trouble
 from app.api.work import Doors
 from app.board import Board
+from app.desk import Desk
 from broker.client import BrokerClient
 
 METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
@@ -23,16 +27,28 @@ HEALTHY = 'Ollama is running'  # what Ollama's clients look for
 class Entrance:
     """The HTTP APIs. ``add`` them to the application before the pages, and keep them ``open_to`` a broker."""
 
-    def __init__(self, board: Board, *, heartbeat_s: float) -> None:
+    def __init__(
+        self,
+        board: Board,
+        *,
+        heartbeat_s: float,
+        default_model: str = '',
+        model_aliases: Mapping[str, str] | None = None,
+        version: str = '',
+    ) -> None:
         self._doors = Doors(board, heartbeat_s=heartbeat_s)
+        self._seeds = Mounts(Seeds(self._doors, default_model=default_model, aliases=model_aliases), version)
         self.own = Room(self._doors)
 
     def add(self, api: FastAPI) -> None:
         """All paths of all contracts."""
         routers = (ollama.router(self._doors), openai.router(self._doors))
-        for routes in (*routers, *rooms.routers(self.own)):
+        seeds = self._seeds.routers()
+        api.include_router(self._seeds.shared(routers))
+        for routes in (*seeds, *routers, *rooms.routers(self.own)):
             api.include_router(routes)
-        api.include_router(_rest(self._doors, routers))
+        self._seeds.mount(api)
+        api.include_router(_rest(self._doors, (*routers, *seeds)))
 
         @api.api_route('/', methods=['GET', 'HEAD'], include_in_schema=False)
         async def home(request: Request) -> Response:
@@ -42,12 +58,16 @@ class Entrance:
             return PlainTextResponse(HEALTHY, headers=vary)
 
     @contextlib.asynccontextmanager
-    async def open_to(self, broker: BrokerClient) -> AsyncIterator[None]:
-        """Calls are queued at ``broker`` meanwhile."""
+    async def open_to(
+        self, broker: BrokerClient, desk: Desk | None = None, analytics: Ledger | None = None
+    ) -> AsyncIterator[None]:
+        """Calls are queued at ``broker`` meanwhile; what programs keep is in ``desk``."""
         self._doors.open(broker)
+        self._seeds.open(desk, analytics)
         try:
             yield
         finally:
+            self._seeds.close()
             await self._doors.close()
 
 

@@ -14,6 +14,7 @@ from app.api.work import Doors
 from app.views import ModelView
 
 SPOKEN = '0.33.0'  # the version of Ollama whose API this is, where no Ollama is there to tell its own
+CLOUD = {'cloud': {'disabled': True, 'source': 'none'}}  # what Ollama has at /api/status; others have figures there
 NEVER = '0001-01-01T00:00:00Z'  # how Go writes a time that is not known
 ADMIN = (
     ('POST', '/api/pull'),
@@ -40,10 +41,6 @@ def add(routes: APIRouter, doors: Doors) -> None:
     @routes.get('/api/ps', summary='The models that are loaded now')
     async def loaded() -> Response:
         return answer({'models': [_loaded(model) for model in doors.board.models() if model.resident]})
-
-    @routes.get('/api/status', summary='That nothing leaves for a cloud')
-    async def status() -> Response:
-        return answer({'cloud': {'disabled': True, 'source': 'none'}})
 
     @routes.post('/api/show', summary='What is known about a model')
     async def show(request: Request) -> Response:

@@ -1,3 +1,5 @@
+from datetime import datetime
+
 import fastapi
 import httpx
 import pytest
@@ -31,7 +33,11 @@ async def test_it_says_what_is_missing_until_a_chat_would_work(board: Board):
     board.apply(news.joined(models=()))
     assert (await ask(state))[1]['problem'] == 'No worker has a model.'
     board.apply(news.changed())
-    assert await ask(state) == (200, {'status': 'ok', 'version': '1.2.3'})
+    status, answer = await ask(state)
+    assert status == 200 and answer.keys() == {'status', 'version', 'timestamp', 'time'}
+    assert (answer['status'], answer['version']) == ('ok', '1.2.3')
+    at = datetime.fromisoformat(answer['time']).timestamp()
+    assert at == pytest.approx(int(answer['timestamp']) / 1000, abs=0.01)
 
 
 async def test_later_trouble_is_called_degraded_and_has_a_reason(board: Board):
