@@ -12,6 +12,7 @@ import typer
 from app.commands.command import CommandError, Exit
 from app.commands.completion import VARIABLE
 from app.commands.group import Commands
+from app.commands.terminal import clean
 from app.options import HELP, ROOT, version
 
 
@@ -37,7 +38,7 @@ def run(
     try:
         code = cli(arguments, prog_name=program, standalone_mode=False, obj=context, complete_var=VARIABLE)
     except CommandError as error:
-        print(error, file=sys.stderr)
+        print(clean(str(error)), file=sys.stderr)
         return int(error.code)
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from app.commands import request, telling
+from app.commands import jobs, request, telling
 from app.commands.command import CommandError, Exit, Here, command, usage
 from app.commands.request import Wish
 from app.commands.views import job_dict
@@ -58,6 +58,7 @@ async def batch(
     lines = request.lines([*(file or []), *(more or [])] or ['-'])
     if not lines:
         raise usage('There is no line to queue.')
+    wish = dataclasses.replace(wish, after=[await jobs.job_id_of(broker, each) for each in wish.after or ()])
     orders = [_order(line, number, kind, system, wish) for number, line in enumerate(lines, start=1)]
     wanted = [order for order in orders if not order.wish.model]
     if wanted:
@@ -82,7 +83,7 @@ async def results(here: Here, broker: 'BrokerClient', batch_id: str, total: int)
     """Print the answers of a batch as lines of JSON, in the order of its jobs, as soon as they are there."""
     failed = number = 0
     try:
-        with here.out.progress('Answers', total) as progress:
+        with here.out.progress('Answers', total, printing=True) as progress:
             async for job, lines in broker.batch_results(batch_id):
                 number += 1
                 failed += job.state is not State.COMPLETED

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from app.data_dir import OURS
 from app.options import ROOT
 
 OK, WARNING, PROBLEM = 'ok', 'warning', 'problem'
@@ -63,8 +64,12 @@ def packages(lock: Path = ROOT / 'requirements.txt') -> Iterator[Finding]:
 def folder(path: Path) -> Iterator[Finding]:
     """The data directory: is it there, ours, private, and is there room?"""
     if not path.exists():
+        parent = next(parent for parent in path.parents if parent.exists())
+        if not os.access(parent, os.W_OK | os.X_OK):
+            yield Finding('data directory', PROBLEM, f'{path} cannot be made in {parent}', _whose(parent))
+            return
         yield Finding('data directory', OK, f'{path} is made on the first start')
-        path = next(parent for parent in path.parents if parent.exists())
+        path = parent
     elif not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         yield Finding('data directory', PROBLEM, f'{path} cannot be written to', _whose(path))
         return
@@ -138,9 +143,9 @@ def _open_to_others(path: Path) -> list[Path]:
     """What of ours other users could read; a folder that others use, too, keeps its own mode."""
     if os.name != 'posix':
         return []
-    inside = [each for each in path.rglob('*') if not each.is_socket()]
-    ours = [each for each in inside if each.relative_to(path).parts[0] not in ('nicegui',)]
-    return [each for each in ours if stat.S_IMODE(each.lstat().st_mode) & 0o077 and not each.is_symlink()]
+    ours = [each for each in path.iterdir() if each.name.startswith(OURS)]
+    inside = [inner for each in ours if each.is_dir() for inner in each.rglob('*')]
+    return [each for each in (*ours, *inside) if stat.S_IMODE(each.lstat().st_mode) & 0o077 and not each.is_symlink()]
 
 
 def _whose(path: Path) -> str:

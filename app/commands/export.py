@@ -58,7 +58,7 @@ async def export(
     after = _since(since)
     wanted = protocol.FindJobs(states=tuple(state or ()), model=model, user=user, parent=parent)
     count = 0
-    with _target(to) as file, here.out.progress('Writing jobs', None) as progress:
+    with _target(to) as file, here.out.progress('Writing jobs', None, printing=to is None) as progress:
         write, end = _WRITERS[kind](file, texts)
         async for job in broker.find_all(wanted):
             if job.queued_at < after:

@@ -3,11 +3,13 @@
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from app.commands.terminal import clean, clean_line, escape_json
 
+PATIENCE_S = 0.5  # what takes less has no progress bar
 STYLES = {
     'running': 'green',
     'completed': 'dim',
@@ -21,7 +23,16 @@ STYLES = {
     'warning': 'yellow',
     'problem': 'red',
 }
-NO_WRAP = {'id', 'batch', 'key'}  # columns that are copied from, so they are never cut
+WHOLE = {
+    'id',
+    'batch',
+    'state',
+    'prio',
+    'queued',
+    'took',
+    'opened',
+    'next',
+}  # columns that are of no use when they are cut
 
 
 class Output:
@@ -72,11 +83,41 @@ class Output:
             print(f'{name:<{width}}  {value}')
 
     @contextlib.contextmanager
-    def progress(self, what: str, total: int | None) -> Iterator['Progress']:
-        """A bar on stderr while something takes long; nothing where stderr is no terminal."""
-        if not sys.stderr.isatty():
-            yield Progress(None, None)
+    def progress(self, what: str, total: int | None, *, printing: bool = False) -> Iterator['Progress']:
+        """A bar on stderr while something takes long; nothing where stderr is no terminal, or where the result is
+        being printed (``printing``) on the same one.
+        """
+        progress = Progress(what, total, on=sys.stderr.isatty() and not (printing and self.on_terminal))
+        try:
+            yield progress
+        finally:
+            progress.stop()
+
+
+class Progress:
+    """How far something is; a bar when it takes long enough to wonder."""
+
+    def __init__(self, what: str, total: int | None, *, on: bool) -> None:
+        self._what = what
+        self._total = total
+        self._on = on
+        self._began_at = time.monotonic()
+        self._bar: Any = None
+
+    def reach(self, done: int) -> None:
+        """So much is done."""
+        if not self._on or (self._bar is None and time.monotonic() - self._began_at < PATIENCE_S):
             return
+        if self._bar is None:
+            self._start()
+        self._bar.update(self._task, completed=done)
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _start(self) -> None:
         from rich import progress as bars
         from rich.console import Console
 
@@ -86,36 +127,27 @@ class Output:
             bars.MofNCompleteColumn(),
             bars.TimeRemainingColumn(),
         )
-        with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            yield Progress(bar, bar.add_task(what, total=total))
-
-
-class Progress:
-    """How far something is."""
-
-    def __init__(self, bar: Any, task: Any) -> None:
-        self._bar = bar
-        self._task = task
-
-    def reach(self, done: int) -> None:
-        """So much is done."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done)
+        # stdout is not redirected: what is printed there may go into a file
+        how: dict[str, Any] = {'transient': True, 'redirect_stdout': False, 'redirect_stderr': False}
+        self._bar = bars.Progress(*columns, console=Console(stderr=True), **how)
+        self._task = self._bar.add_task(self._what, total=self._total)
+        self._bar.start()
 
 
 def rich_table(columns: Sequence[str], cells: Iterable[Sequence[str]]) -> Any:
-    """The table for a terminal. The cells are texts, not markup."""
+    """The table for a terminal, without columns that are empty. The cells are texts, not markup."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     rows = list(cells)
-    for place, column in enumerate(columns):
-        least = max((len(row[place]) for row in rows), default=0) if column in NO_WRAP else None
-        table.add_column(column, no_wrap=True, overflow='ellipsis', min_width=least)
+    shown = [place for place in range(len(columns)) if any(row[place] for row in rows) or not rows]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for place in shown:
+        least = max((len(row[place]) for row in rows), default=0) if columns[place] in WHOLE else None
+        table.add_column(columns[place], no_wrap=True, overflow='ellipsis', min_width=least)
     for row in rows:
-        table.add_row(*(Text(cell, style=STYLES.get(cell, '')) for cell in row))
+        table.add_row(*(Text(row[place], style=STYLES.get(row[place], '')) for place in shown))
     return table
 
 

@@ -104,7 +104,7 @@ def submit(
         priority=priority(wish.priority),
         user=wish.user,
         parent=parent,
-        after=tuple(each.lower().replace('-', '') for each in wish.after or ()),
+        after=tuple(wish.after or ()),
         idempotency_key=wish.key,
         due_at=due_at,
         deadline_at=_moment('--deadline', wish.deadline, now),

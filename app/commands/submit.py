@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from app.commands import answers, bulk, request, telling
+from app.commands import answers, bulk, jobs, request, telling
 from app.commands.command import Here, command, usage
 from app.commands.request import Wish
 from broker import protocol
@@ -123,6 +123,7 @@ async def _send(
     how: How,
     path: str = '',
 ) -> int:
+    wish = dataclasses.replace(wish, after=[await jobs.job_id_of(broker, each) for each in wish.after or ()])
     model = await request.model_for(broker, wish.model, kind)
     body = {'model': model, **fields, **request.options(wish)}
     if kind in ('chat', 'generate'):

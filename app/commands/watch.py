@@ -1,6 +1,7 @@
 """``watch``: the queue on the screen, live; where there is no screen, every step as a line."""
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,6 +80,7 @@ async def _show(here: Here, broker: 'BrokerClient', limit: int) -> None:
     from app.board import Board
     from app.feed import Feed
 
+    logging.getLogger('app.feed').addHandler(logging.NullHandler())  # the screen says it, too
     board = Board()
     pid = here.corral().pid
     feeding = asyncio.create_task(Feed(broker, board, lambda fact: None).run(), name='feed')

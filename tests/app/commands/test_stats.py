@@ -3,6 +3,10 @@
 import csv
 import io
 import json
+import os
+import pty
+import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +14,7 @@ from app.commands import export
 from app.commands.stats import figures, quantile
 from broker import facts
 from broker.job import Job, State
+from tests.conftest import ROOT, clean_environment
 
 pytestmark = pytest.mark.whole
 
@@ -85,6 +90,27 @@ def test_an_export_as_json_has_the_jobs_as_they_are(call, two, tmp_path):
     assert (
         call('export', '--to', 'no/such/folder').err == 'no/such/folder cannot be written: no such file or directory.\n'
     )
+
+
+IMPATIENT = """
+import sys
+import run
+from app import cli
+from app.commands import output
+output.PATIENCE_S = 0
+sys.exit(cli.run(sys.argv[1:], run.compose, run.tables))
+"""
+
+
+def test_progress_on_a_terminal_leaves_the_result_alone(two, desk, tmp_path):
+    screen, inside = pty.openpty()
+    command = [sys.executable, '-c', IMPATIENT, '--data-dir', desk.data_dir, *two, '--format', 'ndjson']
+    env = clean_environment() | {'PYTHONPATH': str(ROOT)}
+    ended = subprocess.run(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=inside, check=True)
+    os.close(inside)
+    assert len([json.loads(line) for line in ended.stdout.splitlines()]) >= 2
+    assert b'Writing jobs' in os.read(screen, 65536)
+    os.close(screen)
 
 
 @pytest.mark.parametrize('text', ['=1+1', '+1', '-1', '@SUM(A1)', '\t=1'])

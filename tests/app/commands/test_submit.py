@@ -93,6 +93,8 @@ def test_the_same_key_is_the_same_job(call):
 
 def test_a_job_comes_after_another_and_has_its_answer(call, says):
     first = says('the first answer', '-o', 'json').json['job_id']
+    assert first in call('list', '-n', '1').out
+    assert '> then the first answer' in body_of(call, 'chat', 'then {{1}}', '--after', 'last')['text']
     assert '> then the first answer' in body_of(call, 'chat', 'then {{1}}', '--after', first)['text']
 
 
@@ -117,7 +119,7 @@ def test_priority_user_times_and_deadline_reach_the_queue(call):
         (['--delay', '1m', '--at', '18:00'], '--at and --delay say the same'),
         (['--option', 'x'], '--option x is not allowed: it should be a name and a value'),
         (['--file', 'none.txt'], 'none.txt cannot be read: no such file or directory.'),
-        (['--after', 'abc'], 'The queue refused that: '),
+        (['--after', 'abc'], 'abc is no job id: that is 32 hexadecimal digits'),
         (['--after', '0' * 32], 'A job that it should come after is not there any more.'),
         (['--deadline', '1s', '--delay', '1h'], 'The queue refused that: '),
     ],
