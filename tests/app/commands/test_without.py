@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 import run
@@ -50,14 +51,28 @@ def test_a_corral_whose_queue_does_not_answer_is_one_sentence(bare, tmp_path, mo
     assert ended.err.count('\n') == 1
 
 
+@pytest.fixture
+def apis(corral):
+    """A Corral without pages, whose processes talk by TCP."""
+    return corral('api', '--engine', 'demo', '--workers', '1', env={'CORRAL_TRANSPORT': 'tcp'})
+
+
 @pytest.mark.whole
-def test_a_corral_that_stops_ends_who_waits_for_a_job_and_who_works_for_it(corral, start):
-    desk = corral('--engine', 'demo', '--workers', '1')
+def test_the_apis_alone_serve_programs_and_commands_until_they_are_stopped(apis, start):
+    assert apis.stderr == 'Starting broker, 1 worker and APIs …\n'
+    assert httpx.get(f'{apis.url}/api/tags').json()['models'][0]['name'] == 'demo'
+    page = httpx.get(apis.url, headers={'Accept': 'text/html'}, follow_redirects=True)
+    assert page.text.startswith('Here are only the APIs of Corral.')
+    _everybody_ends_with(apis, start)
+
+
+def _everybody_ends_with(desk, start):
+    """Who waits for a job, who watches, and who works for this Corral."""
     here = ('--data-dir', str(desk.data_dir))
     worker = start(*here, 'worker', '--engine', 'demo')
     watching = start(*here, 'watch')
-    waiting = start(*here, 'submit', 'chat', 'x', '--delay', '1h', '--wait')
     assert watching.stderr.readline() == 'Watching; Ctrl-C ends it.\n'
+    waiting = start(*here, 'submit', 'chat', 'x', '--delay', '1h', '--wait')
     assert next(line for line in watching.stdout if 'queued' in line)
     assert ' is ready (demo). Ctrl-C ends it.' in worker.stderr.readline()
     assert desk.stop() == 0
