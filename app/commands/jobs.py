@@ -10,6 +10,7 @@ import typer
 from app.commands import answers, overview, telling
 from app.commands.command import CommandError, Exit, Here, command, usage
 from app.commands.moments import shown
+from app.commands.terminal import clean
 from app.commands.views import JOB_COLUMNS, fact_dict, fact_text, job_dict, job_fields, job_row
 from broker import errors, protocol
 from broker.job import FINAL, MAX_PRIORITY, MIN_PRIORITY, Job, State
@@ -77,7 +78,7 @@ async def status(
     for fact in history:
         here.out.say(f'{shown(fact.at, now)}  {fact_text(fact)}')
         if trace := getattr(fact, 'trace', ''):
-            here.out.text(telling.clean(trace))
+            here.out.text(clean(trace))
 
 
 @command(app, 'result')
@@ -99,7 +100,7 @@ async def result(
         sys.stdout.buffer.flush()
     elif raw:
         for line in lines:
-            here.out.text(telling.clean(line.decode(errors='replace')))
+            here.out.text(clean(line.decode(errors='replace')))
     else:
         telling.answer(here, job, lines)
     return telling.verdict(here, job, answers.status(lines) if job.kind == 'raw' else 0)

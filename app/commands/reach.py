@@ -11,7 +11,7 @@ from broker.client import BrokerClient
 
 _WORDS = {
     'final': 'It has already ended.',
-    'not_found': 'There is no such job; it may have been removed after its time.',
+    'not_found': 'Nothing has this id; it may have been removed after its time.',
     'not_waiting': 'It does not wait any more, so that cannot be changed.',
     'not_dead': 'Only a job that failed for good can be done again.',
     'queue_full': 'The queue is full; wait until some jobs have ended, then try again.',

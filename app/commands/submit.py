@@ -1,5 +1,6 @@
 """``submit``: put a job into the queue, and where asked wait for its answer or print it as it comes."""
 
+import asyncio
 import dataclasses
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -129,7 +130,12 @@ async def _send(
     if kind in ('chat', 'generate'):
         body['stream'] = True
     job = request.submit(kind, model, msgspec.json.encode(body), wish, time.time(), path=path)
-    accepted = await broker.submit(job)
+    try:
+        accepted = await broker.submit(job)
+    except asyncio.CancelledError:
+        if how.stream:
+            await telling.give_up(broker, job.job_id)
+        raise
     if how.stream:
         if here.out.as_json:
             here.out.line({'type': 'queued', 'job_id': accepted.job_id, 'duplicate': accepted.duplicate})

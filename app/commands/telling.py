@@ -1,7 +1,7 @@
 """Telling the user about a job as it goes: its answer, why it waits, how it ended."""
 
 import asyncio
-import contextlib
+import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,7 +17,6 @@ from broker.job import Job, State
 if TYPE_CHECKING:
     from broker.client import BrokerClient
 
-__all__ = ['Deed', 'answer', 'clean', 'ended', 'stream', 'verdict']
 Deed = Callable[[str], Awaitable[str]]
 
 
@@ -89,25 +88,25 @@ async def stream(here: Here, broker: 'BrokerClient', job_id: str, kind: str) -> 
                 job = speaker.hear(news)
     except asyncio.CancelledError:
         speaker.close()
-        await _give_up(here, broker, job_id)
+        word = 'was cancelled' if await give_up(broker, job_id) else 'had already ended'
+        if here.out.as_json:
+            here.out.line({'type': 'cancelled', 'job_id': job_id})
+        here.out.note(f'Job {job_id} {word}.')
         return Exit.INTERRUPTED
     except BrokenPipeError:  # nobody reads it any more
-        with contextlib.suppress(errors.Refused):
-            await broker.cancel(job_id)
+        await give_up(broker, job_id)
         raise
     assert job
     return verdict(here, job, speaker.status)
 
 
-async def _give_up(here: Here, broker: 'BrokerClient', job_id: str) -> None:
+async def give_up(broker: 'BrokerClient', job_id: str) -> bool:
+    """Cancel a job unless somebody else waits for it as well; False when it had ended before."""
     try:
-        await broker.cancel(job_id)
-        word = 'was cancelled'
+        await broker.cancel(job_id, release=True)
     except errors.Refused:
-        word = 'had already ended'
-    if here.out.as_json:
-        here.out.line({'type': 'cancelled', 'job_id': job_id})
-    here.out.note(f'Job {job_id} {word}.')
+        return False
+    return True
 
 
 class _Speaker:
@@ -210,6 +209,7 @@ class _Waiting:
 
     def _show(self, text: str) -> None:
         if self._on:
+            text = text[: shutil.get_terminal_size().columns - 3]  # what wraps could not be taken away again
             sys.stderr.write(f'\r\x1b[K{text} …')
             sys.stderr.flush()
             self._shown = True

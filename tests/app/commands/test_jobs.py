@@ -108,7 +108,7 @@ def test_only_a_job_that_waits_can_be_moved(call):
     ('arguments', 'sentence'),
     [
         (['status', 'abc'], 'abc is no job id: that is 32 hexadecimal digits, or "last" for the newest job.\n'),
-        (['status', '0' * 32], 'There is no such job; it may have been removed after its time.\n'),
+        (['status', '0' * 32], 'Nothing has this id; it may have been removed after its time.\n'),
         (['cancel', 'abc'], 'abc is no job id: that is 32 hexadecimal digits, or "last" for the newest job.\n'),
     ],
 )

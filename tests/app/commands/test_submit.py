@@ -3,10 +3,13 @@
 import base64
 import json
 import signal
+from types import SimpleNamespace
 
 import pytest
 
-from app.commands import answers, request
+from app.commands import answers, follow, request, telling
+from app.commands.output import Output
+from broker.job import Job, State
 from tests.conftest import wait_for
 
 pytestmark = pytest.mark.whole
@@ -182,3 +185,13 @@ def test_vectors_and_pictures_are_what_they_were(tmp_path):
     assert (answers.status(lines), answers.body(lines)) == (200, b'\x00\x01\x02')
     chat = [b'{"message":{"content":"a","thinking":"t"}}', b'garbage', b'{"message":{"content":"b"},"done":true}']
     assert (answers.text('chat', chat), answers.thinking('chat', chat)) == ('ab', 't')
+
+
+def test_on_a_terminal_a_model_thinks_dimly_and_only_there(capsys):
+    out = Output(as_json=False)
+    lines = (b'{"message":{"thinking":"h\\u001b[31mm"}}', b'{"message":{"content":"yes"}}', b'{"done":true}')
+    job = Job(job_id='a', order=1, kind='chat', model='m', priority=5, queued_at=1.0, state=State.COMPLETED)
+    for out.on_terminal, printed in ((True, '\x1b[2mhm\x1b[0m\nyes\n'), (False, 'yes\n')):
+        speaker = telling._Speaker(SimpleNamespace(out=out), 'chat')
+        assert [speaker.hear(news) for news in (follow.Lines(lines), follow.Ended(job))] == [None, job]
+        assert capsys.readouterr().out == printed
