@@ -36,7 +36,7 @@ class Staff:
         self._renew(worker, now)
         match message:
             case protocol.Heartbeat():
-                worker.last_token_at = now - message.quiet_s if message.quiet_s >= 0 else 0.0
+                worker.last_token_at = now - message.quiet_s if 0 <= message.quiet_s <= now else 0.0
                 self._compare(worker, message.runs, now)
             case protocol.Bye(draining=True):
                 worker.draining = True

@@ -86,9 +86,11 @@ class Admissions:
         """
         if (key, which) in self._opens:
             return self._opens[key, which]
-        owed_until = self._last_boot - self._known_s + rate.burst * rate.step_s if which == 'late' else NEVER
+        since = self._last_boot - self._known_s if which == 'late' else NEVER
+        owed_until = since + rate.burst * rate.step_s
         for at in sorted(getattr(start, which) for start in self._starts[key]):
-            owed_until = min(max(owed_until, at) + rate.step_s, at + rate.burst * rate.step_s)
+            if at > since:
+                owed_until = min(max(owed_until, at) + rate.step_s, at + rate.burst * rate.step_s)
         opens = self._opens[key, which] = owed_until - (rate.burst - 1) * rate.step_s
         return opens
 

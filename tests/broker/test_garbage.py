@@ -1,0 +1,187 @@
+"""Messages that are broken, or well formed and meant by nobody: on every socket they stop nothing."""
+
+import contextlib
+import math
+
+import msgspec
+import pytest
+import zmq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from broker import facts, lookup, protocol, sockets
+from broker.actions import Publish, Send
+from broker.rules import Rules
+from tests.broker import garbage
+from tests.broker.desk import CLIENT, Desk, job_id, tokens
+from tests.broker.test_server import Broker, ipc
+
+TYPES = garbage.kinds()
+NAMES = [kind.__name__ for kind, _ in TYPES]
+
+
+class Busy:
+    """A desk with a worker that runs one job, while others wait, are delayed, come after others and are in a batch."""
+
+    def __init__(self):
+        self.desk = Desk(Rules())
+        self.worker = self.desk.join('w', slots=1)
+        self.desk.ask(protocol.OpenBatch(batch_id=job_id(0xB), total=3))
+        for number, fields in enumerate(
+            ({}, {}, {'due_at': 2_000.0}, {'after': (job_id(1),)}, {'parent': job_id(0xB)}), 1
+        ):
+            self.desk.submit(number, **fields)
+        self.desk.tell(self.worker, tokens(1, 1, 0, b'a'))
+
+    def hear(self, message):
+        """Take one message from whoever would send it; what the broker says to that can be sent."""
+        desk, peer = self.desk, CLIENT if isinstance(message, protocol.Request) else self.worker
+        past = lookup.past_of(message, desk.store, desk.core.knows, False)
+        for action in desk.did(desk.core.receive(peer, message, desk.now, past)):
+            match action:
+                case Send(_, said) | Publish(_, said):
+                    protocol.encode(said)
+        assert [facts.decode(facts.encode(fact)) for fact in desk.facts] == desk.facts
+
+    def goes_on(self):
+        """Time passes, a new worker signs in, and a new job runs there."""
+        desk = self.desk
+        for pause in desk.store.pauses():
+            desk.ask(protocol.Resume(scope=pause.scope, name=pause.name))
+        desk.wait(1)
+        desk.restart()
+        worker = desk.join('fresh', slots=1_000, models=('fresh',), peer=b'fresh')
+        assert isinstance(desk.submit(0xF, model='fresh', priority=15), protocol.Accepted)
+        assert job_id(0xF) in [name for _, name, _ in desk.assigned()]
+        desk.run(worker, 0xF)
+        assert desk.state(0xF) == 'completed'
+
+
+@pytest.mark.parametrize(('kind', 'decode'), TYPES, ids=NAMES)
+def test_a_message_is_understood_whole_and_not_when_it_is_torn(kind, decode):
+    assert isinstance(decode(msgspec.msgpack.encode(garbage.whole(kind))), kind)
+    understood = 0
+    for data in garbage.torn(kind):
+        with contextlib.suppress(*protocol.Malformed):
+            understood += isinstance(decode(data), msgspec.Struct)
+    assert understood <= 4  # a byte turned over may be one of a text
+
+
+@pytest.mark.parametrize(('kind', 'decode'), TYPES, ids=NAMES)
+def test_a_field_of_a_wrong_type_is_not_understood_or_does_no_harm(kind, decode):
+    refused = 0
+    for message in garbage.broken(kind):
+        try:
+            understood = decode(msgspec.msgpack.encode(message))
+        except protocol.Malformed:
+            refused += 1
+            continue
+        if decode in (protocol.decode_request, protocol.decode_from_worker):
+            busy = Busy()
+            busy.hear(understood)
+            busy.goes_on()
+    assert refused > 0
+
+
+TEXTS = st.sampled_from(
+    ['', job_id(1), job_id(2), job_id(0xB), 'w', 'm', 'all', 'model', '5', '* * * * *', 'é' * 500, '\x00']
+)
+NUMBERS = st.sampled_from([0, 1, 2, -1, 5, 16, 2**31, 2**53, 2**63 - 1, -(2**63)])
+TIMES = st.sampled_from([0.0, 1.0, -1.0, 1_001.0, 1e11, 1e308, -1e308, 5e-324, math.inf, -math.inf, math.nan])
+BODIES = st.sampled_from([b'', b'{}', b'[]', b'{"options": {"num_ctx": 1e999}}', b'\xff' * 50, b'{"a":' * 5_000])
+
+
+def nonsense(union):
+    """Any message that this door lets in, with values that are extreme or near the real ones."""
+    return st.one_of([_of(kind) for kind in union.__args__])
+
+
+def _of(kind):
+    found = msgspec.inspect.type_info(kind)
+    fields = {field.name: _values(field.type) for field in found.fields}
+    return st.fixed_dictionaries({'t': st.just(kind.__name__)}, optional=fields)
+
+
+_PLAIN = {
+    msgspec.inspect.StrType: TEXTS,
+    msgspec.inspect.IntType: NUMBERS,
+    msgspec.inspect.FloatType: TIMES,
+    msgspec.inspect.BoolType: st.booleans(),
+    msgspec.inspect.BytesType: BODIES,
+}
+
+
+def _values(kind):
+    match kind:
+        case msgspec.inspect.EnumType():
+            return st.sampled_from([each.value for each in kind.cls])
+        case msgspec.inspect.VarTupleType():
+            return st.lists(_values(kind.item_type), max_size=3)
+        case msgspec.inspect.StructType():
+            return st.fixed_dictionaries({field.name: _values(field.type) for field in kind.fields})
+    return _PLAIN[type(kind)]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(messages=st.lists(nonsense(protocol.AnyRequest | protocol.AnyFromWorker), min_size=1, max_size=6))
+def test_nothing_that_is_well_formed_and_meant_by_nobody_stops_the_queue(messages):
+    busy = Busy()
+    for message in messages:
+        data = msgspec.msgpack.encode(garbage.whole(_kind(message)) | message)
+        decode = (
+            protocol.decode_request if issubclass(_kind(message), protocol.Request) else protocol.decode_from_worker
+        )
+        with contextlib.suppress(*protocol.Malformed):
+            busy.hear(decode(data))
+    busy.goes_on()
+
+
+def _kind(message):
+    return getattr(protocol, message['t'])
+
+
+@pytest.fixture
+def broker(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('g')
+    made = Broker(folder, ipc(folder))
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_the_broker_on_its_sockets_tells_clients_what_it_does_not_understand_and_serves_on(broker):
+    with zmq.Context() as context:
+        client, worker = (_connected(context, broker, side) for side in ('client', 'worker'))
+        asked = 0
+        for kind, decode in TYPES:
+            if decode is protocol.decode_from_worker:
+                for message in garbage.broken(kind):
+                    worker.send(msgspec.msgpack.encode(message))
+            elif decode is protocol.decode_request:
+                for data in (*garbage.torn(kind), *map(msgspec.msgpack.encode, garbage.broken(kind))):
+                    client.send(data)
+                    asked += 1
+                    answer = protocol.decode_reply(_received(client))  # each is answered, also one that is broken
+                    assert isinstance(answer, protocol.Reply)
+        for frames in ([b'', b''], [b'a', b'b', b'c'], [b'\x00' * 100_000]):
+            for peer in (client, worker):
+                peer.send_multipart(frames)
+        client.send(protocol.encode(protocol.Ping(rid=77)))
+        answers = [protocol.decode_reply(_received(client)) for _ in range(4)]
+        assert isinstance(answers[-1], protocol.Pong) and answers[-1].rid == 77
+        assert all(isinstance(answer, protocol.Refused) and answer.detail for answer in answers[:-1])
+        assert asked > 1_000 and broker.server._malformed > 1_000
+        client.close(0)
+        worker.close(0)
+
+
+def _connected(context, broker, side):
+    made = context.socket(zmq.DEALER)
+    sockets.tune(made)
+    sockets.connect(made, broker.endpoints, getattr(broker.endpoints, side))
+    return made
+
+
+def _received(socket):
+    assert socket.poll(10_000), 'no answer'
+    return socket.recv()
