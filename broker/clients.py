@@ -173,7 +173,8 @@ class Clients:
             return protocol.Refused(code='bad_request', detail=f'grace_s must be 0 to {MAX_GRACE_S:g} seconds')
         worker.draining = True  # it says so itself in a moment; until then it must not get another job
         self._queue.changed = True
-        self._queue.send(worker.peer, protocol.Leave(grace_s=request.grace_s))
+        worker.leave = protocol.Leave(grace_s=request.grace_s)
+        self._queue.send(worker.peer, worker.leave)
         return protocol.Done()
 
     def _read(self, request: protocol.Read) -> protocol.Reply:

@@ -66,6 +66,7 @@ class Worker(msgspec.Struct, kw_only=True):
     expires_at: float
     gone: bool = False  # its connection broke; it may come back
     draining: bool = False
+    leave: protocol.Leave | None = None  # it was told to, and has not said yet that it will
     runs: dict[str, Run] = msgspec.field(default_factory=dict)
     models: frozenset[str] = frozenset()  # the names of those it may run and that are in order
     backend: Backend = msgspec.field(default_factory=Backend)

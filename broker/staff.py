@@ -38,8 +38,10 @@ class Staff:
             case protocol.Heartbeat():
                 worker.last_token_at = now - message.quiet_s if 0 <= message.quiet_s <= now else 0.0
                 self._compare(worker, message.runs, now)
+                if worker.leave is not None:  # it did not hear it
+                    self._queue.send(peer, worker.leave)
             case protocol.Bye(draining=True):
-                worker.draining = True
+                worker.draining, worker.leave = True, None
                 self._queue.changed = True
             case protocol.Bye():
                 for run in list(worker.runs.values()):

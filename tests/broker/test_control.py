@@ -221,3 +221,15 @@ def test_a_worker_that_is_none_or_a_grace_that_is_none_is_refused(fields, code):
     desk = calm_desk()
     desk.join('w')
     assert desk.ask(protocol.Retire(**fields)).code == code
+
+
+def test_a_worker_that_did_not_hear_that_it_shall_leave_is_told_again_until_it_says_so():
+    desk = Desk()
+    worker = desk.join('w')
+    desk.ask(protocol.Retire(worker='w', grace_s=5.0))
+    assert desk.told(worker) == [protocol.Leave(grace_s=5.0)]
+    desk.tell(worker, protocol.Heartbeat())
+    assert desk.told(worker) == [protocol.Leave(grace_s=5.0)]
+    desk.tell(worker, protocol.Bye(draining=True))
+    desk.tell(worker, protocol.Heartbeat())
+    assert desk.told(worker) == []

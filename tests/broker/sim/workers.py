@@ -184,7 +184,8 @@ class SimWorker:
             case protocol.Identify():
                 self._ready()
             case protocol.Leave():
-                self._drain()
+                if not self.draining:
+                    self._drain()
             case protocol.Assign():
                 self._assign(message)
             case protocol.Stop() | protocol.Settled() | protocol.Resend():
