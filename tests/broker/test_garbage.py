@@ -1,15 +1,17 @@
 """Messages that are broken, or well formed and meant by nobody: on every socket they stop nothing."""
 
+import asyncio
 import contextlib
 import math
 
 import msgspec
 import pytest
 import zmq
+import zmq.asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from broker import facts, lookup, protocol, sockets
+from broker import client, facts, lookup, protocol, sockets
 from broker.actions import Publish, Send
 from broker.rules import Rules
 from tests.broker import garbage
@@ -151,7 +153,7 @@ def broker(tmp_path_factory):
 
 def test_the_broker_on_its_sockets_tells_clients_what_it_does_not_understand_and_serves_on(broker):
     with zmq.Context() as context:
-        client, worker = (_connected(context, broker, side) for side in ('client', 'worker'))
+        caller, worker = (_connected(context, broker, side) for side in ('client', 'worker'))
         asked = 0
         for kind, decode in TYPES:
             if decode is protocol.decode_from_worker:
@@ -159,19 +161,19 @@ def test_the_broker_on_its_sockets_tells_clients_what_it_does_not_understand_and
                     worker.send(msgspec.msgpack.encode(message))
             elif decode is protocol.decode_request:
                 for data in (*garbage.torn(kind), *map(msgspec.msgpack.encode, garbage.broken(kind))):
-                    client.send(data)
+                    caller.send(data)
                     asked += 1
-                    answer = protocol.decode_reply(_received(client))  # each is answered, also one that is broken
+                    answer = protocol.decode_reply(_received(caller))  # each is answered, also one that is broken
                     assert isinstance(answer, protocol.Reply)
         for frames in ([b'', b''], [b'a', b'b', b'c'], [b'\x00' * 100_000]):
-            for peer in (client, worker):
+            for peer in (caller, worker):
                 peer.send_multipart(frames)
-        client.send(protocol.encode(protocol.Ping(rid=77)))
-        answers = [protocol.decode_reply(_received(client)) for _ in range(4)]
+        caller.send(protocol.encode(protocol.Ping(rid=77)))
+        answers = [protocol.decode_reply(_received(caller)) for _ in range(4)]
         assert isinstance(answers[-1], protocol.Pong) and answers[-1].rid == 77
         assert all(isinstance(answer, protocol.Refused) and answer.detail for answer in answers[:-1])
         assert asked > 1_000 and broker.server._malformed > 1_000
-        client.close(0)
+        caller.close(0)
         worker.close(0)
 
 
@@ -185,3 +187,56 @@ def _connected(context, broker, side):
 def _received(socket):
     assert socket.poll(10_000), 'no answer'
     return socket.recv()
+
+
+async def test_a_client_hears_its_answer_behind_any_garbage(tmp_path_factory):
+    endpoints = ipc(tmp_path_factory.mktemp('g'))
+    context = zmq.asyncio.Context()
+    try:
+        broker = context.socket(zmq.ROUTER)
+        sockets.tune(broker)
+        sockets.serve(broker, endpoints, endpoints.client)
+        async with client.BrokerClient(endpoints) as asking, asyncio.timeout(10):
+            answer = asyncio.create_task(asking.ping())
+            peer, request = await broker.recv_multipart()
+            rid = protocol.decode_request(request).rid
+            for data in _garbage_for(protocol.decode_reply, rid):
+                await broker.send_multipart((peer, data))
+            await broker.send_multipart((peer, protocol.encode(protocol.Pong(rid=rid, boot='b'))))
+            assert (await answer).boot == 'b'
+    finally:
+        context.destroy(linger=0)
+
+
+def _garbage_for(door, rid):
+    """All that is no answer to this request."""
+    for kind, decode in TYPES:
+        if decode is door:
+            for data in (*garbage.torn(kind), *map(msgspec.msgpack.encode, garbage.broken(kind))):
+                try:
+                    is_answer = decode(data).rid == rid
+                except protocol.Malformed:
+                    is_answer = False
+                if not is_answer:
+                    yield data
+
+
+def test_whoever_subscribes_leaves_out_what_is_garbage():
+    with zmq.Context() as context:
+        out, subscriber = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+        for each in (out, subscriber):
+            each.setsockopt(zmq.RCVHWM, 0)
+            each.setsockopt(zmq.SNDHWM, 0)
+        out.bind('inproc://facts')
+        subscriber.connect('inproc://facts')
+        sent = 0
+        for kind, decode in TYPES:
+            if decode is protocol.decode_published:
+                for data in garbage.torn(kind):
+                    out.send_multipart((b'f', data))
+                    sent += 1
+        out.send_multipart((b'p', protocol.encode(protocol.Pulse(boot='b', seq=7))))
+        items = client._drain(subscriber, sent + 1)
+        assert items[-1] == protocol.Pulse(boot='b', seq=7) and len(items) < sent / 2
+        out.close(0)
+        subscriber.close(0)
