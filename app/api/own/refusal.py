@@ -103,7 +103,7 @@ def of_validation(error: RequestValidationError) -> Trouble:
         return Trouble('bad_json', f'The body is no JSON: {first.get("ctx", {}).get("error", "it cannot be read")}.')
     where = '.'.join(_shown(part) for part in first['loc'] if part not in ('body', 'query', 'path', 'header'))
     what = str(first['msg']).removeprefix('Value error, ')
-    return Trouble('invalid', f'{where}: {what}' if where else what, param=where or None)
+    return Trouble('invalid', f'{what} ({where})' if where else what, param=where or None)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -32,7 +33,9 @@ class OwnRoute(APIRoute):
 
         async def caught(request: Request) -> Response:
             try:
-                return await handler(_as_json(request))
+                asked = _as_json(request)
+                _check_text(await asked.body())
+                return await handler(asked)
             except Trouble as failure:
                 return refusal(failure)
             except Exception as error:
@@ -54,6 +57,16 @@ def _as_json(request: Request) -> Request:
     kept = [(name, value) for name, value in request.scope['headers'] if name not in _BODIES]
     scope = {**request.scope, 'headers': [*kept, (b'content-type', b'application/json')]}
     return Request(scope, request.receive)
+
+
+def _check_text(body: bytes) -> None:
+    """Refuse half a surrogate pair: Python's decoder lets it in, and nothing can write it down afterwards."""
+    if b'\\u' not in body:
+        return
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise Trouble('bad_json', 'the body is no JSON, or has half a character (\\ud800 to \\udfff alone)') from None
 
 
 def _meant(error: Exception) -> Trouble:
