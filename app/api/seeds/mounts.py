@@ -77,7 +77,7 @@ class Mounts:
         ):
             below = routes.router('', refusal)
             below.include_router(paths, prefix=prefix)
-            _rest_below(below, prefix + '/{path:path}')
+            _rest_below(below, f'{prefix}/{{path:path}}', paths)
             api.include_router(below, include_in_schema=False)
 
     def shared(self, owners: Iterable[APIRouter]) -> APIRouter:
@@ -115,7 +115,7 @@ class Mounts:
         llm_mq_conversations.add(paths, self._conversations)
         llm_mq.add(paths, self._messages)
         llm_mq_queues.add(paths, self._queues)
-        _rest_below(paths, '/api/v1/{path:path}')
+        _rest_below(paths, '/api/v1/{path:path}', paths)
         return paths
 
 
@@ -132,12 +132,15 @@ def _by_body(take: Taker, owner: Handler, refusal: Refusal) -> Handler:
     return call
 
 
-def _rest_below(paths: APIRouter, path: str) -> None:
-    """What is not among ``paths``."""
+def _rest_below(rest: APIRouter, path: str, paths: APIRouter) -> None:
+    """What is not among ``paths``, in the words of ``rest``."""
 
     async def nothing(request: Request) -> Response:
-        if any(route.matches(request.scope)[0] is Match.PARTIAL for route in paths.routes):
+        where = str(request.scope['path'])
+        prefix = next((mount for mount in MOUNTS if where.startswith(f'{mount}/')), '')
+        scope = {**request.scope, 'path': where.removeprefix(prefix)}
+        if any(route.matches(scope)[0] is Match.PARTIAL for route in paths.routes):
             raise Trouble('wrong_method', f'{request.method} is not for this path')
         raise Trouble('unknown_url', 'Not found')
 
-    paths.add_api_route(path, nothing, methods=METHODS, include_in_schema=False)
+    rest.add_api_route(path, nothing, methods=METHODS, include_in_schema=False)

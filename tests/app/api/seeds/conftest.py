@@ -25,7 +25,7 @@ MODELS = ('m:latest', 'qwen3:latest')
 
 
 class Yard:
-    """Everything behind the doors: ``await yard.get('/api/tasks')``; ``run = await yard.run()``; ``await run.say('Hi')``."""
+    """Everything behind the doors: ``await yard.get('/api/tasks')``, ``run = await yard.run()``, ``run.say('Hi')``."""
 
     def __init__(self, broker: Broker, folder: Path, *, with_figures: bool = False, **settings: Any) -> None:
         self.board = Board()
@@ -113,7 +113,16 @@ class Yard:
         """Wait for something on the board."""
         async with asyncio.timeout(10):
             while not condition():
-                await asyncio.sleep(0.005)
+                news = asyncio.Event()
+                unsubscribe = self.board.on_queue(news.set), self.board.on_workers(news.set)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), 0.01)  # what is not told is looked at anew
+                for each in unsubscribe:
+                    each()
+
+    async def held(self, job_id: str) -> None:
+        """Wait until the desk knows that a worker has the job."""
+        await self.until(lambda: (job := self.board.job(job_id)) is not None and job.held)
 
     async def ended(self, job_id: str) -> None:
         """Wait until the desk has all of a job."""

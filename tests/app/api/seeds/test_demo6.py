@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from app.api.seeds import demo6
 from tests.app.api.seeds.conftest import Yard
 
@@ -45,30 +43,28 @@ async def test_what_was_said_before_goes_along_and_the_model_is_the_one_asked_fo
     ]
 
 
-@pytest.mark.parametrize(
-    ('asked', 'priority'),
-    [(None, 5), (1, 1), (10, 10), (99, 10), (0, 1), (7.0, 7), ('low', 2), ('Normal', 5), ('high', 9)],
-)
-async def test_priorities_count_here(yard, asked, priority):
-    told = await yard.post('/api/chat', ASK | {'priority': asked})
-    assert (await yard.get(f'/api/job/{told["jobId"]}'))['data']['priority'] == priority
+PRIORITIES = [(None, 5), (1, 1), (10, 10), (99, 10), (0, 1), (7.0, 7), ('low', 2), ('Normal', 5), ('high', 9)]
+WRONG = [
+    ({'prompt': ''}, demo6.MISSING),
+    ({'prompt': None}, demo6.MISSING),
+    ({'userId': ''}, demo6.MISSING),
+    ({'userId': ['a']}, demo6.MISSING),
+    ({'priority': 'soon'}, 'priority must be 1 to 10, or low, normal or high'),
+    ({'priority': True}, 'priority must be 1 to 10, or low, normal or high'),
+    ({'userId': 'x' * 200}, 'userId may have 150 characters'),
+    ({'model': 7}, 'model must be a string'),
+]
 
 
-@pytest.mark.parametrize(
-    ('change', 'text'),
-    [
-        ({'prompt': ''}, demo6.MISSING),
-        ({'prompt': None}, demo6.MISSING),
-        ({'userId': ''}, demo6.MISSING),
-        ({'userId': ['a']}, demo6.MISSING),
-        ({'priority': 'soon'}, 'priority must be 1 to 10, or low, normal or high'),
-        ({'priority': True}, 'priority must be 1 to 10, or low, normal or high'),
-        ({'userId': 'x' * 200}, 'userId may have 150 characters'),
-        ({'model': 7}, 'model must be a string'),
-    ],
-)
-async def test_what_is_wrong_is_said_in_its_own_shape(yard, change, text):
-    assert await yard.refused('POST', '/api/chat', 400, ASK | change) == {'error': text}
+async def test_priorities_count_here(yard):
+    for asked, priority in PRIORITIES:
+        told = await yard.post('/api/chat', ASK | {'priority': asked})
+        assert (await yard.get(f'/api/job/{told["jobId"]}'))['data']['priority'] == priority, asked
+
+
+async def test_what_is_wrong_is_said_in_its_own_shape(yard):
+    for change, text in WRONG:
+        assert await yard.refused('POST', '/api/chat', 400, ASK | change) == {'error': text}
 
 
 async def test_a_model_that_nobody_has_is_not_replaced_by_another(yard):
@@ -82,14 +78,14 @@ async def test_the_same_user_twice_in_a_millisecond_has_two_jobs(yard, monkeypat
     assert [(await yard.get(f'/api/job/{name}'))['data']['prompt'] for name in ids] == ['0', '1', '2']
 
 
-@pytest.mark.parametrize('user', ['a/b', 'ann b', '安', 'a%2Fb?', 'ann@example.org'])
-async def test_any_user_can_be_part_of_an_id(yard, user):
-    name = (await yard.post('/api/chat', ASK | {'userId': user}))['jobId']
-    assert '/' not in name and name.isascii()
-    asked_for = await yard.get(f'/api/job/{name.replace("%", "%25")}')
-    assert asked_for['jobId'] == name and asked_for['data']['userId'] == user
-    if '%' not in user:
-        assert (await yard.get(f'/api/job/{name}'))['jobId'] == name
+async def test_any_user_can_be_part_of_an_id(yard):
+    for user in ('a/b', 'ann b', '安', 'a%2Fb?', 'ann@example.org'):
+        name = (await yard.post('/api/chat', ASK | {'userId': user}))['jobId']
+        assert '/' not in name and name.isascii()
+        asked_for = await yard.get(f'/api/job/{name.replace("%", "%25")}')
+        assert asked_for['jobId'] == name and asked_for['data']['userId'] == user
+        if '%' not in user:
+            assert (await yard.get(f'/api/job/{name}'))['jobId'] == name
 
 
 async def test_an_unknown_job_is_not_found(yard):
@@ -139,7 +135,7 @@ async def test_a_job_is_watched_byte_by_byte(yard, monkeypatch):
     monkeypatch.setattr('app.api.seeds.following.PACE_S', 0)
     name = (await yard.post('/api/chat', ASK))['jobId']
     run = await yard.run()
-    await yard.until(lambda: yard.board.job(run.job_id).held)
+    await yard.held(run.job_id)
     watched = yard.stream(f'/stream/status/{name}')
     await watched.until(lambda: b'"active"' in watched.body)
     assert watched.status == 200 and watched.headers['content-type'] == 'text/event-stream; charset=utf-8'
@@ -180,7 +176,8 @@ async def test_place_in_the_queue_and_failure_are_told_at_once(yard):
 async def test_silence_is_broken_by_heartbeats(yard):
     seeds = yard._entrance._seeds
     seeds._demo6._heartbeat_s = 0.01
-    name = (await yard.post('/api/chat', ASK))['jobId']
+    await yard.post('/api/chat', ASK)
+    name = (await yard.post('/api/chat', ASK))['jobId']  # it waits behind the other
     status, result = yard.stream(f'/stream/status/{name}'), yard.stream(f'/stream/result/{name}')
     await status.until(lambda: status.body.endswith(b'data: {"type":"heartbeat"}\n\n' * 2))
     await result.until(lambda: result.body.endswith(b'data: {"type":"progress","progress":0}\n\n' * 2))
@@ -188,9 +185,12 @@ async def test_silence_is_broken_by_heartbeats(yard):
 
 async def test_an_answer_comes_as_chunks_and_again_as_a_whole(yard, monkeypatch):
     monkeypatch.setattr('app.api.seeds.following.PACE_S', 0)
+    await yard.post('/api/chat', ASK)
+    first = await yard.run()
     name = (await yard.post('/api/chat', ASK))['jobId']
     watched = yard.stream(f'/stream/result/{name}')
     await watched.until(lambda: watched.body == b'data: {"type":"progress","progress":0}\n\n')
+    await first.end()
     run = await yard.run()
     await run.say('He')
     await watched.until(lambda: b'He' in watched.body)
@@ -199,7 +199,7 @@ async def test_an_answer_comes_as_chunks_and_again_as_a_whole(yard, monkeypatch)
     body = (await watched.end()).body
     told = events(body)
     assert ''.join(each['content'] for each in told if each['type'] == 'chunk') == 'Hello 你好'
-    assert body.endswith('data: {"type":"chunk","content":"","done":true}\n\n'.encode())
+    assert body.endswith(b'data: {"type":"chunk","content":"","done":true}\n\n')
     again = await yard.stream(f'/stream/result/{name}').end()
     assert events(again.body) == [
         {'type': 'chunk', 'content': 'Hello 你好', 'done': False},
@@ -216,10 +216,10 @@ async def test_an_answer_that_fails_says_why(yard):
     assert events((await watched.end()).body)[-1] == {'type': 'error', 'message': 'it broke'}
 
 
-@pytest.mark.parametrize('kind', ['status', 'result'])
-async def test_an_unknown_job_ends_its_stream(yard, kind):
-    watched = await yard.stream(f'/stream/{kind}/nobody-1').end()
-    assert watched.status == 200 and events(watched.body)[-1] == {'type': 'error', 'message': 'Job not found'}
+async def test_an_unknown_job_ends_its_stream(yard):
+    for kind in ('status', 'result'):
+        watched = await yard.stream(f'/stream/{kind}/nobody-1').end()
+        assert watched.status == 200 and events(watched.body)[-1] == {'type': 'error', 'message': 'Job not found'}
 
 
 async def test_who_stops_watching_stops_nothing(yard):
