@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 LOCK = 'corral.lock'
 ENDPOINTS = Path('run', 'endpoints.json')
-OURS = ('corral', 'queue.db', 'desk.db', 'analytics.duckdb', 'logs', 'run')  # how the names of what we keep begin
+# How the names of what we keep begin.
+OURS = ('corral', 'queue.db', 'desk.db', 'analytics.duckdb', 'files', 'logs', 'run')
 ENDING_S = 12.0  # the processes of a Corral that was killed end within this
 LOCKED_BYTE = 4096  # Windows locks bytes against reading, so the locked one is behind the text
 

@@ -5,7 +5,7 @@ A browser on this machine can be made to send requests here by any web page it v
 """
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
@@ -45,7 +45,7 @@ SAFE_METHODS = ('GET', 'HEAD', 'OPTIONS')
 class Guard:
     """ASGI middleware. ``hosts`` are names besides those of loopback; ``address`` is what the server listens on.
 
-    Pages of ``origins`` may use the APIs, and nothing else here.
+    Pages of ``origins`` may use the APIs, and nothing else here. ``uploads`` are paths that take so many bytes.
     """
 
     def __init__(
@@ -56,8 +56,10 @@ class Guard:
         address: str = '127.0.0.1',
         max_bytes: int = MAX_REQUEST_BYTES,
         origins: Iterable[str] = (),
+        uploads: Mapping[str, int] | None = None,
     ) -> None:
         self.app = app
+        self._uploads = dict(uploads or {})
         self._origins = Origins(origins)
         self._hosts = {*LOOPBACK, *(host.lower() for host in hosts)}
         if not _is_wildcard(address):
@@ -100,6 +102,8 @@ class Guard:
         return None
 
     def _limit(self, scope: Scope) -> int:
+        if scope['path'] in self._uploads:
+            return self._uploads[scope['path']]
         return min(self._max_bytes, corner.MAX_BYTES) if corner.of(scope['path']) else self._max_bytes
 
     def _other_origin(self, scope: Scope, headers: dict[bytes, list[bytes]]) -> str | None:

@@ -1,4 +1,4 @@
-"""What the desk keeps for programs besides conversations: records by kind and id, in ``desk.db``, in order of arrival."""
+"""What the desk keeps for programs besides conversations: records by kind and name, in order, in ``desk.db``."""
 
 from typing import Any
 

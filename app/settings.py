@@ -121,6 +121,9 @@ class AppSettings(BaseModel):
     webhook_retry_base_s: float = Field(
         default=5.0, gt=0, le=3600, description='Back-off before a message is sent again, seconds; then four times it.'
     )
+    max_file_bytes: int = Field(
+        default=200_000_000, ge=1, description='Largest file that a program may leave here for a batch, bytes.'
+    )
     max_prompt_bytes: int = Field(default=400_000, ge=1, description='Longest question of a chat, bytes of UTF-8.')
 
 

@@ -14,6 +14,7 @@ from fastapi.responses import PlainTextResponse
 
 from analytics import ledger
 from app import chat, guard, health
+from app.api import openai_files
 from app.api.entrance import Entrance
 from app.api.own import description
 from app.board import Board
@@ -68,6 +69,8 @@ def create(
         default_model=settings.default_model,
         model_aliases=settings.model_aliases,
         version=settings.version,
+        data_dir=settings.data_dir,
+        max_file_bytes=settings.max_file_bytes,
     )
 
     @contextlib.asynccontextmanager
@@ -94,7 +97,13 @@ def create(
         mount.mount(api, lambda: api.state.parts)
     else:
         api.add_api_route('/chat', _no_pages, include_in_schema=False)  # where browsers are sent
-    guarded = guard.Guard(api, hosts=settings.allowed_hosts, address=settings.host, origins=settings.allowed_origins)
+    guarded = guard.Guard(
+        api,
+        hosts=settings.allowed_hosts,
+        address=settings.host,
+        origins=settings.allowed_origins,
+        uploads={openai_files.PATH: settings.max_file_bytes + openai_files.FORM_BYTES},
+    )
     guarded.port = port
     return api, guarded
 

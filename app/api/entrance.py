@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
@@ -10,6 +11,7 @@ from starlette.routing import Match
 
 from analytics.ledger import Ledger
 from app.api import bodies, ollama, ollama_refusal, openai, openai_refusal, raw
+from app.api.openai_papers import Papers
 from app.api.own import rooms
 from app.api.own.room import Room
 from app.api.seeds.calls import Seeds
@@ -35,14 +37,17 @@ class Entrance:
         default_model: str = '',
         model_aliases: Mapping[str, str] | None = None,
         version: str = '',
+        data_dir: Path = Path(),
+        max_file_bytes: int = 200_000_000,
     ) -> None:
         self._doors = Doors(board, heartbeat_s=heartbeat_s)
+        self._papers = Papers(self._doors, data_dir, max_file_bytes=max_file_bytes)
         self._seeds = Mounts(Seeds(self._doors, default_model=default_model, aliases=model_aliases), version)
         self.own = Room(self._doors)
 
     def add(self, api: FastAPI) -> None:
         """All paths of all contracts."""
-        routers = (ollama.router(self._doors), openai.router(self._doors))
+        routers = (ollama.router(self._doors), openai.router(self._doors), *self._papers.routers())
         seeds = self._seeds.routers()
         api.include_router(self._seeds.shared(routers))
         for routes in (*seeds, *routers, *rooms.routers(self.own)):
@@ -65,7 +70,8 @@ class Entrance:
         self._doors.open(broker)
         self._seeds.open(desk, analytics)
         try:
-            yield
+            async with self._papers.open_to(desk):
+                yield
         finally:
             self._seeds.close()
             await self._doors.close()

@@ -1,5 +1,6 @@
 """The door for clients of OpenAI's API: requests become Ollama's own, answers become OpenAI's."""
 
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -11,9 +12,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api import bodies, caller, openai_refusal, openai_shapes
+from app.api import bodies, caller, openai_calls, openai_refusal
 from app.api import openai_request as asked_for
-from app.api.openai_form import ChatForm, CompletionForm, EmbeddingForm
 from app.api.reply import Form, Reply
 from app.api.trouble import Trouble
 from app.api.work import Doors, Order, Work
@@ -23,37 +23,45 @@ from broker.job import DEFAULT_PRIORITY
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[Doors, Request, bytes], Reply]
+Answer = Callable[[Request], Awaitable[Response]]
 
 
 def router(doors: Doors) -> APIRouter:
-    """The paths of OpenAI's API."""
+    """The paths of OpenAI's API where the answer follows its request at once."""
     routes = APIRouter(tags=['OpenAI'])
-    for path, answer, summary in (
-        ('/v1/chat/completions', _chat, 'The next message of a chat'),
-        ('/v1/completions', _completion, 'What follows a prompt'),
-        ('/v1/embeddings', _embedding, 'Embeddings of one or many texts'),
+    for path, summary in (
+        ('/v1/chat/completions', 'The next message of a chat'),
+        ('/v1/completions', 'What follows a prompt'),
+        ('/v1/embeddings', 'Embeddings of one or many texts'),
     ):
-        routes.add_api_route(path, _door(doors, answer), methods=['POST'], summary=summary, name=path)
+        routes.add_api_route(path, _door(doors, path), methods=['POST'], summary=summary, name=path)
 
     @routes.get('/v1/models', summary='The models that some machine has')
     async def models() -> Response:
-        return _json({'object': 'list', 'data': [_model(model) for model in doors.board.models()]})
+        return json({'object': 'list', 'data': [_model(model) for model in doors.board.models()]})
 
     @routes.get('/v1/models/{name:path}', summary='One model')
     async def model(name: str) -> Response:
         found = doors.board.model(doors.board.name_of(name))
         if found is None:
-            return openai_refusal.refusal(_no_such_model(name))
-        return _json(_model(found) | {'id': name})
+            return openai_refusal.refusal(no_such_model(name))
+        return json(_model(found) | {'id': name})
 
     return routes
 
 
-def _door(doors: Doors, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+def json(value: object) -> Response:
+    """A reply with this in it."""
+    return Response(msgspec.json.encode(value), media_type='application/json')
+
+
+def saying_no(answer: Answer) -> Answer:
+    """A handler whose ``Trouble`` is told in the words of this API."""
+
+    @functools.wraps(answer)
     async def call(request: Request) -> Response:
         try:
-            return answer(doors, request, await bodies.read(request))
+            return await answer(request)
         except Trouble as failure:
             reply = openai_refusal.refusal(failure)
             reply.headers['X-Request-Id'] = caller.request_id_of(request, new_job_id())
@@ -62,79 +70,39 @@ def _door(doors: Doors, answer: Answer) -> Callable[[Request], Awaitable[Respons
     return call
 
 
-def _chat(doors: Doors, request: Request, body: bytes) -> Reply:
-    asked = openai_shapes.read(body, openai_shapes.Chat)
-    work = _work(doors, request, asked, 'chat', lambda: asked_for.chat(asked))
-    form = ChatForm(asked.model or '', **_told(work, asked), usage=asked.includes_usage)
-    return _reply(request, work, form, stream=bool(asked.stream))
-
-
-def _completion(doors: Doors, request: Request, body: bytes) -> Reply:
-    asked = openai_shapes.read(body, openai_shapes.Completion)
-    prompts: list[str] = []
-
-    def bodies_of() -> list[asked_for.Native]:
-        made, prompts[:] = asked_for.completion(asked)
-        return made
-
-    work = _work(doors, request, asked, 'generate', bodies_of)
-    said_first = prompts if asked.echo else None
-    told = _told(work, asked)
-    form = CompletionForm(asked.model or '', **told, usage=asked.includes_usage, prompts=said_first)
-    return _reply(request, work, form, stream=bool(asked.stream))
-
-
-def _embedding(doors: Doors, request: Request, body: bytes) -> Reply:
-    asked = openai_shapes.read(body, openai_shapes.Embedding)
-    work = _work(doors, request, asked, 'embed', lambda: [asked_for.embedding(asked)])
-    form = EmbeddingForm(asked.model or '', **_told(work, asked), as_base64=asked.encoding_format == 'base64')
-    return _reply(request, work, form, stream=False)
-
-
-def _work(
-    doors: Doors,
-    request: Request,
-    asked: openai_shapes.Common,
-    kind: str,
-    bodies_of: Callable[[], list[asked_for.Native]],
-) -> Work:
-    """The jobs of a request, which is checked before its model is looked for."""
-    if not asked.model:
-        raise Trouble('missing_required_parameter', 'you must provide a model parameter', param='model')
-    by_tier = asked_for.tier_priority(asked.service_tier)
-    priority = caller.priority_of(request, DEFAULT_PRIORITY if by_tier is None else by_tier)
-    natives = bodies_of()
+def announced(doors: Doors, model: str) -> str:
+    """The name of the model that a client means. Raises ``Trouble``."""
     try:
-        model = doors.model(asked.model)
+        return doors.model(model)
     except Trouble as failure:
-        raise (_no_such_model(asked.model) if failure.code == 'model_not_found' else failure) from None
-    user = caller.user_of(request, asked.caller)
+        raise (no_such_model(model) if failure.code == 'model_not_found' else failure) from None
+
+
+def priority_of(request: Request, tier: str | None) -> int:
+    """By the header, else by the tier. Raises ``Trouble``."""
+    by_tier = asked_for.tier_priority(tier)
+    return caller.priority_of(request, DEFAULT_PRIORITY if by_tier is None else by_tier)
+
+
+def orders(doors: Doors, request: Request, call: openai_calls.Call) -> list[Order]:
+    """A job for each body of the call. Raises ``Trouble``."""
+    model = announced(doors, call.asked.model or '')
     key = caller.key_of(request)
-    orders = [
+    return [
         Order(
-            kind=kind,
+            kind=call.kind,
             model=model,
             body=msgspec.json.encode({'model': model, **native}),
-            priority=priority,
-            user=user,
+            priority=priority_of(request, call.asked.service_tier),
+            user=caller.user_of(request, call.asked.caller),
             idempotency_key=f'{key}#{choice}' if key and choice else key,
         )
-        for choice, native in enumerate(natives)
+        for choice, native in enumerate(call.natives)
     ]
-    return Work(doors, orders)
 
 
-def _told(work: Work, asked: openai_shapes.Common) -> dict[str, Any]:
-    tier = asked.service_tier
-    return {
-        'job_id': work.jobs[0],
-        'created': int(time.time()),
-        'choices': len(work.jobs),
-        'tier': asked_for.TIERS_TOLD.get(tier, tier) if tier else None,
-    }
-
-
-def _reply(request: Request, work: Work, form: Form, *, stream: bool) -> Reply:
+def reply(request: Request, work: Work, form: Form, *, stream: bool) -> Reply:
+    """The answer that ``form`` makes of ``work``."""
     if (count := request.headers.get('x-stainless-retry-count', '0')) != '0':
         log.info('the client tries again (%s)', count[:10], extra={'action': 'resend', 'job_id': work.jobs[0]})
     return Reply(
@@ -144,6 +112,17 @@ def _reply(request: Request, work: Work, form: Form, *, stream: bool) -> Reply:
         request_id=caller.request_id_of(request, work.jobs[0]),
         patience_s=caller.patience_of(request),
     )
+
+
+def _door(doors: Doors, path: str) -> Answer:
+    @saying_no
+    async def call(request: Request) -> Response:
+        found = openai_calls.read(path, await bodies.read(request))
+        work = Work(doors, orders(doors, request, found))
+        form = found.form(**found.told(work.jobs[0], int(time.time())))
+        return reply(request, work, form, stream=found.stream)
+
+    return call
 
 
 def _model(model: ModelView) -> dict[str, Any]:
@@ -157,10 +136,7 @@ def _seconds(modified_at: str) -> int:
         return 0
 
 
-def _no_such_model(name: str) -> Trouble:
+def no_such_model(name: str) -> Trouble:
+    """That nobody has this model."""
     detail = f"The model '{name[:300]}' does not exist: none of the machines has it."
     return Trouble('model_not_found', detail, param='model')
-
-
-def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value), media_type='application/json')

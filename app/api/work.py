@@ -1,6 +1,7 @@
 """The jobs behind one call: queued together, followed together, and cancelled when nobody waits for them any more."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Coroutine, Sequence
@@ -223,6 +224,26 @@ class Work:
                 continue
             except Trouble:
                 return
+
+
+class Followed(Work):
+    """A job that was queued before, and is only read here: when nobody reads it any more it goes on."""
+
+    def __init__(self, doors: Doors, job_id: str) -> None:
+        super().__init__(doors, ())
+        self.jobs = [job_id]
+        self._taps = [doors.board.tap(job_id, self._news.set)]
+
+    async def submit(self) -> None:
+        """Find out what it has said. Raises ``Trouble``."""
+        await self._join(0, self.jobs[0])
+
+    async def lines(self) -> AsyncGenerator[tuple[int, list[bytes]], None]:
+        """As of ``Work``, with a sign of life at once: the job is there."""
+        yield -1, []
+        async with contextlib.aclosing(super().lines()) as parts:
+            async for part in parts:
+                yield part
 
 
 def _check(tap: Tap) -> None:
