@@ -105,7 +105,7 @@ class Poster:
             await writer.drain()
             return await _answer(connection, reader, now)
         finally:
-            writer.close()
+            writer.transport.abort()  # there is nothing left to say, and nobody to wait for
 
 
 async def _answer(connection: h11.Connection, reader: asyncio.StreamReader, now: float) -> Answer:
