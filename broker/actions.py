@@ -14,7 +14,7 @@ class Peer(NamedTuple):
 
 
 class Persist(NamedTuple):
-    """Put a fact, and with it the job's new state, on disk. Every change is exactly one of these."""
+    """Put a fact, and with it the job's new state, on disk; then tell it. Every change is exactly one of these."""
 
     fact: facts.AnyFact
     job: Job | None = None  # a copy: it does not change any more

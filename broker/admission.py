@@ -161,7 +161,18 @@ class Admission:
 
 
 def _terms(request: protocol.Submit, request_print: str, rule: str) -> Terms:
-    terms = Terms(
+    if not (
+        request.path
+        or request.after
+        or request.schedule
+        or request.retry_base_s
+        or request.retry_max_s
+        or rule
+        or request_print
+        or request.attach
+    ):
+        return PLAIN
+    return Terms(
         path=request.path,
         after=request.after,
         schedule=request.schedule,
@@ -171,4 +182,3 @@ def _terms(request: protocol.Submit, request_print: str, rule: str) -> Terms:
         fingerprint=request_print,
         attach=request.attach,
     )
-    return PLAIN if terms == PLAIN else terms

@@ -18,8 +18,8 @@ class Backend:
     def runs(self, model: str, options: str, busy: Iterable[str]) -> None:
         """It is given a job. What it loads for that takes the place of others, as far as we know."""
         name = canonical(model)
-        keep = {canonical(other) for other in busy}
         if self.loaded.pop(name, None) != options:
+            keep = {canonical(other) for other in busy}
             for other in [other for other in self.loaded if other not in keep]:
                 if len(self.loaded) >= self._together:
                     del self.loaded[other]

@@ -5,8 +5,9 @@ import hashlib
 import itertools
 import os
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import msgspec
 import zmq
@@ -19,6 +20,7 @@ from broker.job import FINAL, Job, State
 ReplyT = TypeVar('ReplyT', bound=protocol.Reply)
 PAGE = 200  # jobs of a list at a time
 WATCH_S = 0.05  # how long to wait before looking at a job again, at first
+SEND_AGAIN_S = 0.05
 RESEND_S = 1.0  # every request is harmless to repeat, so a lost reply costs one more round
 
 
@@ -41,7 +43,11 @@ class BrokerClient:
         self._endpoints = endpoints
         self._timeout_s = timeout_s
         self._rids = itertools.count(1)
-        self._pending: dict[int, asyncio.Future[protocol.AnyReply]] = {}
+        self._pending: dict[int, _Asked] = {}
+        self._outbox: list[bytes] = []  # what this round of the loop asks, encoded
+        self._unsent = deque[bytes]()  # letters that have to wait
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         self._context = zmq.asyncio.Context()
@@ -54,8 +60,13 @@ class BrokerClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closed = True
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for asked in self._pending.values():
+            asked.give_up()
         self._context.destroy(linger=0)
 
     async def submit(self, job: protocol.Submit) -> protocol.Accepted:
@@ -242,13 +253,14 @@ class BrokerClient:
         """The broker's version, boot id and newest seq."""
         return await self._ask(protocol.Ping(), protocol.Pong)
 
-    async def feed(self, after_seq: int) -> AsyncGenerator[protocol.AnyPublished, None]:
+    async def feed(self, after_seq: int, *, tokens: bool = True) -> AsyncGenerator[protocol.AnyPublished, None]:
         """What happens, for ever: every fact after ``after_seq`` exactly once and in order; tokens, standing and
-        pulses as they come (tokens may have gaps: ``read`` fills them).
+        pulses as they come (tokens may have gaps: ``read`` fills them; without ``tokens`` none are sent here at all).
         """
         socket = self._context.socket(zmq.SUB)
         sockets.tune(socket, high_water=100_000)
-        socket.setsockopt(zmq.SUBSCRIBE, b'')
+        for topic in (b'',) if tokens else protocol.TOPICS_BUT_TOKENS:
+            socket.setsockopt(zmq.SUBSCRIBE, topic)
         sockets.connect(socket, self._endpoints, self._endpoints.facts)
         now: zmq.Socket[bytes] = zmq.Socket.shadow(socket)
         seq = after_seq
@@ -299,40 +311,65 @@ class BrokerClient:
         return job
 
     async def _ask(self, request: protocol.Request, expected: type[ReplyT]) -> ReplyT:
+        if self._closed:
+            raise errors.BrokerUnreachable()
         rid = next(self._rids)
-        data = protocol.encode(_with_rid(request, rid))
+        data = protocol.encode(msgspec.structs.replace(request, rid=rid))
         if len(data) > protocol.MAX_MESSAGE_BYTES:
             raise errors.Refused('body_too_large', f'a message may have {protocol.MAX_MESSAGE_BYTES} bytes at most')
-        reply = asyncio.get_running_loop().create_future()
-        self._pending[rid] = reply
+        loop = asyncio.get_running_loop()
+        asked = self._pending[rid] = _Asked(data, loop.create_future(), loop.time(), self._timeout_s)
+        if self._sweeping is None:
+            self._sweeping = loop.call_later(self._sweep_s, self._sweep)
+        self._post(data)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                while not reply.done():
-                    await self._send(data)
-                    await asyncio.wait([reply], timeout=RESEND_S)
-        except TimeoutError:
-            raise errors.BrokerUnreachable() from None
+            answer = await asked.reply
         finally:
             del self._pending[rid]
-        answer = reply.result()
         if isinstance(answer, protocol.Refused):
             raise errors.Refused(answer.code, answer.detail, answer.retry_after_s)
         if not isinstance(answer, expected):
             raise errors.BrokerError(f'expected {expected.__name__}, got {type(answer).__name__}')
         return answer
 
-    async def _send(self, data: bytes) -> None:
-        pause_s = 0.001  # a new client has to wait until it is connected, which is soon
-        while True:
-            try:
-                # through the asyncio socket: a plain send could take up the wake-up that the reader waits for
-                await self._socket.send(data, zmq.NOBLOCK)
+    def _post(self, data: bytes) -> None:
+        """All that is asked in one round of the loop leaves in one letter."""
+        if not self._outbox:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outbox.append(data)
+
+    def _flush(self) -> None:
+        was_held_up = bool(self._unsent)
+        self._unsent += protocol.letters(self._outbox)
+        self._outbox.clear()
+        if not was_held_up:
+            self._send()
+
+    def _send(self, pause_s: float = 0.001) -> None:
+        while self._unsent and not self._closed:
+            # through the asyncio socket: a plain send could take up the wake-up that the reader waits for
+            sent = cast('asyncio.Future[object]', self._socket.send(self._unsent[0], zmq.NOBLOCK))
+            if sent.exception() is not None:  # nobody is there, or nobody reads
+                loop = asyncio.get_running_loop()  # a new client has to wait until it is connected, which is soon
+                loop.call_later(pause_s, self._send, min(2 * pause_s, SEND_AGAIN_S))
                 return
-            except zmq.Again:
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, 0.05)
-            except zmq.ZMQError as error:  # the client was closed meanwhile
-                raise errors.BrokerUnreachable() from error
+            self._unsent.popleft()
+
+    @property
+    def _sweep_s(self) -> float:
+        return min(RESEND_S, self._timeout_s) / 4
+
+    def _sweep(self) -> None:
+        """Repeat what was not answered for a while, and give up in the end: one timer for all requests."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for asked in self._pending.values():
+            if now >= asked.give_up_at:
+                asked.give_up()
+            elif now >= asked.sent_at + RESEND_S and not self._unsent:
+                asked.sent_at = now
+                self._post(asked.data)
+        self._sweeping = loop.call_later(self._sweep_s, self._sweep) if self._pending else None
 
     async def _read_replies(self) -> None:
         while True:
@@ -340,14 +377,15 @@ class BrokerClient:
             await self._socket.poll()
             for _ in range(500):
                 try:
-                    reply = protocol.decode_reply(self._now.recv(zmq.NOBLOCK))
+                    replies = protocol.replies_in(self._now.recv(zmq.NOBLOCK))
                 except zmq.Again:
                     break
                 except protocol.Malformed:
                     continue
-                waiter = self._pending.get(reply.rid)
-                if waiter is not None and not waiter.done():
-                    waiter.set_result(reply)
+                for reply in replies:
+                    asked = self._pending.get(reply.rid)
+                    if asked is not None and not asked.reply.done():
+                        asked.reply.set_result(reply)
             await asyncio.sleep(0)
 
 
@@ -356,9 +394,21 @@ def replay_id(job_id: str) -> str:
     return hashlib.sha256(f'replay {job_id}'.encode()).hexdigest()[:32]
 
 
-def _with_rid(request: protocol.Request, rid: int) -> protocol.Request:
-    fields = {name: getattr(request, name) for name in request.__struct_fields__}
-    return type(request)(**{**fields, 'rid': rid})
+class _Asked:
+    """A request that waits for its reply."""
+
+    __slots__ = ('data', 'give_up_at', 'reply', 'sent_at')
+
+    def __init__(self, data: bytes, reply: asyncio.Future[protocol.AnyReply], now: float, timeout_s: float) -> None:
+        self.data = data
+        self.reply = reply
+        self.sent_at = now
+        self.give_up_at = now + timeout_s
+
+    def give_up(self) -> None:
+        """Nobody answered."""
+        if not self.reply.done():
+            self.reply.set_exception(errors.BrokerUnreachable())
 
 
 def _drain(socket: 'zmq.Socket[bytes]', limit: int = 500) -> list[protocol.AnyPublished | None]:
@@ -366,10 +416,15 @@ def _drain(socket: 'zmq.Socket[bytes]', limit: int = 500) -> list[protocol.AnyPu
     items: list[protocol.AnyPublished | None] = []
     for _ in range(limit):
         try:
-            *_, data = socket.recv_multipart(zmq.NOBLOCK)
-            items.append(None if data == protocol.WELCOME else protocol.decode_published(data))
+            *_, letter = socket.recv_multipart(zmq.NOBLOCK)
+            published = protocol.published_in(letter) if letter != protocol.WELCOME else (None,)
         except zmq.Again:
             break
         except (*protocol.Malformed, ValueError):
             continue
+        for item in published:
+            if isinstance(item, protocol.FactsOut):
+                items += [protocol.FactOut(fact=fact) for fact in item.facts]
+            else:
+                items.append(item)
     return items

@@ -26,7 +26,7 @@ class Clients:
     def serve(self, peer: Peer, request: protocol.AnyRequest, now: float, past: Past) -> None:
         """Do as asked, or say why not."""
         reply = (
-            self._about_all(request, now) or self._about_new(request, now, past) or self._about_one(peer, request, now)
+            self._about_new(request, now, past) or self._about_all(request, now) or self._about_one(peer, request, now)
         )
         if reply is None:
             self._queue.do(FromStore(peer, request))

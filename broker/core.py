@@ -24,6 +24,8 @@ LONG_QUEUE, LONG_STANDING_EVERY_S = 1_000, 1.0  # working it out takes longer th
 PULSE_S = 1.0
 STILL_S = 2 * PULSE_S  # a tick that comes later than this was held up by something outside
 
+Mail = tuple[Peer, protocol.AnyRequest | protocol.AnyFromWorker, Past]  # a message, and what the store knows about it
+
 
 class BrokerCore:
     """The queue with the parts that work on it. All changes enter by ``receive``, ``peer_gone`` and ``tick``."""
@@ -72,10 +74,18 @@ class BrokerCore:
         self, peer: Peer, message: protocol.AnyRequest | protocol.AnyFromWorker, now: float, past: Past = NOTHING
     ) -> list[Action]:
         """Take one message from a client or a worker; ``past`` is what ``lookup`` found about it."""
-        if isinstance(message, protocol.Request):
-            self._clients.serve(peer, message, now, past)
-        else:
-            self._staff.serve(peer, message, now)
+        return self.receive_all(((peer, message, past),), now)
+
+    def receive_all(self, mail: Iterable[Mail], now: float) -> list[Action]:
+        """Take the messages that came together; only then are free slots given away, to the best of all.
+
+        Each is served before the next is drawn from ``mail``: so it can be looked up in the light of those before it.
+        """
+        for peer, message, past in mail:
+            if isinstance(message, protocol.Request):
+                self._clients.serve(peer, message, now, past)
+            else:
+                self._staff.serve(peer, message, now)
         self._dispatch.run(now)
         self._queue.tell_drained(now)
         return self._queue.take()

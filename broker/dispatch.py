@@ -32,7 +32,7 @@ class Dispatch:
                 queue.expire(job, now)
                 continue
             worker = self._balance.choose(job, warm or self._unneeded(workers))
-            queue.start(job, worker, now, resident=bool(warm))
+            queue.start(job, worker, now, resident=bool(warm), overdue=not turn.regular)
 
     def _next(self, now: float) -> Turn | None:
         """Whose turn it is; when only a limit stands in everybody's way, look again when the limit is over."""
@@ -42,9 +42,10 @@ class Dispatch:
         if (open_at := queue.gate.open_at()) > now:
             queue.timers.at(open_at, 'wake', '')
             return None
-        limited = [at for model in queue.waiting.models() if (at := queue.gate.model_at(model)) > now]
-        if limited:
-            queue.timers.at(min(limited), 'wake', '')
+        if queue.gate.limits_models:
+            limited = [at for model in queue.waiting.models() if (at := queue.gate.model_at(model)) > now]
+            if limited:
+                queue.timers.at(min(limited), 'wake', '')
         return queue.waiting.best(lambda model: self._may_start(model, now), now)
 
     def _may_start(self, model: str, now: float) -> bool:

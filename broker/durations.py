@@ -24,7 +24,7 @@ class Durations:
         self._all = deque[float](maxlen=REMEMBER)
         self._of: dict[str, deque[float]] = {}
         self._guesses: dict[str, Guess] = {}
-        self._of_any = self._first
+        self._of_any: Guess | None = self._first  # None: to be worked out when somebody asks
         self._loads: dict[str, float] = {}
 
     def learn(self, model: str, seconds: float, load_s: float = 0.0) -> None:
@@ -35,12 +35,24 @@ class Durations:
             seconds -= load_s
         self._of.setdefault(model, deque(maxlen=REMEMBER)).append(seconds)
         self._all.append(seconds)
-        self._guesses[model] = _guess(self._of[model], self._first)
-        self._of_any = _guess(self._all, self._first)
+        self._guesses.pop(model, None)
+        self._of_any = None
 
     def of(self, model: str) -> Guess:
         """What to expect of a job of this model."""
-        return self._guesses.get(model, self._of_any)
+        seen = self._of.get(model)
+        if seen is None:
+            if self._of_any is None:
+                self._of_any = _guess(self._all, self._first)
+            return self._of_any
+        if model not in self._guesses:
+            self._guesses[model] = _guess(seen, self._first)
+        return self._guesses[model]
+
+    def mean_s(self, model: str) -> float:
+        """The first half of ``of``, which every start asks for: a tenth of the work."""
+        seen = self._of.get(model)
+        return sum(seen) / len(seen) if seen else self.of(model).mean_s
 
     def load_s(self, model: str) -> float:
         """How long it took to load this model last; 0 while unknown."""

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one attempt cost, as the engine and the worker measured it. Zero where unknown."""
 
     prompt_tokens: int = 0
@@ -42,7 +42,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     context_length: int = 0
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='fact'):
+class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='fact', omit_defaults=True):
     """Base of all facts. ``seq`` starts at 1 and has no gaps; ``at`` is when the broker decided it."""
 
     seq: int

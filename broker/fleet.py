@@ -12,6 +12,8 @@ from broker.backend import Backend, model_names
 from broker.job import Job
 from broker.pauses import Pauses
 
+BROKEN = 'breaker_open'  # the problem of a worker whose engine failed too often lately
+
 
 class Run(msgspec.Struct, kw_only=True):
     """One run of one job: its lease, and the lines it has given so far (the token log)."""
@@ -76,12 +78,14 @@ class Worker(msgspec.Struct, kw_only=True):
     @property
     def free(self) -> int:
         """Slots that a job could have now."""
-        return 0 if self.gone or self.draining or self.out_of_order else self.ready.slots - len(self.runs)
+        if self.gone or self.draining or self.ready.problem == BROKEN:
+            return 0
+        return self.ready.slots - len(self.runs)
 
     @property
     def out_of_order(self) -> bool:
         """Whether its engine failed too often lately."""
-        return self.ready.problem == 'breaker_open'
+        return self.ready.problem == BROKEN
 
     def engine_of(self, model: str) -> str:
         """Which of its engines runs this model."""
@@ -155,10 +159,10 @@ class Fleet:
         group = next((group for group in self._groups if group.is_about(model.name)), None)
         return group is None or group.lets(ready)
 
-    def busy(self, backend: Backend) -> set[str]:
-        """The models of what runs on this backend."""
+    def busy(self, backend: Backend) -> Iterator[str]:
+        """The models of what runs on this backend, some more than once."""
         sharing = (worker for worker in self._by_name.values() if worker.backend is backend)
-        return {run.job.model for worker in sharing for run in worker.runs.values()}
+        return (run.job.model for worker in sharing for run in worker.runs.values())
 
     def has_room(self) -> bool:
         """Whether anybody has a free slot."""
@@ -184,18 +188,15 @@ class Fleet:
 
     def can_start(self, model: str, paused: Pauses) -> bool:
         """Whether somebody who is not paused has this model and a free slot."""
-        return any(self._able(model, paused))
+        return bool(self.able(model, paused))
 
     def able(self, model: str, paused: Pauses) -> list[Worker]:
         """Those who are not paused and have this model and a free slot."""
-        return list(self._able(model, paused))
-
-    def _able(self, model: str, paused: Pauses) -> Iterator[Worker]:
-        return (
+        return [
             worker
             for name, worker in self._by_name.items()
             if model in worker.models and worker.free > 0 and not paused.has('worker', name)
-        )
+        ]
 
 
 def _called(model: str, worker: Worker) -> list[facts.ModelInfo]:

@@ -61,6 +61,6 @@ class PriorityHeap(Generic[KeyT]):
                     heapq.heappush(frontier, (*self._entries[child], child))
 
     def _sweep(self) -> None:
-        if len(self._entries) > 64 and len(self._entries) > 2 * len(self._alive):
+        if len(self._entries) > 2 * len(self._alive) + 64:
             self._entries = [(key, name) for name, key in self._alive.items()]
             heapq.heapify(self._entries)

@@ -1,6 +1,7 @@
 """What comes in from clients: is it sound, and what job does it make."""
 
 import math
+from collections.abc import Callable
 
 import msgspec
 
@@ -29,40 +30,46 @@ def is_job_id(text: str) -> bool:
 
 def problem_with(request: protocol.Submit) -> str:
     """Why this cannot be a job, '' when it can."""
-    rules = (
-        (is_job_id(request.job_id), 'job_id must be 32 hexadecimal digits'),
-        (request.kind in protocol.KINDS, f'kind must be one of {", ".join(protocol.KINDS)}'),
-        (1 <= len(request.model) <= 300, 'model must be 1 to 300 characters'),
-        (
-            is_priority(request.priority) or request.priority == AUTO_PRIORITY,
-            f'priority must be {MIN_PRIORITY} to {MAX_PRIORITY}, or {AUTO_PRIORITY} to have it guessed',
-        ),
-        (1 <= request.max_failures <= 100, 'max_failures must be 1 to 100'),
-        (
-            2 <= len(request.body) <= protocol.MAX_BODY_BYTES,
-            f'body must be a JSON object of at most {protocol.MAX_BODY_BYTES} bytes',
-        ),
-        (len(request.user) <= 300, 'user may have 300 characters'),
-        (len(request.conversation_id) <= 300, 'conversation_id may have 300 characters'),
-        (
-            0 <= request.due_at <= LAST_MOMENT and 0 <= request.deadline_at <= LAST_MOMENT,
-            'due_at and deadline_at are unix seconds',
-        ),
-        (
-            not request.deadline_at or request.due_at < request.deadline_at,
-            'deadline_at must be after due_at, or the job could never run',
-        ),
-        (len(request.idempotency_key) <= MAX_KEY, f'idempotency_key may have {MAX_KEY} characters'),
-        (
-            0 <= request.retry_base_s <= MAX_RETRY_BASE_S and 0 <= request.retry_max_s <= MAX_RETRY_MAX_S,
-            f'retry_base_s must be 0 to {MAX_RETRY_BASE_S:g} and retry_max_s 0 to {MAX_RETRY_MAX_S:g} seconds',
-        ),
-        (
-            not request.retry_max_s or request.retry_base_s <= request.retry_max_s,
-            'retry_base_s must not be longer than retry_max_s',
-        ),
-    )
-    return next((text for sound, text in rules if not sound), '') or _path_problem(request) or _after_problem(request)
+    for sound, text in _RULES:
+        if not sound(request):
+            return text
+    return _path_problem(request) or _after_problem(request)
+
+
+# What must be so, and the sentence when it is not. Made once: every submit is held against all of it.
+_RULES: tuple[tuple[Callable[[protocol.Submit], bool], str], ...] = (
+    (lambda job: is_job_id(job.job_id), 'job_id must be 32 hexadecimal digits'),
+    (lambda job: job.kind in protocol.KINDS, f'kind must be one of {", ".join(protocol.KINDS)}'),
+    (lambda job: 1 <= len(job.model) <= 300, 'model must be 1 to 300 characters'),
+    (
+        lambda job: is_priority(job.priority) or job.priority == AUTO_PRIORITY,
+        f'priority must be {MIN_PRIORITY} to {MAX_PRIORITY}, or {AUTO_PRIORITY} to have it guessed',
+    ),
+    (lambda job: 1 <= job.max_failures <= 100, 'max_failures must be 1 to 100'),
+    (
+        lambda job: 2 <= len(job.body) <= protocol.MAX_BODY_BYTES,
+        f'body must be a JSON object of at most {protocol.MAX_BODY_BYTES} bytes',
+    ),
+    (lambda job: len(job.user) <= 300, 'user may have 300 characters'),
+    (lambda job: len(job.conversation_id) <= 300, 'conversation_id may have 300 characters'),
+    (
+        lambda job: 0 <= job.due_at <= LAST_MOMENT and 0 <= job.deadline_at <= LAST_MOMENT,
+        'due_at and deadline_at are unix seconds',
+    ),
+    (
+        lambda job: not job.deadline_at or job.due_at < job.deadline_at,
+        'deadline_at must be after due_at, or the job could never run',
+    ),
+    (lambda job: len(job.idempotency_key) <= MAX_KEY, f'idempotency_key may have {MAX_KEY} characters'),
+    (
+        lambda job: 0 <= job.retry_base_s <= MAX_RETRY_BASE_S and 0 <= job.retry_max_s <= MAX_RETRY_MAX_S,
+        f'retry_base_s must be 0 to {MAX_RETRY_BASE_S:g} and retry_max_s 0 to {MAX_RETRY_MAX_S:g} seconds',
+    ),
+    (
+        lambda job: not job.retry_max_s or job.retry_base_s <= job.retry_max_s,
+        'retry_base_s must not be longer than retry_max_s',
+    ),
+)
 
 
 def _path_problem(request: protocol.Submit) -> str:

@@ -93,6 +93,11 @@ class Gate:
         self._total = 0
 
     @property
+    def limits_models(self) -> bool:
+        """Whether any model has a rate of its own."""
+        return bool(self._models)
+
+    @property
     def longest_period_s(self) -> float:
         """How far back starts still matter."""
         gates = [gate for gate in (self._all, self._users, *self._models.values()) if gate is not None]

@@ -1,6 +1,6 @@
 """What the shell looks up in the store before a request goes to the core, and before a job goes to a worker."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from broker import keys, protocol, templates
@@ -13,6 +13,8 @@ class Shelf(Protocol):
     """What both stores can tell about the past."""
 
     def job(self, job_id: str) -> Job | None: ...
+
+    def stored(self, job_ids: Sequence[str]) -> frozenset[str]: ...
 
     def body(self, job_id: str) -> bytes: ...
 
@@ -32,13 +34,39 @@ class Unfit(Exception):
         self.detail = detail
 
 
-def past_of(message: protocol.AnyRequest, shelf: Shelf, knows: Callable[[str], bool], disk_full: bool) -> Past:
-    """What only the store knows about this request; ``knows`` says of which jobs the core knows more."""
+def stored(messages: Iterable[object], shelf: Shelf, knows: Callable[[str], bool]) -> frozenset[str]:
+    """Which jobs of all these requests there are or were: one question for a turn, however many jobs it brings."""
+    ids: list[str] = []
+    for message in messages:
+        match message:
+            case protocol.Submit():
+                ids.append(message.job_id)
+            case protocol.SubmitMany(jobs=jobs):
+                ids += [job.job_id for job in jobs]
+    unknown = [job_id for job_id in ids if not knows(job_id)]
+    return shelf.stored(unknown) if unknown else frozenset()
+
+
+def past_of(
+    message: protocol.AnyRequest,
+    shelf: Shelf,
+    knows: Callable[[str], bool],
+    disk_full: bool,
+    there: frozenset[str] | None = None,
+) -> Past:
+    """What only the store knows about this request; ``knows`` says of which jobs the core knows more.
+
+    ``there`` is what ``stored`` has said about it, where that was asked.
+    """
+    if there is None:
+        there = stored((message,), shelf, knows)
     match message:
         case protocol.Submit():
-            return _past_of((message,), shelf, knows, disk_full)
+            if not (message.after or message.idempotency_key):
+                return Past(stored=there, disk_full=disk_full)
+            return _past_of((message,), shelf, knows, there, disk_full)
         case protocol.SubmitMany(jobs=jobs):
-            return _past_of(jobs, shelf, knows, disk_full)
+            return _past_of(jobs, shelf, knows, there, disk_full)
         case protocol.OpenBatch(batch_id=batch_id):
             batch = shelf.batch(batch_id)
             return Past(batches={batch_id: batch} if batch is not None else {})
@@ -47,7 +75,7 @@ def past_of(message: protocol.AnyRequest, shelf: Shelf, knows: Callable[[str], b
 
 def past_of_ids(ids: list[str], shelf: Shelf, disk_full: bool) -> Past:
     """The same for jobs that are about to be made by schedules."""
-    return Past(stored=frozenset(job_id for job_id in ids if shelf.job(job_id)), disk_full=disk_full)
+    return Past(stored=shelf.stored(ids), disk_full=disk_full)
 
 
 def body_of(job_id: str, after: tuple[str, ...], shelf: Shelf) -> bytes:
@@ -68,17 +96,20 @@ def body_of(job_id: str, after: tuple[str, ...], shelf: Shelf) -> bytes:
         raise Unfit('body_too_large', detail) from None
 
 
-def _past_of(jobs: tuple[protocol.Submit, ...], shelf: Shelf, knows: Callable[[str], bool], disk_full: bool) -> Past:
-    stored: set[str] = set()
+def _past_of(
+    jobs: tuple[protocol.Submit, ...],
+    shelf: Shelf,
+    knows: Callable[[str], bool],
+    there: frozenset[str],
+    disk_full: bool,
+) -> Past:
     ended: dict[str, Ended] = {}
     by_key: dict[tuple[str, str], keys.Known] = {}
     for job in jobs:
-        if not knows(job.job_id) and shelf.job(job.job_id) is not None:
-            stored.add(job.job_id)
         for other in job.after:
             before = shelf.job(other) if other not in ended and not knows(other) else None
             if before is not None and before.state in FINAL:
                 ended[other] = Ended(before.ended_at, before.state, before.user)
         if job.idempotency_key and (found := shelf.by_key(job.user, job.idempotency_key)) is not None:
             by_key[job.user, job.idempotency_key] = keys.Known(found.job_id, found.terms.fingerprint)
-    return Past(stored=frozenset(stored), ended=ended, keys=by_key, disk_full=disk_full)
+    return Past(stored=there, ended=ended, keys=by_key, disk_full=disk_full)

@@ -98,6 +98,10 @@ class MemoryStore:
         """Whether there is or was such a job."""
         return job_id in self._jobs
 
+    def stored(self, job_ids: Sequence[str]) -> frozenset[str]:
+        """Those of these ids of which there is or was a job."""
+        return frozenset(job_id for job_id in job_ids if job_id in self._jobs)
+
     def job(self, job_id: str) -> Job | None:
         """The job as last stored."""
         return copy(self._jobs[job_id]) if job_id in self._jobs else None

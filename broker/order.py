@@ -12,6 +12,7 @@ the jobs, and one look at each lane and level in use. ``playback`` plays the sam
 """
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -109,17 +110,17 @@ class Waiting:
         """Where a waiting job stands."""
         return self.lanes[self._shared.get(job.job_id) or job.runner or job.model]
 
-    def started(self, job: Job, now: float) -> float:
-        """Take ``job`` out because it starts, and charge its user what such a job usually costs: that is returned."""
+    def started(self, job: Job, now: float, *, overdue: bool = False) -> float:
+        """Take ``job`` out because it starts, ``overdue`` or not, and charge its user what such a job usually costs:
+        that is returned.
+        """
         lane = self.lane_of(job)
-        turn = lane.turn(self.fairness, now)
-        overdue = turn is not None and not turn.regular and turn.job_id == job.job_id
         for other in self._candidates or [lane]:
             other.passed = 0 if overdue else other.passed + 1
         self._candidates = []
         lane.passed_since = 0.0
         self.remove(job)
-        work_s = self.durations.of(job.model).mean_s
+        work_s = self.durations.mean_s(job.model)
         self.charge(job.user, work_s, now)
         return work_s
 
@@ -208,6 +209,7 @@ class Lane:
         self.skipped = skipped
         self.levels: dict[int, _Line] = {}
         self.oldest = _Line(held, lambda user: 0.0)
+        self._none_older = math.inf  # than this time none of its jobs was queued: saves a look at ``oldest`` each turn
         self.passed = 0  # starts that its jobs could have had since one of them went to somebody overdue
         self.passed_since = 0.0  # since when jobs that need no loading go before its own, 0 when none did
 
@@ -217,6 +219,7 @@ class Lane:
             self.levels[-job.priority] = _Line(self.held, self._ledger.rank)
         self.levels[-job.priority].add(job, since)
         self.oldest.add(job, since)
+        self._none_older = min(self._none_older, job.queued_at)
 
     def remove(self, job: Job) -> None:
         self.oldest.remove(job)
@@ -226,6 +229,7 @@ class Lane:
             del self.levels[-job.priority]
 
     def moved(self, user: str) -> None:
+        self._none_older = -math.inf
         self.oldest.moved(user)
         self.credited(user)
 
@@ -236,17 +240,19 @@ class Lane:
 
     def turn(self, fairness: Fairness, now: float) -> Turn | None:
         """Whose turn it is here, None when all that is left is held or skipped."""
-        oldest = self.oldest.first()
-        if oldest is None:
-            return None
-        (_, (queued_at, order)), job_id, user = oldest
         if (
             not self.skipped
-            and now - queued_at > fairness.overdue_after_s
+            and now - self._none_older > fairness.overdue_after_s
             and self.passed + 1 >= fairness.overdue_every
         ):
-            return Turn(False, 0, queued_at, order, job_id, user, self.name)
-        for minus_priority in sorted(self.levels.keys() - self.skipped):
+            oldest = self.oldest.first()
+            if oldest is None:
+                return None
+            (_, (queued_at, order)), job_id, user = oldest
+            if now - queued_at > fairness.overdue_after_s:
+                return Turn(False, 0, queued_at, order, job_id, user, self.name)
+            self._none_older = queued_at
+        for minus_priority in sorted(self.levels) if len(self.levels) > 1 else self.levels:
             if (turn := self.turn_at(minus_priority)) is not None:
                 return turn
         return None

@@ -4,6 +4,7 @@ Requests carry ``rid``, a number that the reply repeats. ``epoch`` is the fencin
 ``index`` counts the NDJSON lines of that run from 0. Payload lines are the engine's own bytes, without the newline.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import msgspec
@@ -15,13 +16,14 @@ VERSION = 1
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024  # ZeroMQ drops a peer that sends more, without a word to us
 MAX_BODY_BYTES = 4 * 1024 * 1024  # so a job's body is checked against this before it is sent
 MAX_BATCH_BYTES = 1024 * 1024  # a sender splits longer runs of lines
+MAX_TOGETHER = 1_000  # messages in one letter: nobody is held up by a larger one
 KINDS = ('chat', 'generate', 'embed', 'raw')
 PAUSE_SCOPES = ('all', 'model', 'priority', 'user', 'worker')
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # what every database and language can hold
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t', omit_defaults=True):
     """Base of what a client sends."""
 
     rid: int = 0
@@ -277,7 +279,7 @@ AnyRequest = (
 )
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
+class Reply(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t', omit_defaults=True):
     """Base of what the broker answers a client."""
 
     rid: int = 0
@@ -454,7 +456,7 @@ AnyReply = (
 )
 
 
-class FromWorker(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
+class FromWorker(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t', omit_defaults=True):
     """Base of what a worker sends."""
 
 
@@ -546,7 +548,7 @@ class Bye(FromWorker, frozen=True, kw_only=True):
 AnyFromWorker = Ready | Heartbeat | Tokens | Finished | Failed | Stopped | HandBack | Bye
 
 
-class ToWorker(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
+class ToWorker(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t', omit_defaults=True):
     """Base of what the broker tells a worker."""
 
 
@@ -613,10 +615,10 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='
     """Base of what goes out on PUB."""
 
 
-class FactOut(Published, frozen=True, kw_only=True):
-    """A fact. A jump in ``seq`` means that some were missed: ask with FactsAfter."""
+class FactsOut(Published, frozen=True, kw_only=True):
+    """Facts, in order. A jump in ``seq`` means that some were missed: ask with FactsAfter."""
 
-    fact: facts.AnyFact
+    facts: tuple[facts.AnyFact, ...]
 
 
 class TokensOut(Published, frozen=True, kw_only=True):
@@ -665,7 +667,16 @@ class Pulse(Published, frozen=True, kw_only=True):
     seq: int
 
 
-AnyPublished = FactOut | TokensOut | Standing | Pulse
+AnyBroadcast = FactsOut | TokensOut | Standing | Pulse
+
+
+class FactOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact, as ``client.feed`` passes it on."""
+
+    fact: facts.AnyFact
+
+
+AnyPublished = FactOut | TokensOut | Standing | Pulse  # what ``client.feed`` yields
 
 # Fixed topics. Tokens are spread over shards by job id, never one topic per job: a SUB socket loses
 # subscriptions past its high-water mark, and says nothing (libzmq #4064).
@@ -673,22 +684,30 @@ TOPIC_FACTS = b'f'
 TOPIC_STANDING = b's'
 TOPIC_PULSE = b'p'
 WELCOME = b'w'  # a lone frame that XPUB sends to each new subscription: from here on it hears everything
+TOPICS_BUT_TOKENS = (WELCOME, TOPIC_FACTS, TOPIC_STANDING, TOPIC_PULSE)
 TOKEN_SHARDS = 64
+_TOKEN_TOPICS = tuple(b't%02d' % shard for shard in range(TOKEN_SHARDS))
 STANDING_LIMIT = 500
 SNAPSHOT_PAGE = 2_000
 
 
 def token_topic(job_id: str) -> bytes:
     """The PUB topic that carries this job's tokens, e.g. ``b't07'``."""
-    return b't%02d' % (int(job_id[-4:], 16) % TOKEN_SHARDS)
+    return _TOKEN_TOPICS[int(job_id[-4:], 16) % TOKEN_SHARDS]
 
 
 _encoder = msgspec.msgpack.Encoder()
-_request_decoder: msgspec.msgpack.Decoder[AnyRequest] = msgspec.msgpack.Decoder(AnyRequest)
-_reply_decoder: msgspec.msgpack.Decoder[AnyReply] = msgspec.msgpack.Decoder(AnyReply)
-_from_worker_decoder: msgspec.msgpack.Decoder[AnyFromWorker] = msgspec.msgpack.Decoder(AnyFromWorker)
-_to_worker_decoder: msgspec.msgpack.Decoder[AnyToWorker] = msgspec.msgpack.Decoder(AnyToWorker)
-_published_decoder: msgspec.msgpack.Decoder[AnyPublished] = msgspec.msgpack.Decoder(AnyPublished)
+_some = msgspec.Meta(min_length=1, max_length=MAX_TOGETHER)
+_requests_decoder: msgspec.msgpack.Decoder[AnyRequest | list[AnyRequest]]
+_replies_decoder: msgspec.msgpack.Decoder[AnyReply | list[AnyReply]]
+_from_worker_decoder: msgspec.msgpack.Decoder[AnyFromWorker | list[AnyFromWorker]]
+_to_worker_decoder: msgspec.msgpack.Decoder[AnyToWorker | list[AnyToWorker]]
+_published_decoder: msgspec.msgpack.Decoder[AnyBroadcast | list[AnyBroadcast]]
+_requests_decoder = msgspec.msgpack.Decoder(AnyRequest | Annotated[list[AnyRequest], _some])
+_replies_decoder = msgspec.msgpack.Decoder(AnyReply | Annotated[list[AnyReply], _some])
+_from_worker_decoder = msgspec.msgpack.Decoder(AnyFromWorker | Annotated[list[AnyFromWorker], _some])
+_to_worker_decoder = msgspec.msgpack.Decoder(AnyToWorker | Annotated[list[AnyToWorker], _some])
+_published_decoder = msgspec.msgpack.Decoder(AnyBroadcast | Annotated[list[AnyBroadcast], _some])
 
 Malformed = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # what the decoders may raise
 
@@ -698,26 +717,54 @@ def encode(message: Request | Reply | FromWorker | ToWorker | Published) -> byte
     return _encoder.encode(message)
 
 
-def decode_request(data: bytes) -> AnyRequest:
+def letters(encoded: Iterable[bytes]) -> Iterator[bytes]:
+    """Messages for one receiver, put together: a letter is one message, or a msgpack array of several.
+
+    A letter has at most MAX_TOGETHER messages, and MAX_BATCH_BYTES unless a single message has more.
+    """
+    parts: list[bytes] = []
+    size = 0
+    for part in encoded:
+        if parts and (size + len(part) > MAX_BATCH_BYTES or len(parts) == MAX_TOGETHER):
+            yield _letter(parts)
+            parts, size = [], 0
+        parts.append(part)
+        size += len(part)
+    if parts:
+        yield _letter(parts)
+
+
+def _letter(parts: list[bytes]) -> bytes:
+    if len(parts) == 1:
+        return parts[0]
+    return b'\xdd%b%b' % (len(parts).to_bytes(4, 'big'), b''.join(parts))  # msgpack's "array 32"
+
+
+def requests_in(letter: bytes) -> list[AnyRequest]:
     """What a client sent. Like all decoders here it raises ``Malformed`` for anything else."""
-    return _request_decoder.decode(data)
+    found = _requests_decoder.decode(letter)
+    return found if isinstance(found, list) else [found]
 
 
-def decode_reply(data: bytes) -> AnyReply:
+def replies_in(letter: bytes) -> list[AnyReply]:
     """What the broker answered a client."""
-    return _reply_decoder.decode(data)
+    found = _replies_decoder.decode(letter)
+    return found if isinstance(found, list) else [found]
 
 
-def decode_from_worker(data: bytes) -> AnyFromWorker:
+def from_worker_in(letter: bytes) -> list[AnyFromWorker]:
     """What a worker sent."""
-    return _from_worker_decoder.decode(data)
+    found = _from_worker_decoder.decode(letter)
+    return found if isinstance(found, list) else [found]
 
 
-def decode_to_worker(data: bytes) -> AnyToWorker:
+def to_worker_in(letter: bytes) -> list[AnyToWorker]:
     """What the broker told a worker."""
-    return _to_worker_decoder.decode(data)
+    found = _to_worker_decoder.decode(letter)
+    return found if isinstance(found, list) else [found]
 
 
-def decode_published(data: bytes) -> AnyPublished:
+def published_in(letter: bytes) -> list[AnyBroadcast]:
     """What came on PUB."""
-    return _published_decoder.decode(data)
+    found = _published_decoder.decode(letter)
+    return found if isinstance(found, list) else [found]

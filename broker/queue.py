@@ -10,7 +10,7 @@ from copy import copy
 from typing import NamedTuple
 
 from broker import facts, intake, protocol, telling
-from broker.actions import Action, Peer, Persist, Publish, Send, SendJob
+from broker.actions import Action, Peer, Persist, Send, SendJob
 from broker.batches import Batches
 from broker.chains import Chains
 from broker.durations import Durations
@@ -196,9 +196,8 @@ class Queue:
         answer: tuple[bytes, ...] | None = None,
         schedule: protocol.Schedule | None = None,
     ) -> None:
-        """Have a fact, and the job as it is now, stored and then published."""
+        """Have a fact, and the job as it is now, stored and then told to everybody."""
         self._out.append(Persist(fact, copy(job) if job is not None else None, body, answer, schedule))
-        self._out.append(Publish(protocol.TOPIC_FACTS, protocol.FactOut(fact=fact)))
 
     # a job that waits
 
@@ -287,9 +286,9 @@ class Queue:
 
     # a job that runs
 
-    def start(self, job: Job, worker: Worker, now: float, *, resident: bool = False) -> None:
+    def start(self, job: Job, worker: Worker, now: float, *, resident: bool = False, overdue: bool = False) -> None:
         """It waited, and this worker gets it; ``resident``: where what it needs was loaded already."""
-        charged_s = self.waiting.started(job, now)
+        charged_s = self.waiting.started(job, now, overdue=overdue)
         self._left_backlog(job)
         self.gate.started(job.user, job.model, now)
         self.limit(job.user, now)

@@ -5,17 +5,17 @@ import math
 import shutil
 import socket
 import time
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from broker import errors, intake, load, lookup, protocol, retention, sockets
+from broker import errors, facts, intake, load, lookup, protocol, retention, sockets
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
 from broker.admission import NOTHING, Past
-from broker.core import BrokerCore
+from broker.core import BrokerCore, Mail
 from broker.endpoints import Endpoints
 from broker.job import FINAL, State
 from broker.rules import Rules
@@ -24,9 +24,12 @@ from broker.store import Store
 
 logger = logging.getLogger(__name__)
 
+NOBLOCK, SEND_MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)  # pyzmq's own are enums, and dear to combine
+
 MAX_BATCHES = 100  # in one reply
 DRAIN_AT_ONCE = 500  # messages taken from a socket before the batch is committed
 REMEMBER_WORK_S = 4 * DECAY_S  # work longer ago no longer counts
+FACTS_AT_ONCE = 100  # in one message: it has room for so many with the longest of details and traces
 LOAD_EVERY_S = 1.0
 SPARE_DISK_BYTES = 32 * 1024 * 1024  # below this new jobs are refused, so that running ones can still be stored
 
@@ -51,8 +54,8 @@ class _Taken(NamedTuple):
     message: protocol.AnyRequest | protocol.AnyFromWorker
 
 
-class _Decode(Protocol):
-    def __call__(self, data: bytes) -> protocol.AnyRequest | protocol.AnyFromWorker: ...
+_ToPeer = protocol.Reply | protocol.ToWorker
+_Decode = Callable[[bytes], Sequence[protocol.AnyRequest | protocol.AnyFromWorker]]
 
 
 class Server:
@@ -94,8 +97,8 @@ class Server:
         self._facts = self._serve(zmq.XPUB, endpoints, endpoints.facts)
         self._sides = {'client': self._client, 'worker': self._worker}
         self._decoders: dict[str, _Decode] = {
-            'client': protocol.decode_request,
-            'worker': protocol.decode_from_worker,
+            'client': protocol.requests_in,
+            'worker': protocol.from_worker_in,
         }
         self._core = self._load()
 
@@ -127,11 +130,12 @@ class Server:
         """One batch: take what has come, let the core decide, put it on disk, then speak."""
         self._drain_subscriptions()
         self._core.wall_is_ahead(self._clock.wall_ahead_s())
-        taken = [*self._take('worker'), *self._take('client')]
+        taken: list[_Taken] = []
         actions: list[Action] = []
-        for peer, asked in taken:
-            message = self._replayed(asked) if isinstance(asked, protocol.Replay) else asked
-            actions += self._core.receive(peer, message, self._clock.now(), self._past(message))
+        # What came while the core was busy goes into the same commit: the disk's answer is what everybody waits for.
+        while len(taken) < DRAIN_AT_ONCE and (more := [*self._take('worker'), *self._take('client')]):
+            actions += self._core.receive_all(self._looked_up(more), self._clock.now())
+            taken += more
         if self._core.next_deadline() <= self._clock.now():
             actions += self._tick()
         try:
@@ -165,53 +169,87 @@ class Server:
             self._on_load(found)
 
     def _perform(self, actions: list[Action]) -> list[Action]:
-        """Do it, and return what follows from messages that could not be delivered."""
+        """Do it, and return what follows from messages that could not be delivered.
+
+        All that one turn has for a receiver goes into one letter: a message on its own costs more than what is in it.
+        """
         changes = [action for action in actions if isinstance(action, Persist)]
         if changes:
             self._store.commit(changes)
         follow: list[Action] = []
+        mail: dict[str, dict[Peer, list[_ToPeer]]] = {'worker': {}, 'client': {}}
+        news: dict[bytes, list[protocol.Published]] = {}
         for action in actions:
-            match action:
-                case Publish(topic, message):
-                    self._facts.send_multipart((topic, protocol.encode(message)), zmq.NOBLOCK)
-                case Send(peer, message):
-                    follow += self._send(peer, message)
-                case SendJob():
-                    follow += self._send_job(action)
-                case FromStore(peer, request):
-                    follow += self._send(peer, self._answer(request))
+            if isinstance(action, Send):
+                mail[action.peer.side].setdefault(action.peer, []).append(action.message)
+            elif isinstance(action, SendJob):
+                try:
+                    mail[action.peer.side].setdefault(action.peer, []).append(self._filled(action))
+                except lookup.Unfit as error:
+                    follow += self._unfit(action, error)
+            elif isinstance(action, Publish):
+                news.setdefault(action.topic, []).append(action.message)
+            elif isinstance(action, FromStore):
+                mail[action.peer.side].setdefault(action.peer, []).append(self._answer(action.request))
+        for peer, messages in mail['worker'].items():  # they first: they can begin while the others are told
+            follow += self._send(peer, messages)
+        self._publish(news, [change.fact for change in changes])
+        for peer, messages in mail['client'].items():
+            follow += self._send(peer, messages)
         return follow
 
-    def _send(self, peer: Peer, message: protocol.Reply | protocol.ToWorker) -> list[Action]:
+    def _publish(self, news: dict[bytes, list[protocol.Published]], told: list[facts.AnyFact]) -> None:
+        """Tokens first: a fact may say that there are no more of them. What sums up, like the pulse, comes last."""
+        sums = {topic: news.pop(topic) for topic in (protocol.TOPIC_STANDING, protocol.TOPIC_PULSE) if topic in news}
+        for at in range(0, len(told), FACTS_AT_ONCE):
+            portion = protocol.FactsOut(facts=tuple(told[at : at + FACTS_AT_ONCE]))
+            news.setdefault(protocol.TOPIC_FACTS, []).append(portion)
+        for topic, messages in (*news.items(), *sums.items()):
+            for letter in protocol.letters(map(protocol.encode, messages)):
+                self._facts.send(topic, SEND_MORE)
+                self._facts.send(letter, NOBLOCK)
+
+    def _send(self, peer: Peer, messages: Sequence[_ToPeer]) -> list[Action]:
         try:
-            self._sides[peer.side].send_multipart((peer.routing_id, protocol.encode(message)), zmq.NOBLOCK)
+            for letter in protocol.letters(map(protocol.encode, messages)):
+                self._sides[peer.side].send_multipart((peer.routing_id, letter), NOBLOCK)
         except zmq.ZMQError as error:  # EHOSTUNREACH: it is gone; EAGAIN: it does not read
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise
             if peer.side == 'client':
                 return []  # it asks again, if it is still there
-            undelivered = message if isinstance(message, protocol.ToWorker) else None
-            return self._core.peer_gone(peer, self._clock.now(), undelivered)
+            follow: list[Action] = []
+            for message in messages:
+                undelivered = message if isinstance(message, protocol.ToWorker) else None
+                follow += self._core.peer_gone(peer, self._clock.now(), undelivered)
+            return follow
         return []
 
     def _take(self, side: str) -> list[_Taken]:
         taken: list[_Taken] = []
-        for _ in range(DRAIN_AT_ONCE):
+        while len(taken) < DRAIN_AT_ONCE:
             try:
-                frames = self._sides[side].recv_multipart(zmq.NOBLOCK)
+                frames = self._sides[side].recv_multipart(NOBLOCK)
             except zmq.Again:
                 break
             peer = Peer(side, frames[0])
             try:
-                (data,) = frames[1:]
-                taken.append(_Taken(peer, self._decoders[side](data)))
+                (letter,) = frames[1:]
+                taken += [_Taken(peer, message) for message in self._decoders[side](letter)]
             except (*protocol.Malformed, ValueError):
                 self._malformed += 1
                 if self._malformed & (self._malformed - 1) == 0:  # 1, 2, 4, 8, …: a flood must not fill the log
                     logger.warning('%s messages not understood so far', self._malformed, extra={'action': 'malformed'})
                 if side == 'client':
-                    self._send(peer, protocol.Refused(code='bad_request', detail='the message was not understood'))
+                    self._send(peer, [protocol.Refused(code='bad_request', detail='the message was not understood')])
         return taken
+
+    def _looked_up(self, taken: list[_Taken]) -> Iterator[Mail]:
+        """The messages, each with what only the disk knows about it when it is its turn."""
+        stored = lookup.stored((message for _, message in taken), self._store, self._core.knows)
+        for peer, asked in taken:
+            message = self._replayed(asked) if isinstance(asked, protocol.Replay) else asked
+            yield peer, message, self._past(message, stored if message is asked else None)
 
     def _drain_subscriptions(self) -> None:
         while True:
@@ -241,11 +279,11 @@ class Server:
             replay_of=job.job_id,
         )
 
-    def _past(self, message: protocol.AnyRequest | protocol.AnyFromWorker) -> Past:
+    def _past(self, message: protocol.AnyRequest | protocol.AnyFromWorker, stored: frozenset[str] | None) -> Past:
         """What only the disk knows about a request: whether the job is long done, and whether there is room."""
         if not isinstance(message, protocol.Submit | protocol.SubmitMany | protocol.OpenBatch):
             return NOTHING
-        return lookup.past_of(message, self._store, self._core.knows, self._is_disk_full())
+        return lookup.past_of(message, self._store, self._core.knows, self._is_disk_full(), stored)
 
     def _is_disk_full(self) -> bool:
         now = self._clock.now()
@@ -260,16 +298,27 @@ class Server:
         past = lookup.past_of_ids(ids, self._store, self._is_disk_full()) if ids else NOTHING
         return self._core.tick(now, past)
 
-    def _send_job(self, action: SendJob) -> list[Action]:
+    def _filled(self, action: SendJob) -> protocol.Assign:
         message = action.message
-        try:
-            body = lookup.body_of(message.job_id, action.after, self._store)
-        except lookup.Unfit as error:
-            failed = protocol.Failed(
-                job_id=message.job_id, epoch=message.epoch, code=error.code, detail=error.detail, retryable=False
-            )
-            return self._core.receive(action.peer, failed, self._clock.now())
-        return self._send(action.peer, msgspec.structs.replace(message, body=body))
+        body = lookup.body_of(message.job_id, action.after, self._store)
+        return protocol.Assign(
+            job_id=message.job_id,
+            epoch=message.epoch,
+            kind=message.kind,
+            model=message.model,
+            body=body,
+            path=message.path,
+        )
+
+    def _unfit(self, action: SendJob, error: lookup.Unfit) -> list[Action]:
+        failed = protocol.Failed(
+            job_id=action.message.job_id,
+            epoch=action.message.epoch,
+            code=error.code,
+            detail=error.detail,
+            retryable=False,
+        )
+        return self._core.receive(action.peer, failed, self._clock.now())
 
     def _answer(self, request: protocol.AnyRequest) -> protocol.Reply:
         """Answer from the store what is about the past, or about a job that is not alive."""
@@ -329,7 +378,8 @@ class Server:
         self._core = self._load()
         for peer, message in taken:
             if isinstance(message, protocol.Request):
-                self._send(peer, protocol.Refused(rid=message.rid, code='disk_full', detail=detail, retry_after_s=30.0))
+                refused = protocol.Refused(rid=message.rid, code='disk_full', detail=detail, retry_after_s=30.0)
+                self._send(peer, [refused])
 
     def _load(self) -> BrokerCore:
         core = BrokerCore(

@@ -35,6 +35,8 @@ class Staff:
         worker.gone = False
         self._renew(worker, now)
         match message:
+            case protocol.Tokens() | protocol.Finished():  # nearly all that comes
+                self.serve_run(worker, message, now)
             case protocol.Heartbeat():
                 worker.last_token_at = now - message.quiet_s if 0 <= message.quiet_s <= now else 0.0
                 self._compare(worker, message.runs, now)

@@ -8,6 +8,7 @@ import itertools
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import apsw
@@ -70,16 +71,49 @@ MIGRATIONS = (
     """
     CREATE INDEX jobs_of_batch ON jobs (parent, state) WHERE parent != '';
     """,
+    # The place in the queue is the row's own number: every step of a job finds its row at once, with one index less.
+    """
+    CREATE TABLE numbered (
+        "order" INTEGER PRIMARY KEY, job_id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, model TEXT NOT NULL,
+        priority INTEGER NOT NULL, queued_at REAL NOT NULL, user TEXT NOT NULL, conversation_id TEXT NOT NULL,
+        max_failures INTEGER NOT NULL, deadline_at REAL NOT NULL, state TEXT NOT NULL, epoch INTEGER NOT NULL,
+        starts INTEGER NOT NULL, failures INTEGER NOT NULL, losses INTEGER NOT NULL, due_at REAL NOT NULL,
+        started_at REAL NOT NULL, ended_at REAL NOT NULL, worker TEXT NOT NULL, engine TEXT NOT NULL,
+        code TEXT NOT NULL, detail TEXT NOT NULL, lines INTEGER NOT NULL, usage TEXT NOT NULL, parent TEXT NOT NULL,
+        idempotency_key TEXT NOT NULL, runner TEXT NOT NULL, body_bytes INTEGER NOT NULL, terms TEXT NOT NULL,
+        claims INTEGER NOT NULL
+    );
+    INSERT INTO numbered SELECT "order", job_id, kind, model, priority, queued_at, user, conversation_id, max_failures,
+        deadline_at, state, epoch, starts, failures, losses, due_at, started_at, ended_at, worker, engine, code, detail,
+        lines, usage, parent, idempotency_key, runner, body_bytes, terms, claims FROM jobs;
+    DROP TABLE jobs;
+    ALTER TABLE numbered RENAME TO jobs;
+    CREATE INDEX jobs_alive ON jobs ("order") WHERE ended_at = 0;
+    CREATE INDEX jobs_ended ON jobs (ended_at) WHERE ended_at > 0;
+    CREATE INDEX jobs_kept ON jobs (state, ended_at) WHERE ended_at > 0;
+    CREATE INDEX jobs_chained ON jobs (job_id) WHERE ended_at = 0 AND terms != '{}';
+    CREATE UNIQUE INDEX jobs_key ON jobs (user, idempotency_key) WHERE idempotency_key != '';
+    CREATE INDEX jobs_started ON jobs (started_at) WHERE started_at > 0;
+    CREATE INDEX jobs_parent ON jobs (parent, "order") WHERE parent != '';
+    CREATE INDEX jobs_of_batch ON jobs (parent, state) WHERE parent != '';
+    """,
 )
 _TROUBLE = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError)  # of the disk, not of ours
+_quoted = '"{}"'.format
 _COLUMNS = Job.__struct_fields__
-_NAMES = ', '.join(f'"{name}"' for name in _COLUMNS)
-_INSERT = f'INSERT INTO jobs ({_NAMES}) VALUES ({", ".join("?" * len(_COLUMNS))})'
+_NAMES = ', '.join(map(_quoted, _COLUMNS))
 _CHANGING = _COLUMNS[_COLUMNS.index('state') :]
-_UPDATE = f'UPDATE jobs SET priority = ?, {", ".join(f"{name} = ?" for name in _CHANGING)} WHERE job_id = ?'
+# ``usage`` is the last of them, and the only one that is JSON
+_UPDATE = f'UPDATE jobs SET priority = ?, {", ".join(f"{name} = ?" for name in _CHANGING)} WHERE "order" = ?'
 _SELECT = f'SELECT {_NAMES} FROM jobs'
-_TERMS, _USAGE = _COLUMNS.index('terms'), _COLUMNS.index('usage')
-_NO_USAGE = msgspec.json.encode(facts.Usage()).decode()
+_PLAINLY = [name for name in _COLUMNS if name not in ('terms', 'usage')]  # all but what is JSON
+_plain_values = attrgetter(*_PLAINLY)
+_INSERT = (
+    f'INSERT INTO jobs ({", ".join(map(_quoted, (*_PLAINLY, "terms", "usage")))}) '
+    f'VALUES ({", ".join("?" * len(_COLUMNS))})'
+)
+_changing_values = attrgetter('priority', *(name for name in _CHANGING if name != 'usage'))
+_NO_USAGE = Job.__struct_defaults__[-1]  # what a job has until it is known
 _PRAGMAS = (
     'locking_mode = EXCLUSIVE',
     'auto_vacuum = INCREMENTAL',  # counts for a new file, and only before anything is written
@@ -89,7 +123,11 @@ _PRAGMAS = (
     'journal_size_limit = 67108864',
 )
 _INCREMENTAL = 2
+_SHORT = 300  # bytes: not worth packing, or to be kept in memory
+_LATELY = 2_000  # short bodies that are kept in memory
+_AS_IT_IS = b'\0'  # what is packed begins otherwise
 _SPARE_PAGES = 1_000  # free ones that stay in the file for what comes next
+_Row = tuple[str | int | float | bytes | None, ...]
 
 
 class Store:
@@ -98,6 +136,7 @@ class Store:
     def __init__(self, path: Path, *, vfs: str | None = None) -> None:
         """Open or create ``path``. Raises ``errors.NewerSchema`` or ``errors.StoreError``."""
         self.path = path
+        self._lately: dict[str, bytes] = {}
         try:
             if vfs is None:
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -124,34 +163,28 @@ class Store:
 
     def commit(self, changes: Sequence[Persist]) -> None:
         """Put all ``changes`` on disk, or none of them. Raises ``errors.StoreFull`` or ``errors.StoreError``."""
-        new = {change.fact.job_id for change in changes if isinstance(change.fact, facts.JobQueued)}
-        last = {change.job.job_id: change.job for change in changes if change.job is not None}
+        rows = _Rows(changes)
         try:
             with self._db:
-                self._db.executemany(_INSERT, (_row(job) for job_id, job in last.items() if job_id in new))
-                self._db.executemany(_UPDATE, (_update(job) for job_id, job in last.items() if job_id not in new))
-                self._db.executemany(
-                    'INSERT INTO bodies VALUES (?, ?)',
-                    ((change.job.job_id, change.body) for change in changes if change.job and change.body is not None),
-                )
-                self._db.executemany(
-                    'INSERT INTO answers VALUES (?, ?)',
-                    ((change.job.job_id, _pack(change.answer)) for change in changes if change.job and change.answer),
-                )
-                self._db.executemany(
-                    'INSERT INTO facts VALUES (?, ?, ?)',
-                    (
-                        (change.fact.seq, getattr(change.fact, 'job_id', None), facts.encode(change.fact).decode())
-                        for change in changes
-                    ),
-                )
-                for change in changes:
+                for statement, values in rows.tables():
+                    if values:
+                        self._db.executemany(statement, values)
+                for change in rows.others:
                     self._keep(change)
         except _TROUBLE as error:
             raise _plain(error, self.path) from error
-        for job in last.values():
+        self._remember(rows.bodies)
+        for job in rows.last.values():
             self._ended += job.ended_at > 0
             self._needed.note(job)
+
+    def _remember(self, bodies: Sequence[tuple[str, bytes]]) -> None:
+        """The newest bodies stay at hand: most are asked for soon, when their job starts."""
+        for job_id, body in bodies:
+            if len(body) <= _SHORT:
+                self._lately[job_id] = body
+        while len(self._lately) > _LATELY:
+            del self._lately[next(iter(self._lately))]
 
     def _keep(self, change: Persist) -> None:
         """What is neither a job nor a fact."""
@@ -214,6 +247,14 @@ class Store:
         """Whether there is or was such a job."""
         return bool(self._db.execute('SELECT 1 FROM jobs WHERE job_id = ?', (job_id,)).fetchall())
 
+    def stored(self, job_ids: Sequence[str]) -> frozenset[str]:
+        """Those of these ids of which there is or was a job."""
+        rows = self._db.execute(
+            'SELECT job_id FROM jobs WHERE job_id IN (SELECT value FROM json_each(?))',
+            (msgspec.json.encode(job_ids).decode(),),
+        )
+        return frozenset(str(job_id) for (job_id,) in rows)
+
     def job(self, job_id: str) -> Job | None:
         """The job as last stored."""
         rows = self._db.execute(f'{_SELECT} WHERE job_id = ?', (job_id,)).fetchall()
@@ -221,6 +262,8 @@ class Store:
 
     def body(self, job_id: str) -> bytes:
         """What the job asks of the engine."""
+        if (lately := self._lately.get(job_id)) is not None:
+            return lately
         rows = self._db.execute('SELECT body FROM bodies WHERE job_id = ?', (job_id,)).fetchall()
         return _blob(rows[0][0]) if rows else b''
 
@@ -360,6 +403,8 @@ class Store:
         """Delete jobs that ended, given as id and parent, with all that goes with them. In a transaction."""
         highest = 'SELECT coalesce(max("order"), 0) FROM jobs'
         self._db.execute(f'UPDATE highest SET "order" = max("order", ({highest}))')
+        for job_id, _ in jobs:
+            self._lately.pop(job_id, None)
         for table in ('jobs', 'bodies', 'answers'):
             self._db.executemany(f'DELETE FROM {table} WHERE job_id = ?', [(job_id,) for job_id, _ in jobs])
         self._db.executemany(
@@ -455,15 +500,52 @@ def _plain(error: Exception, path: Path) -> errors.StoreError:
             return errors.StoreError(f'{path} cannot be read or written: {error}')
 
 
-def _row(job: Job) -> 'tuple[apsw.SQLiteValue, ...]':
-    fields = list(msgspec.structs.astuple(job))
-    fields[_TERMS] = '{}' if job.terms is PLAIN else msgspec.json.encode(job.terms).decode()
-    fields[_USAGE] = _NO_USAGE if job.usage == facts.Usage() else msgspec.json.encode(job.usage).decode()
-    return tuple(fields)
+class _Rows:
+    """What a batch puts into the tables: a job that has gone several steps in it gets one row, as it is in the end."""
+
+    def __init__(self, changes: Sequence[Persist]) -> None:
+        self.last: dict[str, Job] = {}
+        self.others: list[Persist] = []  # those that other tables have a part in
+        new: set[str] = set()
+        self.bodies: list[tuple[str, bytes]] = []
+        self._answers, self._facts = list[_Row](), list[_Row]()
+        for change in changes:
+            fact, job = change.fact, change.job
+            job_id = fact.job_id if isinstance(fact, facts.JobFact) else None
+            self._facts.append((fact.seq, job_id, facts.encode(fact).decode()))
+            if job is not None:
+                self.last[job.job_id] = job
+                if type(fact) is facts.JobQueued:
+                    new.add(job.job_id)
+                if change.body is not None:
+                    self.bodies.append((job.job_id, change.body))
+                if change.answer:
+                    self._answers.append((job.job_id, _pack(change.answer)))
+            if job_id is None or change.schedule is not None:
+                self.others.append(change)
+        self._new = [_row(job) for job_id, job in self.last.items() if job_id in new]
+        self._changed = [_update(job) for job_id, job in self.last.items() if job_id not in new]
+
+    def tables(self) -> Iterator[tuple[str, Sequence[_Row]]]:
+        """Statements, and the values for each of their runs."""
+        yield _INSERT, self._new
+        yield _UPDATE, self._changed
+        yield 'INSERT INTO bodies VALUES (?, ?)', self.bodies
+        yield 'INSERT INTO answers VALUES (?, ?)', self._answers
+        yield 'INSERT INTO facts VALUES (?, ?, ?)', self._facts
 
 
-def _update(job: Job) -> 'tuple[apsw.SQLiteValue, ...]':
-    return (job.priority, *_row(job)[-len(_CHANGING) :], job.job_id)
+def _row(job: Job) -> _Row:
+    terms = '{}' if job.terms is PLAIN else msgspec.json.encode(job.terms).decode()
+    return (*_plain_values(job), terms, _usage(job.usage))
+
+
+def _update(job: Job) -> _Row:
+    return (*_changing_values(job), _usage(job.usage), job.order)
+
+
+def _usage(usage: facts.Usage) -> str:
+    return '{}' if usage is _NO_USAGE else msgspec.json.encode(usage).decode()
 
 
 def _job(row: 'tuple[apsw.SQLiteValue, ...]') -> Job:
@@ -481,8 +563,12 @@ def _blob(value: 'apsw.SQLiteValue') -> bytes:
 
 
 def _pack(lines: tuple[bytes, ...]) -> bytes:
-    return zlib.compress(b'\n'.join(lines), 1)  # NDJSON repeats itself: about a tenth is left
+    text = b'\n'.join(lines)
+    if len(text) < _SHORT:
+        return _AS_IT_IS + text
+    return zlib.compress(text, 1)  # NDJSON repeats itself: about a tenth is left
 
 
 def _unpack(blob: bytes) -> list[bytes]:
-    return zlib.decompress(blob).split(b'\n')
+    text = blob[1:] if blob.startswith(_AS_IT_IS) else zlib.decompress(blob)
+    return text.split(b'\n')

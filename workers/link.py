@@ -65,16 +65,17 @@ class Link:
     def _take(self, frames: list[bytes]) -> None:
         try:
             (data,) = frames
-            message = protocol.decode_to_worker(data)
+            messages = protocol.to_worker_in(data)
         except (*protocol.Malformed, ValueError):
             self.malformed += 1
             if self.malformed & (self.malformed - 1) == 0:  # 1, 2, 4, 8, …: a flood must not fill the log
                 logger.warning('%s messages not understood so far', self.malformed, extra={'action': 'malformed'})
             return
-        try:
-            self._on_message(message)
-        except Exception:
-            logger.exception('could not handle %s', type(message).__name__, extra={'action': 'handle'})
+        for message in messages:
+            try:
+                self._on_message(message)
+            except Exception:
+                logger.exception('could not handle %s', type(message).__name__, extra={'action': 'handle'})
 
     def _notice(self, frames: list[bytes]) -> None:
         event = parse_monitor_message(frames)['event']

@@ -47,11 +47,14 @@ def noop_worker(address: str, name: str) -> None:
     socket.send(protocol.encode(ready))
     done = facts.Usage(output_tokens=1)
     while True:
-        message = protocol.decode_to_worker(socket.recv())
-        if isinstance(message, protocol.Assign):
-            job = {'job_id': message.job_id, 'epoch': message.epoch}
-            socket.send(protocol.encode(protocol.Tokens(**job, index=0, lines=(b'{"done":true}',))))
-            socket.send(protocol.encode(protocol.Finished(**job, lines=1, usage=done)))
+        said: list[protocol.AnyFromWorker] = []
+        for message in protocol.to_worker_in(socket.recv()):
+            if isinstance(message, protocol.Assign):
+                job = {'job_id': message.job_id, 'epoch': message.epoch}
+                said.append(protocol.Tokens(**job, index=0, lines=(b'{"done":true}',)))
+                said.append(protocol.Finished(**job, lines=1, usage=done))
+        for letter in protocol.letters(map(protocol.encode, said)):
+            socket.send(letter)
 
 
 def bare_worker(address: str) -> None:
@@ -146,7 +149,7 @@ async def _drive_corral(desk: client.BrokerClient, jobs: int, window: int) -> li
     submitting = set()
 
     async def listen() -> None:
-        async for item in desk.feed(0):
+        async for item in desk.feed(0, tokens=False):
             if isinstance(item, protocol.FactOut) and isinstance(item.fact, facts.JobCompleted):
                 took.append(time.perf_counter() - began[item.fact.job_id])
                 gate.release()

@@ -42,10 +42,10 @@ def source(address: str, news: str, joined: int) -> None:
     socket.send(protocol.encode(ready))
     runs: dict[str, int] = {}
     while len(runs) < STREAMS:
-        message = protocol.decode_to_worker(socket.recv())
-        if isinstance(message, protocol.Assign):
-            runs[message.job_id] = 0
-    lines, sent, done = (LINE,) * joined, 0, 0
+        for message in protocol.to_worker_in(socket.recv()):
+            if isinstance(message, protocol.Assign):
+                runs[message.job_id] = 0
+    lines, sent, done = (LINE,) * joined, 0, int(seen.recv())  # somebody listens
     for number, job_id in enumerate(itertools.cycle(runs)):
         while sent - done > AHEAD:
             done = int(seen.recv())
@@ -60,17 +60,19 @@ def source(address: str, news: str, joined: int) -> None:
 def bare_relay(folder: str) -> None:
     """The least: decode, keep, encode, publish."""
     context = zmq.Context()
-    workers, out = context.socket(zmq.ROUTER), context.socket(zmq.PUB)
+    workers, out = context.socket(zmq.ROUTER), context.socket(zmq.XPUB)
+    out.setsockopt(zmq.XPUB_WELCOME_MSG, protocol.WELCOME)
     out.sndhwm = 100_000
     workers.bind(f'ipc://{folder}/worker')
     out.bind(f'ipc://{folder}/facts')
     log: dict[str, list[bytes]] = collections.defaultdict(list)
     peer, _ = workers.recv_multipart()
+    out.recv()  # the subscription: what is sent before it is lost
     for number in range(STREAMS):
         assign = protocol.Assign(job_id=f'{number:032x}', epoch=1, kind='chat', model='m')
         workers.send_multipart([peer, protocol.encode(assign)])
     while True:
-        message = protocol.decode_from_worker(workers.recv_multipart()[1])
+        (message,) = protocol.from_worker_in(workers.recv_multipart()[1])
         if isinstance(message, protocol.Tokens):
             kept = log[message.job_id]
             kept += message.lines
@@ -86,15 +88,18 @@ def listen(endpoints: Endpoints, news: str, seconds: float) -> float:
     socket, tell = context.socket(zmq.SUB), context.socket(zmq.PUSH)
     sockets.tune(socket, high_water=100_000)
     socket.setsockopt(zmq.SUBSCRIBE, b't')
+    socket.setsockopt(zmq.SUBSCRIBE, protocol.WELCOME)
     socket.setsockopt(zmq.RCVTIMEO, 10_000)
     socket.connect(endpoints.facts)
     tell.connect(news)
+    assert socket.recv() == protocol.WELCOME
+    tell.send(b'0')
     lines, told, began = 0, 0, 0.0
     while not began or time.perf_counter() < began + seconds:
-        message = protocol.decode_published(socket.recv_multipart()[1])
-        assert isinstance(message, protocol.TokensOut)
-        began = began or time.perf_counter()
-        lines += len(message.lines)
+        for message in protocol.published_in(socket.recv_multipart()[1]):
+            assert isinstance(message, protocol.TokensOut)
+            began = began or time.perf_counter()
+            lines += len(message.lines)
         if lines - told >= AHEAD // 8:
             told = lines
             tell.send(str(lines).encode())

@@ -34,11 +34,11 @@ ODDITIES: tuple[Any, ...] = (
     {'t': 'Ping'},
 )
 DOORS = {
-    protocol.AnyRequest: protocol.decode_request,
-    protocol.AnyFromWorker: protocol.decode_from_worker,
-    protocol.AnyToWorker: protocol.decode_to_worker,
-    protocol.AnyReply: protocol.decode_reply,
-    protocol.AnyPublished: protocol.decode_published,
+    protocol.AnyRequest: protocol.requests_in,
+    protocol.AnyFromWorker: protocol.from_worker_in,
+    protocol.AnyToWorker: protocol.to_worker_in,
+    protocol.AnyReply: protocol.replies_in,
+    protocol.AnyBroadcast: protocol.published_in,
 }
 
 

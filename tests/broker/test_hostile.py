@@ -16,11 +16,11 @@ from tests.broker.desk import Desk, failed, finished, job_id, tokens
 @pytest.mark.parametrize(
     ('message', 'decode'),
     [
-        ({'t': 'Read', 'job_id': job_id(1), 'index': -1}, protocol.decode_request),
-        ({'t': 'FactsAfter', 'seq': 2**63}, protocol.decode_request),
-        ({'t': 'FindJobs', 'before_order': 2**64 - 1}, protocol.decode_request),
-        ({'t': 'Tokens', 'job_id': job_id(1), 'epoch': 1, 'index': -1, 'lines': [b'a']}, protocol.decode_from_worker),
-        ({'t': 'Heartbeat', 'runs': [{'job_id': job_id(1), 'epoch': 1, 'index': 2**63}]}, protocol.decode_from_worker),
+        ({'t': 'Read', 'job_id': job_id(1), 'index': -1}, protocol.requests_in),
+        ({'t': 'FactsAfter', 'seq': 2**63}, protocol.requests_in),
+        ({'t': 'FindJobs', 'before_order': 2**64 - 1}, protocol.requests_in),
+        ({'t': 'Tokens', 'job_id': job_id(1), 'epoch': 1, 'index': -1, 'lines': [b'a']}, protocol.from_worker_in),
+        ({'t': 'Heartbeat', 'runs': [{'job_id': job_id(1), 'epoch': 1, 'index': 2**63}]}, protocol.from_worker_in),
     ],
 )
 def test_a_count_below_zero_or_beyond_all_bounds_is_not_understood(message, decode):

@@ -40,8 +40,9 @@ class Line:
 
     def serve(self, works_s=5.0):
         """The next job starts, runs and ends; returns it."""
-        job = self.jobs[self.waiting.best(ANY, self.now).job_id]
-        charged_s = self.waiting.started(job, self.now)
+        turn = self.waiting.best(ANY, self.now)
+        job = self.jobs[turn.job_id]
+        charged_s = self.waiting.started(job, self.now, overdue=not turn.regular)
         self.now += works_s
         self.waiting.charge(job.user, works_s - charged_s, self.now)
         self.durations.learn(job.model, works_s)
@@ -199,8 +200,9 @@ def test_the_order_that_is_told_is_the_order_that_happens(seed):
     assert len(told) == len(line.waiting)
     happened = []
     while len(line.waiting):  # all start now, as the forecast assumes
-        job = line.jobs[line.waiting.best(ANY, line.now).job_id]
-        line.waiting.started(job, line.now)
+        turn = line.waiting.best(ANY, line.now)
+        job = line.jobs[turn.job_id]
+        line.waiting.started(job, line.now, overdue=not turn.regular)
         happened.append(job.order)
     assert told == happened
 

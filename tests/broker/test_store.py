@@ -200,6 +200,32 @@ def test_old_dead_jobs_are_purged_together_and_others_never(store):
     assert find(store) == [4, 3, 2, 1]
 
 
+@pytest.mark.parametrize('lines', [(b'{}',), (b'x\x9c', b'', b'\0'), (b'{"a":1}' * 1000, b'end')])
+def test_an_answer_comes_back_byte_for_byte_however_short_or_long(store, lines):
+    job = Job(job_id=job_id(1), order=1, kind='chat', model='m', priority=5, queued_at=1.0)
+    queued = facts.JobQueued(seq=1, at=1.0, job_id=job.job_id, kind='chat', model='m', priority=5)
+    ended = msgspec.structs.replace(job, state=State.COMPLETED, started_at=2.0, ended_at=3.0, lines=len(lines))
+    done = facts.JobDue(seq=2, at=3.0, job_id=job.job_id)
+    store.commit([Persist(queued, job, b'{"a": 1}'), Persist(done, ended, answer=lines)])
+    assert store.answer(job.job_id) == list(lines)
+    assert store.body(job.job_id) == b'{"a": 1}'
+    assert store.stored([job_id(2), job.job_id]) == {job.job_id}
+
+
+def test_starts_are_found_of_jobs_that_run_and_of_jobs_that_ended(store):
+    changes = []
+    for number, (state, started_at, ended_at) in enumerate(
+        [('running', 5.0, 0.0), ('completed', 6.0, 7.0), ('completed', 1.0, 8.0), ('waiting', 0.0, 0.0)], 1
+    ):
+        job = Job(job_id=job_id(number), order=number, kind='chat', model='m', priority=5, queued_at=0.5)
+        job.state, job.started_at, job.ended_at = State(state), started_at, ended_at
+        fact = facts.JobQueued(seq=number, at=0.5, job_id=job.job_id, kind='chat', model='m', priority=5)
+        changes.append(Persist(fact, job, b'{}'))
+    store.commit(changes)
+    assert [start.at for start in store.starts_since(2.0)] == [5.0, 6.0]
+    assert [start.at for start in store.starts_since(0.0)] == [1.0, 5.0, 6.0]
+
+
 def test_pauses_are_kept_until_they_end(store):
     for seq, kind in enumerate((facts.Paused, facts.Paused, facts.Resumed), 1):
         store.commit([Persist(kind(seq=seq, at=1.0, scope='model', name='m' if seq != 2 else 'n'))])

@@ -91,11 +91,11 @@ class FakeBroker:
         while True:
             await self._socket.poll()
             self._peer, data = await self._socket.recv_multipart()
-            message = protocol.decode_from_worker(data)
-            self._answer(message)
-            async with self._arrived:
-                self.heard.append(message)
-                self._arrived.notify_all()
+            for message in protocol.from_worker_in(data):
+                self._answer(message)
+                async with self._arrived:
+                    self.heard.append(message)
+                    self._arrived.notify_all()
 
     def _answer(self, message: protocol.AnyFromWorker) -> None:
         if isinstance(message, protocol.Ready):

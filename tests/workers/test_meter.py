@@ -19,7 +19,7 @@ def test_senseless_numbers_of_an_engine_become_ones_that_travel(nonsense):
     assert 0 <= usage.output_tokens <= 2**53 and 0 <= usage.decode_s <= 1e9 and 0 <= usage.load_s <= 1e9
     assert len(usage.done_reason) <= 100
     sent = protocol.Finished(job_id='0' * 32, epoch=1, lines=1, usage=usage)
-    assert protocol.decode_from_worker(protocol.encode(sent)) == sent
+    assert protocol.from_worker_in(protocol.encode(sent)) == [sent]
 
 
 def test_a_model_of_a_senseless_size_can_be_announced():

@@ -23,8 +23,6 @@ class Wire:
     def passes(self, action: Action) -> None:
         """Raise Violation when this must not be said now."""
         match action:
-            case Publish(_, protocol.FactOut(fact=fact)):
-                self._fact(fact)
             case Publish(_, protocol.TokensOut() as tokens):
                 self._tokens(tokens)
             case Publish(_, protocol.Pulse(seq=seq)) | Send(_, protocol.Pong(seq=seq)):
@@ -35,7 +33,8 @@ class Wire:
             case Send(_, message) | SendJob(_, message):
                 self._message(message)
 
-    def _fact(self, fact: facts.AnyFact) -> None:
+    def tells(self, fact: facts.AnyFact) -> None:
+        """Raise Violation when this fact must not be published now."""
         if fact.seq > len(self._history.facts):
             raise Violation('I16', f'fact {fact.seq} is told before it is stored')
         if fact.seq != self._head + 1:

@@ -3,13 +3,13 @@
 import heapq
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from broker import facts, intake, lookup, protocol
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
-from broker.core import BrokerCore
+from broker.core import BrokerCore, Mail
 from broker.job import FINAL, State
 from broker.memory_store import MemoryStore
 from tests.broker.sim.clients import SimClients
@@ -177,14 +177,8 @@ class World:
         core, actions = self.core, list[Action]()
         core.wall_is_ahead(self.wall_ahead_s - self.broker_ahead_s)
         inbox, self._inbox = self._inbox, []
-        for peer, message in inbox:
-            self._note(peer, message)
-            if isinstance(message, protocol.Finished):
-                job = self.history.jobs.get(message.job_id)
-                self.history.saw['done came twice'] += job is not None and job.state is State.COMPLETED
-            actions += core.receive(
-                peer, message, self.broker_now, lookup.past_of(message, self.store, core.knows, False)
-            )
+        if inbox:
+            actions += core.receive_all(self._looked_up(inbox, core), self.broker_now)
         if core.next_deadline() <= self.broker_now:
             actions += core.tick(self.broker_now, lookup.past_of_ids(core.due_ids(self.broker_now), self.store, False))
             self.history.turns.noticed = self.broker_now
@@ -199,6 +193,16 @@ class World:
             wait_s = max(0.0, core.next_deadline() - self.broker_now) + 1e-4
             self._next_turn_at = self.now + wait_s
             self.at(wait_s, lambda: self._due_turn(boot))
+
+    def _looked_up(self, inbox: list[Incoming], core: BrokerCore) -> Iterator[Mail]:
+        """As ``broker.server``: what jobs there are is asked once, the rest when it is a message's turn."""
+        there = lookup.stored((message for _, message in inbox), self.store, core.knows)
+        for peer, message in inbox:
+            self._note(peer, message)
+            if isinstance(message, protocol.Finished):
+                job = self.history.jobs.get(message.job_id)
+                self.history.saw['done came twice'] += job is not None and job.state is State.COMPLETED
+            yield peer, message, lookup.past_of(message, self.store, core.knows, False, there)
 
     def _due_turn(self, boot: int) -> None:
         if self.now >= self._next_turn_at:
@@ -238,8 +242,9 @@ class World:
         """Store, then speak, with a crash between any two effects; what follows from what could not be delivered."""
         follow: list[Action] = []
         changes = [action for action in actions if isinstance(action, Persist)]
-        steps: list[Callable[[], None]] = [lambda: self._commit(changes, actions)] if actions else []
-        speak = [
+        steps: list[Callable[[], object]] = [lambda: self._commit(changes, actions)] if actions else []
+        speak: list[Callable[[], object]] = [lambda fact=change.fact: self.wire.tells(fact) for change in changes]
+        speak += [
             lambda effect=effect: follow.extend(self._effect(effect))
             for effect in actions
             if not isinstance(effect, Persist)
