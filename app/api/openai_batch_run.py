@@ -57,8 +57,7 @@ class Run:
             try:
                 await self._step()
             except Refused as refused:
-                batch.errors = Problems(data=refused.problems)
-                await self._become('failed')
+                await self._fail(refused.problems)
             except (Trouble, errors.BrokerError) as failure:  # of the disk or of the queue: they come back
                 log.warning('a batch waits: %s', failure, extra={'action': 'batch', 'batch_id': batch.id})
                 await asyncio.sleep(AGAIN_S)
@@ -66,8 +65,7 @@ class Run:
                 log.exception('a batch failed', extra={'action': 'batch', 'batch_id': batch.id})
                 await self._stop()
                 detail = 'Something is wrong on our side; the details are in the log of the desk.'
-                batch.errors = Problems(data=[Problem(code='server_error', message=detail)])
-                await self._become('failed')
+                await self._fail([Problem(code='server_error', message=detail)])
 
     async def cancel(self) -> None:
         """Stop it; what has an answer by now keeps it."""
@@ -279,6 +277,11 @@ class Run:
                 yield part
         finally:
             source.close()
+
+    async def _fail(self, problems: list[Problem]) -> None:
+        self.kept.batch.errors = Problems(data=problems)
+        self.kept.batch.failed_at = int(time.time())
+        await self._become('failed')
 
     async def _become(self, status: str) -> None:
         batch = self.kept.batch
