@@ -10,7 +10,7 @@ from app.chat import TITLE_WIDTH, ChatError, ChatService, title_from
 from app.desk import DeskError
 from app.settings import AppSettings
 from broker import errors, facts, protocol
-from broker.actions import FromStore, Publish, SendJob
+from broker.actions import FromStore, Persist, Publish, SendJob
 from broker.endpoints import Endpoints
 from tests.broker.desk import CLIENT
 from tests.broker.desk import Desk as Queue
@@ -27,6 +27,8 @@ class FakeBroker:
     def _perform(self, actions):
         self.queue.did(actions)
         for action in actions:
+            if isinstance(action, Persist):
+                self.board.apply(protocol.FactOut(fact=action.fact), self.queue.now)
             if isinstance(action, Publish):
                 self.board.apply(action.message, self.queue.now)
             if isinstance(action, SendJob):
