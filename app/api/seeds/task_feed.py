@@ -25,7 +25,6 @@ class TaskFeed:
         self._seeds = seeds
         self._tasks = tasks
         self._made: tuple[int, bytes] = (-1, b'')
-        self._making = asyncio.Lock()
 
     async def serve(self, socket: WebSocket) -> None:
         """Until its client goes away; what that says is not listened to."""
@@ -58,11 +57,10 @@ class TaskFeed:
             unsubscribe()
 
     async def _list(self) -> bytes:
-        async with self._making:
-            version = self._seeds.doors.board.queue_version
-            if self._made[0] != version or not self._made[1]:
-                self._made = version, msgspec.json.encode(await self._tasks.list(Wanted(limit=LISTED)))
-            return self._made[1]
+        version = self._seeds.doors.board.queue_version
+        if self._made[0] != version:
+            self._made = version, msgspec.json.encode(await self._tasks.list(Wanted(limit=LISTED)))
+        return self._made[1]
 
 
 async def _left(socket: WebSocket) -> None:

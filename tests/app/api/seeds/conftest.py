@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -24,17 +25,26 @@ from tests.broker.test_server import Broker, HandWorker, ipc
 MODELS = ('m:latest', 'qwen3:latest')
 
 
+@functools.cache
+def entrance_with(**settings: str) -> tuple[Board, FastAPI, Entrance]:
+    """All doors, made once: that takes longer than most tests here."""
+    board, app = Board(), FastAPI()
+    entrance = Entrance(
+        board, heartbeat_s=60, version='1.2.3', default_model=settings.pop('default_model', ''), model_aliases=settings
+    )
+    entrance.add(app)
+    return board, app, entrance
+
+
 class Yard:
     """Everything behind the doors: ``await yard.get('/api/tasks')``, ``run = await yard.run()``, ``run.say('Hi')``."""
 
-    def __init__(self, broker: Broker, folder: Path, *, with_figures: bool = False, **settings: Any) -> None:
-        self.board = Board()
-        self.app = FastAPI()
+    def __init__(self, broker: Broker, folder: Path, *, with_figures: bool = False, **settings: str) -> None:
+        self.board, self.app, self._entrance = entrance_with(**settings)
+        self.board.__init__()  # it knows nothing yet
         self.folder = folder
         self._broker = broker
         self._with_figures = with_figures
-        self._entrance = Entrance(self.board, heartbeat_s=60, version='1.2.3', **settings)
-        self._entrance.add(self.app)
         self._stack = contextlib.AsyncExitStack()
         self._calls: list[Call] = []
 

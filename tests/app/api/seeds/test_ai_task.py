@@ -108,7 +108,7 @@ async def test_priority_and_user_come_from_the_headers(yard):
 
 
 async def test_a_name_it_is_used_to_can_mean_a_model_of_this_desk(broker, tmp_path):
-    async with Yard(broker, tmp_path, model_aliases={ai_task.USUAL_MODEL: 'qwen3', 'm': 'qwen3'}) as yard:
+    async with Yard(broker, tmp_path, **{ai_task.USUAL_MODEL: 'qwen3', 'm': 'qwen3'}) as yard:
         for asked, model in ((ai_task.USUAL_MODEL, 'qwen3:latest'), (None, 'qwen3:latest'), ('m', 'm:latest')):
             told = await yard.post(PATH, {'prompt': 'x', 'model': asked})
             assert (await yard.get(f'/v1/tasks/{told["task_id"]}'))['model'] == model

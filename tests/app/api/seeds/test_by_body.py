@@ -1,12 +1,14 @@
 """Two paths have two owners each; the body says whose call it is. And a job is one job, whoever asks for it."""
 
+import contextlib
 import json
 
 import pytest
 
 from app.api import corner
-from tests.app.api.door import Door
-from tests.app.api.seeds.conftest import Yard
+from tests.app.api.door import Door, FakeBroker
+from tests.app.api.seeds.conftest import Yard, entrance_with
+from tests.app.news import News
 
 SAID = [{'role': 'user', 'content': 'x'}]
 OLLAMA, OPENAI = '/api/chat', '/v1/chat/completions'
@@ -38,9 +40,20 @@ TABLE = [
 ]
 
 
+class OneDoor(Door):
+    """It stands in front of the same doors every time."""
+
+    def __init__(self) -> None:
+        self.board, self.app, self._entrance = entrance_with()
+        self.board.__init__()
+        self.news, self.broker = News(), FakeBroker()
+        self._calls = []
+        self._stack = contextlib.AsyncExitStack()
+
+
 @pytest.fixture
 async def door():
-    async with Door() as door:
+    async with OneDoor() as door:
         yield door
 
 

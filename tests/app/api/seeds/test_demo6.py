@@ -73,8 +73,8 @@ async def test_a_model_that_nobody_has_is_not_replaced_by_another(yard):
 
 async def test_the_same_user_twice_in_a_millisecond_has_two_jobs(yard, monkeypatch):
     monkeypatch.setattr('time.time', lambda: 1_795_000_000.0)
-    ids = [(await yard.post('/api/chat', ASK | {'prompt': str(n)}))['jobId'] for n in range(3)]
-    assert ids == [f'ann-{1_795_000_000_000 + n}' for n in range(3)]
+    ids = [(await yard.post('/api/chat', ASK | {'prompt': str(n), 'userId': 'eve'}))['jobId'] for n in range(3)]
+    assert ids == [f'eve-{1_795_000_000_000 + n}' for n in range(3)]
     assert [(await yard.get(f'/api/job/{name}'))['data']['prompt'] for name in ids] == ['0', '1', '2']
 
 
@@ -173,9 +173,8 @@ async def test_place_in_the_queue_and_failure_are_told_at_once(yard):
     assert [each['type'] for each in events(again.body)] == ['connected', 'status']
 
 
-async def test_silence_is_broken_by_heartbeats(yard):
-    seeds = yard._entrance._seeds
-    seeds._demo6._heartbeat_s = 0.01
+async def test_silence_is_broken_by_heartbeats(yard, monkeypatch):
+    monkeypatch.setattr(yard._entrance._seeds._demo6, '_heartbeat_s', 0.01)
     await yard.post('/api/chat', ASK)
     name = (await yard.post('/api/chat', ASK))['jobId']  # it waits behind the other
     status, result = yard.stream(f'/stream/status/{name}'), yard.stream(f'/stream/result/{name}')
