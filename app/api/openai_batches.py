@@ -116,7 +116,7 @@ class Batches:
             input_file_id=file.id,
             completion_window=asked.completion_window,
             created_at=int(now),
-            expires_at=round(now + self.windows_s[asked.completion_window]),
+            expires_at=int(now) + int(self.windows_s[asked.completion_window]),
             metadata=asked.metadata,
         )
         kept_s = _kept_s(asked.output_expires_after)

@@ -260,7 +260,11 @@ def _effort_shown(reasoning: shapes.Reasoning | None) -> str | None:
 
 def _in_our_words(param: str | None, head: int) -> str | None:
     """Where in the input it is, for what was wrong with a message."""
-    names = {'response_format.type': 'text.format', 'response_format.json_schema': 'text.format'}
+    names = {
+        'response_format.type': 'text.format',
+        'response_format.json_schema': 'text.format',
+        'reasoning_effort': 'reasoning.effort',
+    }
     if param is None or not param.startswith('messages'):
         return names.get(param or '', param)
     _, _, rest = param.partition('.')

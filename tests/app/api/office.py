@@ -87,7 +87,7 @@ class Office:
 async def until(look: Callable[[], Awaitable[Found]], timeout_s: float = 15) -> Found:
     """What ``look`` gives when that is something."""
     async with asyncio.timeout(timeout_s):
-        while not (found := await look()):
+        while not (found := await look()):  # noqa: ASYNC110 - what is looked at is behind HTTP
             await asyncio.sleep(0.01)
     return found
 
