@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from app.api import openai_shapes as shapes
+from app.api import openai_told
 from app.api.own import ollama_told
 
 Schema = dict[str, Any]
@@ -88,6 +89,7 @@ def add(made: Schema) -> None:
     for path in ('/v1/models', '/v1/models/{name}'):
         for operation in made['paths'].get(path, {}).values():
             operation['responses'] = {'200': _content('OK', {_JSON: {'type': 'object'}}), **_refusals('OpenAIError')}
+    openai_told.add(made, _refusals('OpenAIError'))
     for path, operations in made['paths'].items():
         for operation in operations.values():
             if 'Off:' in operation.get('summary', ''):

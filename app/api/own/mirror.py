@@ -11,20 +11,31 @@ from pydantic import BaseModel, ConfigDict, create_model
 def of(struct: type[msgspec.Struct], *, name: str = '', without: tuple[str, ...] = ()) -> type[BaseModel]:
     """A model with the fields of ``struct``, which may be made from one (``model_validate``)."""
     hints = get_type_hints(struct)
+    config = struct.__struct_config__
     fields: dict[str, Any] = {
-        field.name: (_type(hints[field.name]), ...)
+        field.name: (_type(hints[field.name]), _default(field) if config.omit_defaults else ...)
         for field in msgspec.structs.fields(struct)
         if field.name not in without
     }
-    config = struct.__struct_config__
     if config.tag is not None:
         fields = {str(config.tag_field): (Literal[config.tag], ...), **fields}
     return create_model(
         name or struct.__name__,
         __doc__=struct.__doc__,
-        __config__=ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True),
+        __config__=ConfigDict(from_attributes=True, validate_default=True),
         **fields,
     )
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    """What a field has that is left out, where such fields are left out on the wire; else it is always there."""
+    if field.default is not msgspec.NODEFAULT:
+        value = field.default
+    elif field.default_factory is not msgspec.NODEFAULT:
+        value = field.default_factory()
+    else:
+        return ...
+    return msgspec.to_builtins(value)
 
 
 def _type(hint: Any) -> Any:
