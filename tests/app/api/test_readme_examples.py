@@ -16,7 +16,7 @@ EXAMPLES = re.findall(r'```(bash|python)\n(.*?)```', SECTION, re.DOTALL)
 
 
 def test_there_are_examples_for_both_doors_and_both_languages():
-    assert [language for language, _ in EXAMPLES] == ['bash', 'python', 'bash', 'python']
+    assert [language for language, _ in EXAMPLES] == ['bash', 'python', 'bash', 'python', 'python']
 
 
 @pytest.mark.parametrize(('language', 'text'), EXAMPLES, ids=lambda value: value[:40])
