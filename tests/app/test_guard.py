@@ -33,6 +33,7 @@ def guarded(**options: object) -> Guard:
     methods = ['GET', 'POST', 'DELETE']
     routes = [
         Route('/', body_size, methods=methods),
+        Route('/upload', body_size, methods=methods),
         Route('/_nicegui_ws/socket.io/', body_size, methods=methods),
         WebSocketRoute('/_nicegui_ws/socket.io/', hello),
     ]
@@ -56,7 +57,7 @@ def serving(guard: Guard) -> Iterator[int]:
 
 @pytest.fixture(scope='module')
 def port() -> Iterator[int]:
-    with serving(guarded(hosts=('desk.lan',), max_bytes=LIMIT)) as port:
+    with serving(guarded(hosts=('desk.lan',), max_bytes=LIMIT, uploads={'/upload': LIMIT + 1})) as port:
         yield port
 
 
@@ -149,6 +150,12 @@ def test_a_body_that_does_not_say_its_size_ends_at_the_limit(port: int):
     assert small[0] == 200 and small[1].endswith(str(LIMIT))
     large = raw(port, start + b'%x\r\n' % (LIMIT + 1) + b'x' * (LIMIT + 1) + b'\r\n0\r\n\r\n')
     assert large[0] == 413 and 'A request may have 3 MB at most.' in large[1]
+
+
+def test_a_path_for_uploads_has_a_limit_of_its_own(port: int):
+    for size, status in ((LIMIT + 1, 200), (LIMIT + 2, 413)):
+        asked = head(port, f'Content-Length: {size}').replace(b' / ', b' /upload ', 1)
+        assert raw(port, asked + b'x' * (size if status == 200 else 0))[0] == status
 
 
 def test_on_every_address_the_address_itself_is_a_name_but_a_foreign_name_is_not():
