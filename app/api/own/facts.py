@@ -1,5 +1,6 @@
 """The facts: all that happens, in pages, as server-sent events, or over a WebSocket."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
@@ -70,12 +71,30 @@ def routes(room: Room) -> APIRouter:
             await websocket.close(1008, str(failure)[:120])
             return
         await websocket.accept()
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError, errors.BrokerError):
+        telling = asyncio.create_task(_tell(websocket, room, seq, names), name='facts')
+        leaving = asyncio.create_task(_left(websocket), name='client')
+        await asyncio.wait((telling, leaving), return_when=asyncio.FIRST_COMPLETED)
+        for task in (telling, leaving):
+            task.cancel()
+        await asyncio.gather(telling, leaving, return_exceptions=True)
+
+    return made
+
+
+async def _tell(websocket: WebSocket, room: Room, seq: int, names: frozenset[str]) -> None:
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        try:
             async for entries in _entries(room, seq, names):
                 for each in entries:
                     await websocket.send_text(each.data.decode())
+        except (errors.BrokerError, Trouble):
+            await websocket.close(1013, 'the queue does not answer; come again with the last seq')
 
-    return made
+
+async def _left(websocket: WebSocket) -> None:
+    """Return when the client is gone; what it says is not read."""
+    while (await websocket.receive())['type'] != 'websocket.disconnect':
+        pass
 
 
 async def _events(room: Room, seq: int, names: frozenset[str]) -> AsyncGenerator[bytes, None]:
@@ -83,7 +102,7 @@ async def _events(room: Room, seq: int, names: frozenset[str]) -> AsyncGenerator
         async for entries in _entries(room, seq, names):
             said = [b'id: %d\nevent: %b\ndata: %b\n\n' % (each.seq, each.name.encode(), each.data) for each in entries]
             yield b''.join(said) or ALIVE
-    except errors.BrokerError:
+    except (errors.BrokerError, Trouble):
         return  # the client comes back with the last id
 
 

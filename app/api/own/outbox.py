@@ -40,7 +40,11 @@ MIGRATIONS = (
 
 
 class OutboxError(Exception):
-    """``webhooks.db`` cannot be used; the text says why."""
+    """``webhooks.db`` cannot be used; the text says why. ``full``: because the disk is."""
+
+    def __init__(self, why: str, *, full: bool = False) -> None:
+        super().__init__(why)
+        self.full = full
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,7 +213,7 @@ class Outbox:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except apsw.FullError as error:
-            raise OutboxError(f'the disk that holds {self._path} is full') from error
+            raise OutboxError(f'the disk that holds {self._path} is full', full=True) from error
         except apsw.Error as error:
             raise OutboxError(
                 f'{self._path} cannot be used: {error}. Restore a copy of it, or move it away.'

@@ -31,6 +31,7 @@ _STATUS = {
     'circle': 422,
     'unknown_job': 422,
     'queue_full': 429,
+    'unavailable': 503,
     'disk_full': 507,
 }
 _MEANING = {

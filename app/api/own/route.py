@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from analytics import errors as analytics_errors
 from app.api import trouble
+from app.api.own.outbox import OutboxError
 from app.api.own.refusal import of_validation, refusal
 from app.api.reply import OUR_FAULT
 from app.api.trouble import TOO_LONG, Trouble
@@ -38,6 +39,8 @@ class OwnRoute(APIRoute):
                 return await handler(asked)
             except Trouble as failure:
                 return refusal(failure)
+            except RequestValidationError as error:
+                return refusal(of_validation(error))
             except Exception as error:
                 return refusal(_meant(error))
 
@@ -72,12 +75,12 @@ def _check_text(body: bytes) -> None:
 def _meant(error: Exception) -> Trouble:
     """What went wrong, without what only we should see."""
     match error:
-        case RequestValidationError():
-            return of_validation(error)
         case errors.BrokerError():
             return trouble.of_broker(error)
         case analytics_errors.AnalyticsError():
             return Trouble('unavailable', str(error), retry_after_s=5.0)
+        case OutboxError():
+            return Trouble('disk_full' if error.full else 'unavailable', str(error), retry_after_s=30.0)
         case HTTPException(status_code=413):
             return Trouble(TOO_LONG, str(error.detail))
         case HTTPException() | ClientDisconnect():

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from app.api.own import egress, signature
 from app.api.own.dispatch import Dispatch
-from app.api.own.outbox import Message, OutboxError
+from app.api.own.outbox import Message
 from app.api.own.outbox import Webhook as Stored
 from app.api.own.post import Failed
 from app.api.own.refusal import documented
@@ -132,7 +132,7 @@ def _changing(made: APIRouter, room: Room) -> None:
             created_at=time.time() if old is None else old.created_at,
             after_seq=(await room.broker.ping()).seq if old is None or not old.enabled else old.after_seq,
         )
-        await _stored(dispatch.put(hook))
+        await dispatch.put(hook)
         response.status_code = 201 if old is None else 200
         response.headers['Location'] = f'/api/webhooks/{id}'
         return _told(hook) | {'secret': hook.secret if fresh else None}
@@ -163,7 +163,7 @@ def _changing(made: APIRouter, room: Room) -> None:
     async def remove(id: HookPath) -> Response:
         """What it was to get is dropped."""
         _found(room, id)
-        await _stored(_dispatch(room).remove(id))
+        await _dispatch(room).remove(id)
         return Response(status_code=204)
 
     @made.post('/api/webhooks/{id}/test', response_model=Tested, summary='Try it', responses=documented(404))
@@ -182,13 +182,6 @@ async def _check(dispatch: Dispatch, url: str) -> None:
     except Failed as error:
         if error.refused:
             raise Trouble('address_refused', str(error), param='url') from None
-
-
-async def _stored(work: Any) -> None:
-    try:
-        await work
-    except OutboxError as error:
-        raise Trouble('disk_full' if 'full' in str(error) else 'unavailable', str(error), retry_after_s=30.0) from None
 
 
 def _dispatch(room: Room) -> Dispatch:

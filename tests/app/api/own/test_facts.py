@@ -8,6 +8,8 @@ import pytest
 import websockets
 
 from app.api.own.bulletin import Bulletin, entry
+from broker import protocol
+from tests.app.api.door import Door
 from tests.app.api.own.conftest import problem
 from tests.app.api.own.test_events import parsed
 from tests.app.news import News
@@ -133,3 +135,27 @@ async def test_all_that_wait_hear_of_the_next_fact():
     bulletin.push(facts(1)[0])
     assert await asyncio.gather(*waiting) == [True] * 3
     assert not await bulletin.news(0.01)
+
+
+async def test_a_web_socket_whose_client_leaves_ends_although_nothing_happens():
+    came: asyncio.Queue = asyncio.Queue()
+    sent = []
+
+    async def send(message):
+        sent.append(message['type'])
+
+    async with Door() as door:
+        door.broker.ping = lambda: asyncio.sleep(0, protocol.Pong(seq=0))
+        door.broker.facts_after = lambda seq, limit: asyncio.sleep(0, protocol.Facts(facts=(), head=0))
+        scope = {
+            'type': 'websocket', 'path': '/api/facts/ws', 'raw_path': b'', 'query_string': b'', 'root_path': '',
+            'headers': [(b'host', b'localhost')], 'client': ('10.0.0.9', 1), 'server': ('x', 1), 'subprotocols': [],
+            'scheme': 'ws', 'http_version': '1.1', 'asgi': {'version': '3.0', 'spec_version': '2.3'},
+        }  # fmt: skip
+        for message in ({'type': 'websocket.connect'}, {'type': 'websocket.receive', 'text': 'hello'}):
+            came.put_nowait(message)
+        socket = asyncio.create_task(door.app(scope, came.get, send))
+        await asyncio.wait([socket], timeout=0.05)
+        assert sent == ['websocket.accept'] and not socket.done()
+        came.put_nowait({'type': 'websocket.disconnect', 'code': 1001})
+        await asyncio.wait_for(socket, 5)
