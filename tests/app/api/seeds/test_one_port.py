@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import shlex
 import time
 from collections.abc import AsyncIterator
 
@@ -10,6 +12,8 @@ import ollama
 import openai
 import pytest
 import websockets
+
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.whole
 MODEL = 'qwen3'
@@ -125,6 +129,18 @@ async def test_four_megabytes_are_the_limit_in_each_shape(http):
     ):
         answer = await http.post(path, content=b'x' * 5_000_000)
         assert answer.status_code == 413 and '4 MB at most' in str(answer.json()[key])
+
+
+def test_the_examples_in_the_readme_queue_a_job_each(url):
+    section = (ROOT / 'README.md').read_text(encoding='utf-8').partition('\n## APIs of older queues\n')[2]
+    (examples,) = re.findall(r'```bash\n(.*?)```', section.partition('\n## ')[0], re.DOTALL)
+    keys = ('jobId', 'task_id', 'message_id', 'task_id')
+    for example, key in zip(examples.strip().splitlines(), keys, strict=True):
+        words = shlex.split(example.replace('http://127.0.0.1:8080', url))
+        told = httpx.post(
+            words[1], content=words[3].encode(), headers={'Content-Type': 'application/x-www-form-urlencoded'}
+        )
+        assert words[0] == 'curl' and words[2] == '-d' and told.json()[key], told.text
 
 
 async def _ended(ask, ready):
