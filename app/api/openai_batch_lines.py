@@ -12,7 +12,7 @@ from broker import protocol
 from broker.job import Job, State
 
 MAX_LINES = 50_000
-MAX_LINE_BYTES = protocol.MAX_BODY_BYTES
+MAX_LINE_BYTES = protocol.MAX_BODY_BYTES - 64 * 1024  # a job says the same in a few more words
 EXPIRED = ('batch_expired', 'This request could not be executed before the completion window expired.')
 CANCELLED = ('batch_cancelled', 'This request could not be executed because the batch was cancelled.')
 _NOT_KEPT = ('not_kept', 'The answer to this request is not kept any more.')
@@ -129,7 +129,7 @@ def portions(found: Iterable[Any], count: int) -> Iterator[list[Any]]:
 
 def _line(data: bytes, number: int, endpoint: str) -> Line:
     if len(data) > MAX_LINE_BYTES:
-        raise Trouble('line_too_long', f'A line may have {MAX_LINE_BYTES // 1024 // 1024} MB.')
+        raise Trouble('line_too_long', f'A line may have {MAX_LINE_BYTES} bytes.')
     try:
         written = msgspec.json.decode(data.removeprefix(b'\xef\xbb\xbf') if number == 1 else data, type=_Written)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

@@ -23,6 +23,7 @@ from broker.job import FINAL
 MOST_PROBLEMS = 100  # lines that are named when a file is refused
 PART = 20  # lines that are read at a time
 PART_BYTES = protocol.MAX_BODY_BYTES  # of jobs that are sent at a time
+ALIVE = 2_000  # jobs of it that wait or run, about
 AT_ONCE = 8  # lines whose answers are in memory
 LOOK_S = 0.1  # how long to wait before looking again, at first
 LONGEST_LOOK_S = 2.0
@@ -144,8 +145,7 @@ class Run:
                     raise Refused(
                         [_problem(asked[name], openai.no_such_model(name)) for name in wrong[:MOST_PROBLEMS]]
                     ) from None
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._cancelled.wait(), AGAIN_S)
+            await self._wait(AGAIN_S)
             if self._cancelled.is_set() or self._late:
                 return {}
 
@@ -165,10 +165,24 @@ class Run:
 
         async with contextlib.aclosing(self._lines()) as parts:
             async for part in parts:
+                await self._room()
                 if self._cancelled.is_set() or self._late:
                     return
                 for portion in _portions(await asyncio.to_thread(jobs_of, part)):
                     await self._send(portion)
+
+    async def _room(self) -> None:
+        """Wait until few enough of its jobs are alive: the queue has only so much room, and others want some, too."""
+        while not self._cancelled.is_set() and not self._late:
+            found = await self._doors.broker.batch(self.kept.batch.queue_id)
+            if found.submitted - found.completed - found.dead - found.cancelled < ALIVE:
+                return
+            await self._wait(LONGEST_LOOK_S / 4)
+
+    async def _wait(self, seconds: float) -> None:
+        """So long, unless it is cancelled meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._cancelled.wait(), seconds)
 
     async def _send(self, jobs: list[protocol.Submit]) -> None:
         """Queue them all, however often the queue is full meanwhile."""
@@ -176,12 +190,12 @@ class Run:
             results = await self._doors.broker.submit_many(jobs)
             again = [(job, no) for job, no in zip(jobs, results, strict=True) if isinstance(no, protocol.Refused)]
             for _, no in again:
-                if no.code not in ('queue_full', 'disk_full'):
-                    raise errors.Refused(no.code, no.detail, no.retry_after_s)
+                if no.code not in ('queue_full', 'disk_full') and not self._late:
+                    await self._stop()
+                    raise Refused([Problem(code=no.code, message=no.detail)])
             jobs = [job for job, _ in again]
             if again:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._cancelled.wait(), again[0][1].retry_after_s or AGAIN_S)
+                await self._wait(again[0][1].retry_after_s or AGAIN_S)
 
     async def _end(self) -> None:
         """Wait until all jobs have ended; when the time is over, those that wait end."""
@@ -194,8 +208,7 @@ class Run:
             if self._late and found.submitted < found.total:
                 await self._stop()
                 return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._cancelled.wait(), pause_s)
+            await self._wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_LOOK_S)
 
     async def _stop(self) -> None:

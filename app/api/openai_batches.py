@@ -20,7 +20,6 @@ from broker.client import new_job_id
 from broker.job import MIN_PRIORITY
 
 PATH = '/v1/batches'
-SWEEP_S = 3600.0  # from one look for files whose time is over to the next
 
 
 class Expiry(msgspec.Struct):
@@ -80,7 +79,6 @@ class Batches:
         self._shelf = shelf
         self._runs: dict[str, Run] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._sweeping: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Go on with those that are not over."""
@@ -90,11 +88,10 @@ class Batches:
             found += part
         for kept in reversed(found):
             self._start(kept)
-        self._sweeping = asyncio.create_task(self._sweep(), name='files')
 
     async def close(self) -> None:
         """Leave them as they are."""
-        tasks = [*self._tasks.values(), *filter(None, [self._sweeping])]
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -171,14 +168,6 @@ class Batches:
         if run is None:
             return kept.batch
         return msgspec.structs.replace(run.kept.batch, request_counts=await run.counts())
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            try:
-                await self._shelf.expire()
-            except Trouble:
-                continue  # it was logged; there is a next time
 
 
 def _kept_s(asked: Expiry | None) -> int:

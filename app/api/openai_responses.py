@@ -23,6 +23,7 @@ from broker.job import FINAL, Job, State
 PATH = '/v1/responses'
 PREFIX = 'resp_'
 KIND = 'response'  # of records
+TIDY_S = 3600.0  # from one look at what is kept to the next; nothing younger is touched
 _KINDS = ('chat', 'generate')  # of jobs that can be shown as responses
 _STATUS = {State.RUNNING: 'in_progress', State.CANCELLING: 'cancelled', State.CANCELLED: 'cancelled'}
 _HEX = frozenset('0123456789abcdef')
@@ -38,10 +39,9 @@ class Kept(msgspec.Struct, kw_only=True):
     hidden: bool = False
 
 
-def router(doors: Doors, shelf: Shelf) -> APIRouter:
+def router(made: 'Responses') -> APIRouter:
     """All paths of responses."""
     routes = APIRouter(tags=['OpenAI'])
-    made = Responses(doors, shelf)
 
     @routes.post(PATH, summary='The next message of a chat, as a response that is kept')
     @openai.saying_no
@@ -144,6 +144,26 @@ class Responses:
         return {
             'object': 'list', 'data': page, 'first_id': first, 'last_id': last, 'has_more': len(items) > limit,
         }  # fmt: skip
+
+    async def tidy(self) -> None:
+        """Forget what was asked besides by jobs that the queue has not any more, the oldest first."""
+        gone, more = True, True
+        while gone and more:
+            found, more = await self._shelf.page(KIND, Kept, limit=100, newest_first=False)
+            gone = False
+            for kept in found:
+                if kept.created_at < time.time() - TIDY_S and not await self._there(kept.job_id):
+                    await self._shelf.forget(KIND, kept.job_id)
+                    gone = True
+
+    async def _there(self, job_id: str) -> bool:
+        try:
+            await self._doors.broker.get(job_id)
+        except errors.Refused as refused:
+            return refused.code != 'not_found'
+        except errors.BrokerError:
+            pass
+        return True
 
     async def _in_background(self, request: Request, asked: asked_for.Asked, order: Order, body: bytes) -> Response:
         window_s = asked_for.WINDOWS_S[asked.window]

@@ -121,7 +121,7 @@ class ResponseForm:
             'object': 'response',
             'created_at': self._created,
             'status': status,
-            'completed_at': (self._ended_at or time.time()) if status == 'completed' else None,
+            'completed_at': int(self._ended_at or time.time()) if status == 'completed' else None,
             'error': error(failure) if failed and failure is not None else None,
             'incomplete_details': {'reason': 'max_output_tokens'} if status == 'incomplete' else None,
             **self._shown,

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -211,7 +212,7 @@ def _over(file: File) -> bool:
 
 
 @contextlib.contextmanager
-def _telling():  # type: ignore[no-untyped-def]
+def _telling() -> Iterator[None]:
     """What the disk does not want, in words for a client."""
     try:
         yield

@@ -110,6 +110,23 @@ async def test_a_batch_goes_on_after_the_desk_was_begun_again(queue, tmp_path):
         await second.client.files.delete(batch.input_file_id)
 
 
+async def test_a_large_batch_leaves_room_for_others(office, monkeypatch):
+    monkeypatch.setattr('app.api.openai_batch_run.ALIVE', 30)
+    await office.broker.pause('user', USER)
+    batch = await office.batch(b''.join(line(f'{number}') for number in range(100)))
+    name = batch.id.removeprefix('batch_')
+    await office.batch_when(batch.id, 'in_progress')
+
+    async def many():
+        return (await office.broker.batch(name)).submitted >= 30
+
+    await until(many)
+    assert (await office.broker.batch(name)).submitted == 40
+    await office.broker.resume('user', USER)
+    done = await office.batch_when(batch.id, 'completed')
+    assert done.request_counts.completed == 100
+
+
 async def test_lines_wait_behind_everybody_else(office):
     await office.broker.pause('user', USER)
     batch = await office.batch(line('a'))
@@ -199,11 +216,12 @@ async def test_a_batch_that_cannot_be_is_refused_at_once(office):
 
 
 async def test_a_file_is_kept_listed_read_and_deleted(office):
-    before = [file async for file in await office.client.files.list(order='asc')]
+    before = [file async for file in await office.client.files.list(order='asc', purpose='batch')]
     made = [await office.client.files.create(file=(f'{n}.jsonl', b'%d' % n), purpose='batch') for n in range(3)]
     assert (made[0].bytes, made[0].filename, made[0].purpose) == (1, '0.jsonl', 'batch')
     assert made[0].expires_at - made[0].created_at == 30 * 86400
-    assert [file async for file in await office.client.files.list(limit=2, order='asc')] == before + made
+    found = [file async for file in await office.client.files.list(limit=10, order='asc', purpose='batch')]
+    assert found == before + made
     assert made[0].id not in [file.id async for file in await office.client.files.list(purpose='batch_output')]
     assert await office.content(made[1].id) == b'1' and await office.client.files.retrieve(made[1].id) == made[1]
     path = office.folder / 'files' / made[1].id

@@ -7,6 +7,7 @@ import openai
 import pytest
 import pytest_asyncio
 
+from app.api.openai_responses import Kept
 from run import Corral
 from tests.app.api.office import Office, until
 
@@ -197,6 +198,16 @@ async def test_what_is_deleted_or_was_not_to_be_kept_is_not_shown(office):
         return (await office.broker.get(running.id.removeprefix('resp_'))).job.state == 'cancelled'
 
     await until(stopped)
+
+
+async def test_what_is_kept_of_a_response_goes_after_its_job(office, monkeypatch):
+    made = await office.client.responses.create(input='x', **says('x'))
+    gone, shelf = 'f' * 32, office.entrance._papers.shelf
+    await shelf.keep('response', gone, Kept(job_id=gone, created_at=1))
+    monkeypatch.setattr('app.api.openai_responses.TIDY_S', -60.0)
+    await office.entrance._papers.responses.tidy()
+    assert await shelf.kept('response', gone, Kept) is None
+    assert (await office.client.responses.retrieve(made.id)).output_text == 'x'
 
 
 async def test_any_chat_can_be_looked_at_as_a_response(office):
