@@ -20,6 +20,7 @@ from app.api.seeds import (
     llm_mq_queues,
     ollama_queue,
     routes,
+    told,
 )
 from app.api.seeds.calls import Seeds
 from app.api.seeds.routes import Refusal
@@ -60,12 +61,15 @@ class Mounts:
 
     def routers(self) -> tuple[APIRouter, ...]:
         """Those at their own paths."""
-        return (
+        made = (
             demo6.router(self._demo6, own=False),
             ollama_queue.router(self._tasks, own=False),
             self._llm_mq(),
             ai_task.router(self._ai_task, own=False),
         )
+        for paths in made:
+            told.describe(paths.routes)
+        return made
 
     def mount(self, api: FastAPI) -> None:
         """Each below its name; what is not there is refused in its own words."""
