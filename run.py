@@ -53,7 +53,6 @@ def compose(settings, *, pages=True):
     Where ``workers`` is a range, all of it is there, and those above the least are spare. Without ``pages`` the desk is
     the APIs alone.
     """
-    import os
     import socket
 
     from app import options
@@ -66,7 +65,7 @@ def compose(settings, *, pages=True):
     broker = BrokerSettings(**settings.broker.model_dump(), **common, endpoints=endpoints)
     workers = [
         _worker(settings, endpoints, f'{socket.gethostname()}:{place}', slots)
-        for place, slots in enumerate(settings.slots_by_worker(os.cpu_count() or 1), start=1)
+        for place, slots in enumerate(settings.slots_by_worker(), start=1)
     ]
     desk = AppSettings(
         **settings.app.model_dump(),
@@ -190,7 +189,7 @@ class Corral(Running):
     ``pydantic.ValidationError`` or ``ValueError`` for settings that are wrong.
     """
 
-    def __init__(self, data_dir=None, *, engine='auto', ollama_url=None, slots=3, user='', broker=None, worker=None):
+    def __init__(self, data_dir=None, *, engine='auto', ollama_url=None, slots=0, user='', broker=None, worker=None):
         super().__init__(data_dir, user=user)
         self._engine = {'engine': engine, 'slots': slots} | ({'ollama_url': ollama_url} if ollama_url else {})
         self._broker = broker or {}

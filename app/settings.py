@@ -147,12 +147,10 @@ class LaunchSettings(BaseModel):
     no_browser: bool = Field(default=False, description=HELP['no_browser'])
     transport: Literal['auto', 'tcp'] = Field(default='auto', description=HELP['transport'])
 
-    def slots_by_worker(self, cpus: int) -> tuple[int, ...]:
+    def slots_by_worker(self) -> tuple[int, ...]:
         """How many jobs each worker process runs at once, for all that may run; 0: as many as the engine does."""
-        if self.follows_load:
-            assert self.workers
-            return (1 if self.slots is None else self.slots,) * self.workers.maximum
-        return spread_slots(self.workers.maximum if self.workers else None, self.slots, cpus)
+        slots = self.slots if self.slots is not None else 1 if self.follows_load else 0
+        return (slots,) * (self.workers.maximum if self.workers else 1)
 
     @property
     def follows_load(self) -> bool:
@@ -215,18 +213,6 @@ def table(room: type[BaseModel], *, without: set[str]) -> type[BaseModel]:
 def names(tables: Mapping[str, type[BaseModel]]) -> list[tuple[str, ...]]:
     """The names of all settings: ``('port',)``, ``('broker', 'lease_ttl_s')``, …"""
     return _paths(_with_tables(tables))
-
-
-def spread_slots(workers: int | None, slots: int | None, cpus: int) -> tuple[int, ...]:
-    """Slots of each worker process; three in all where nothing is said, by the machine.
-
-    >>> spread_slots(None, None, 4)
-    (2, 1)
-    """
-    count = workers or min(3, max(2, cpus // 2))
-    if slots is not None:
-        return (slots,) * count
-    return tuple(max(1, 3 // count + (place < 3 % count)) for place in range(count))
 
 
 def _with_tables(tables: Mapping[str, type[BaseModel]]) -> type[LaunchSettings]:

@@ -103,14 +103,16 @@ def test_a_flag_that_is_no_number_is_refused_in_one_sentence(flag, value, what, 
         ({'flags': {'workers': '1..3'}}, (1, 3), (1, 1, 1)),
         ({'environ': {'CORRAL_WORKERS': '2..2', 'CORRAL_SLOTS': '2'}}, (2, 2), (2, 2)),
         ({'toml': 'workers = "2..3"\nslots = "auto"'}, (2, 3), (0, 0, 0)),
-        ({'toml': 'workers = 2'}, (2, 2), (2, 1)),
+        ({'toml': 'workers = 2'}, (2, 2), (0, 0)),
+        ({}, None, (0,)),
+        ({'flags': {'slots': 4}}, None, (4,)),
         ({'flags': {'workers': 2, 'slots': 'auto'}}, (2, 2), (0, 0)),
     ],
 )
 def test_workers_are_a_number_or_a_range_and_slots_a_number_or_measured(tmp_path, how, workers, slots):
     found = load(cwd=tmp_path, **how).settings
-    assert (found.workers, found.slots_by_worker(4)) == (workers, slots)
-    assert found.follows_load == (workers[0] < workers[1])
+    assert (found.workers, found.slots_by_worker()) == (workers, slots)
+    assert found.follows_load == (workers is not None and workers[0] < workers[1])
 
 
 def test_another_file_can_be_named(tmp_path):
@@ -155,22 +157,6 @@ def test_an_unknown_variable_is_only_warned_about(tmp_path):
     loaded = load(cwd=tmp_path, environ={'CORRAL_PROT': '1', 'CORRAL_CHROMIUM': '/x', 'CORRAL_PORT': ''})
     assert loaded.warnings == ('CORRAL_PROT is not a setting (did you mean "CORRAL_PORT"?).',)
     assert loaded.settings.port == 8080
-
-
-@pytest.mark.parametrize(
-    ('workers', 'slots', 'cpus', 'spread'),
-    [
-        (None, None, 1, (2, 1)),
-        (None, None, 4, (2, 1)),
-        (None, None, 64, (1, 1, 1)),
-        (1, None, 4, (3,)),
-        (5, None, 4, (1, 1, 1, 1, 1)),
-        (2, 4, 4, (4, 4)),
-        (None, 2, 64, (2, 2, 2)),
-    ],
-)
-def test_three_jobs_at_once_are_spread_over_the_workers(workers, slots, cpus, spread):
-    assert settings.spread_slots(workers, slots, cpus) == spread
 
 
 def test_restarts_wait_longer_and_longer_until_a_run_lasts():
@@ -274,11 +260,11 @@ def test_tcp_has_keys_of_its_own_and_only_the_broker_has_its_secret(tmp_path):
 
 
 def test_compose_gives_each_room_its_settings_and_the_stop_order(tmp_path):
-    loaded = load({'data_dir': tmp_path, 'workers': 2, 'port': 0, 'engine': 'demo'}, cwd=tmp_path, toml='')
+    loaded = load({'data_dir': tmp_path, 'workers': 2, 'slots': 2, 'port': 0, 'engine': 'demo'}, cwd=tmp_path, toml='')
     specs = {spec.name: spec for spec in run.compose(loaded.settings)}
     assert sorted(specs, key=lambda name: specs[name].stop_order) == ['app', 'worker-1', 'worker-2', 'broker']
     workers = [json.loads(specs[name].settings_json) for name in ('worker-1', 'worker-2')]
-    assert [each['slots'] for each in workers] == [2, 1]
+    assert [each['slots'] for each in workers] == [2, 2]
     assert {each['engine'] for each in workers} == {'demo'}
     assert workers[0]['worker'] != workers[1]['worker']
     assert sum(spec.grace_s + 0.5 for name, spec in specs.items() if name != 'worker-2') < 10

@@ -12,6 +12,7 @@ from workers.engines.base import EngineState
 from workers.parallel import Parallel
 
 OPEN = 'breaker_open'
+DEMO_SLOTS = 3  # it takes as many as it is given; so many show a queue
 _ECHO_S = 10.0  # so long an Ollama may go on with what nobody waits for any more, where it was reading a prompt
 _OURS = 'worker_error'  # says nothing about the engine
 _NOTHING_LEARNT = frozenset({'unreachable', 'connection_lost', 'busy', _OURS})  # about a model
@@ -48,6 +49,7 @@ class Backend:
         self.breaker = Breaker(breaker_failures)
         self.canaries = Canaries(canary_every_s)
         self._parallel = Parallel(fixed=slots)
+        self._fixed = slots > 0
         self._good_at = self._cut_at = -math.inf
         self._names: dict[str, str] = {}  # in the engine's list, by what jobs call them
         self._said: tuple[tuple[object, ...], Said] | None = None
@@ -72,7 +74,9 @@ class Backend:
     @property
     def slots(self) -> int:
         """How many jobs to hold; one while a single one is to show whether the engine works again."""
-        return 1 if self.breaker.half_open else self._parallel.slots
+        if self.breaker.half_open:
+            return 1
+        return DEMO_SLOTS if self.state.engine == 'demo' and not self._fixed else self._parallel.slots
 
     def takes(self, busy: int) -> bool:
         """Whether there is room for a job that makes them ``busy`` in all."""

@@ -3,7 +3,7 @@
 import pytest
 
 from broker import facts
-from workers.backend import OPEN, Backend, Sent
+from workers.backend import DEMO_SLOTS, OPEN, Backend, Sent
 from workers.canary import PROBLEM
 from workers.engines.base import EngineState
 
@@ -172,6 +172,17 @@ def test_slots_follow_what_the_engine_takes():
     assert made.slots == 3 and not made.said.saturated
     end(made, now=200.0, in_flight=3, waits=True)
     assert made.slots == 2 and made.said.saturated
+
+
+def test_the_demo_has_slots_enough_to_show_a_queue_and_ollama_begins_with_one():
+    made = backend(slots=0)
+    made.described(EngineState(engine='demo'), 1.0)
+    assert made.said.slots == DEMO_SLOTS and made.takes(DEMO_SLOTS) and not made.takes(DEMO_SLOTS + 1)
+    made.described(EngineState(engine='ollama', version='1'), 2.0)
+    assert made.said.slots == 1
+    fixed = backend(slots=5)
+    fixed.described(EngineState(engine='demo'), 1.0)
+    assert fixed.said.slots == 5
 
 
 @pytest.mark.parametrize('kind', ['embed', 'raw'])
