@@ -54,19 +54,19 @@ class Run:
     async def run(self) -> None:
         """Until it is over."""
         batch = self.kept.batch
+        problems: list[Problem] = []
         while not batch.over:
             try:
-                await self._step()
+                await (self._fail(problems) if problems else self._step())
             except Refused as refused:
-                await self._fail(refused.problems)
+                problems = refused.problems
             except (Trouble, errors.BrokerError) as failure:  # of the disk or of the queue: they come back
                 log.warning('a batch waits: %s', failure, extra={'action': 'batch', 'batch_id': batch.id})
                 await asyncio.sleep(AGAIN_S)
             except Exception:
                 log.exception('a batch failed', extra={'action': 'batch', 'batch_id': batch.id})
-                await self._stop()
                 detail = 'Something is wrong on our side; the details are in the log of the desk.'
-                await self._fail([Problem(code='server_error', message=detail)])
+                problems = [Problem(code='server_error', message=detail)]
 
     async def cancel(self) -> None:
         """Stop it; what has an answer by now keeps it."""
@@ -191,7 +191,6 @@ class Run:
             again = [(job, no) for job, no in zip(jobs, results, strict=True) if isinstance(no, protocol.Refused)]
             for _, no in again:
                 if no.code not in ('queue_full', 'disk_full') and not self._late:
-                    await self._stop()
                     raise Refused([Problem(code=no.code, message=no.detail)])
             jobs = [job for job, _ in again]
             if again:
@@ -292,14 +291,19 @@ class Run:
             source.close()
 
     async def _fail(self, problems: list[Problem]) -> None:
+        await self._stop()
         self.kept.batch.errors = Problems(data=problems)
         self.kept.batch.failed_at = int(time.time())
         await self._become('failed')
 
     async def _become(self, status: str) -> None:
         batch = self.kept.batch
-        batch.status = 'cancelling' if self._cancelled.is_set() and status not in OVER else status
-        await self._shelf.keep(KIND, batch.id, self.kept, tag='' if batch.over else OPEN)
+        was, batch.status = batch.status, 'cancelling' if self._cancelled.is_set() and status not in OVER else status
+        try:
+            await self._shelf.keep(KIND, batch.id, self.kept, tag='' if batch.over else OPEN)
+        except Trouble:
+            batch.status = was  # or a restart would know nothing of it
+            raise
 
     @property
     def _late(self) -> bool:

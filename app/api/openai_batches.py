@@ -167,7 +167,9 @@ class Batches:
         run = self._runs.get(kept.batch.id)
         if run is None:
             return kept.batch
-        return msgspec.structs.replace(run.kept.batch, request_counts=await run.counts())
+        counts = await run.counts()
+        batch = run.kept.batch
+        return batch if batch.over else msgspec.structs.replace(batch, request_counts=counts)
 
 
 def _kept_s(asked: Expiry | None) -> int:

@@ -7,6 +7,8 @@ import openai
 import pytest
 import pytest_asyncio
 
+from app.api.openai_shelf import Shelf
+from app.api.trouble import Trouble
 from broker import errors, protocol
 from run import Corral
 from tests.app.api.office import USER, Office, until
@@ -39,6 +41,13 @@ def line(name, body=None, url=CHAT, **script):
     asked = {'messages': [{'role': 'user', 'content': name}], 'options': {'demo': {'text': f'to {name}', **script}}}
     body = {'model': 'demo', **(asked if body is None else body)}
     return json.dumps({'custom_id': name, 'method': 'POST', 'url': url, 'body': body}).encode() + b'\n'
+
+
+async def submitted(office, name, count):
+    try:
+        return (await office.broker.batch(name)).submitted >= count
+    except errors.Refused:  # it is not there yet
+        return False
 
 
 def read(data):
@@ -87,11 +96,7 @@ async def test_a_batch_goes_on_after_the_desk_was_begun_again(queue, tmp_path):
         batch = await first.batch(lines)
         name = batch.id.removeprefix('batch_')
 
-        async def submitted():
-            found = await first.client.batches.retrieve(batch.id)
-            return found.status == 'in_progress' and (await first.broker.batch(name)).submitted == 30
-
-        await until(submitted)
+        await until(lambda: submitted(first, name, 30))
         for half in ('file-half.part', 'file-nobodys'):
             (tmp_path / 'files' / half).write_bytes(b'x')
     async with Office(queue, tmp_path) as second:
@@ -115,16 +120,29 @@ async def test_a_large_batch_leaves_room_for_others(office, monkeypatch):
     await office.broker.pause('user', USER)
     batch = await office.batch(b''.join(line(f'{number}') for number in range(100)))
     name = batch.id.removeprefix('batch_')
-    await office.batch_when(batch.id, 'in_progress')
-
-    async def many():
-        return (await office.broker.batch(name)).submitted >= 30
-
-    await until(many)
+    await until(lambda: submitted(office, name, 30))
     assert (await office.broker.batch(name)).submitted == 40
     await office.broker.resume('user', USER)
     done = await office.batch_when(batch.id, 'completed')
     assert done.request_counts.completed == 100
+
+
+async def test_a_disk_that_is_full_for_a_while_only_delays_a_batch(office, monkeypatch):
+    monkeypatch.setattr('app.api.openai_batch_run.AGAIN_S', 0.01)
+    kept, refused = Shelf.keep, set()
+
+    async def keep(self, kind, name, value, **more):
+        what = value.batch.status if kind == 'batch' else value.purpose
+        if what not in {'validating', 'batch', *refused}:
+            refused.add(what)
+            raise Trouble('disk_full', 'no room')
+        await kept(self, kind, name, value, **more)
+
+    monkeypatch.setattr(Shelf, 'keep', keep)
+    done = await office.batch_when((await office.batch(line('a'))).id, 'completed')
+    assert done.request_counts.completed == 1 and list(read(await office.content(done.output_file_id))) == ['a']
+    assert await office.client.batches.retrieve(done.id) == done
+    assert refused == {'in_progress', 'finalizing', 'batch_output', 'completed'}
 
 
 async def test_lines_wait_behind_everybody_else(office):
