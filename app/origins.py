@@ -25,10 +25,12 @@ class Origins:
     def __init__(self, more: Iterable[str] = ()) -> None:
         self._more = {origin.rstrip('/').lower() for origin in more}
 
-    def allows(self, origin: str) -> bool:
-        """Whether a page of this origin may call."""
+    def allows(self, origin: str, *, by_name: bool = False) -> bool:
+        """Whether a page of this origin may call; with ``by_name`` only one that the settings name."""
         if self._more & {'*', origin.lower()}:
             return True
+        if by_name:
+            return False
         try:
             parts = urlsplit(origin)
             host = parts.hostname

@@ -47,3 +47,10 @@ def test_the_settings_may_name_more_or_all():
     assert Origins(['https://desk.lan/']).allows('https://Desk.lan')
     assert not Origins(['https://desk.lan']).allows('https://other.lan')
     assert Origins(['*']).allows('http://evil.example')
+
+
+def test_where_a_page_has_to_be_named_ollamas_list_does_not_count():
+    origins = Origins(['https://desk.lan'])
+    assert origins.allows('https://desk.lan', by_name=True)
+    assert not origins.allows('http://localhost:3000', by_name=True)
+    assert not origins.allows('chrome-extension://abc', by_name=True)

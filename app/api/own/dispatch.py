@@ -114,6 +114,9 @@ class Dispatch:
                 await asyncio.sleep(STORE_AGAIN_S)
             except errors.BrokerError:
                 await asyncio.sleep(1.0)
+            except Exception:
+                log.exception('webhooks hear nothing for a while', extra={'action': 'webhooks'})
+                await asyncio.sleep(STORE_AGAIN_S)
 
     async def _collect_page(self) -> bool:
         """Deal with the next facts; False when there were none or nobody listens."""
@@ -173,15 +176,21 @@ class Dispatch:
                 if not due:
                     await self._until(wake, await self._box.next_at(hook.id))
                     continue
-                answers = await asyncio.gather(*(self._tried(hook, message) for message in due))
-                for message, status in answers:
-                    await self._box.tried(message)
-                    self._count({'pending': 'retried'}.get(message.state, message.state))
-                    if status == GONE:
-                        await self._switch_off(hook, 'its receiver says that it is gone (410)')
+                if GONE in await asyncio.gather(*(self._try(hook, message) for message in due)):
+                    await self._switch_off(hook, 'its receiver says that it is gone (410)')
             except OutboxError as error:
                 log.error('%s', error, extra={'action': 'webhooks'})
                 await asyncio.sleep(STORE_AGAIN_S)
+            except Exception:
+                log.exception('webhook %s rests for a while', hook.id, extra={'action': 'webhooks'})
+                await asyncio.sleep(STORE_AGAIN_S)
+
+    async def _try(self, hook: Webhook, message: Message) -> int:
+        """Post a message and note what became of it; the status of the answer."""
+        message, status = await self._tried(hook, message)
+        await self._box.tried(message)
+        self._count({'pending': 'retried'}.get(message.state, message.state))
+        return status
 
     async def _tried(self, hook: Webhook, message: Message) -> tuple[Message, int]:
         """A try, and the status of its answer."""

@@ -83,12 +83,15 @@ def add(made: Schema) -> None:
         _queued(made, path, schema, 'OpenAIError', {_JSON: {'type': 'object'}} | streams)
     for path, reply in ollama_told.ANSWERED.items():
         for operation in made['paths'].get(path, {}).values():
-            operation['responses'] = {'200': _content('OK', {_JSON: reply}), **_refusals('OllamaError')}
+            operation['responses'] = {'200': _content('OK', {_JSON: reply}), **_refusals(_ref('OllamaError'))}
     if show := made['paths'].get('/api/show', {}).get('post'):
         show['requestBody'] = _body(ollama_told.NAMED)
     for path in ('/v1/models', '/v1/models/{name}'):
         for operation in made['paths'].get(path, {}).values():
-            operation['responses'] = {'200': _content('OK', {_JSON: {'type': 'object'}}), **_refusals('OpenAIError')}
+            operation['responses'] = {
+                '200': _content('OK', {_JSON: {'type': 'object'}}),
+                **_refusals(_ref('OpenAIError')),
+            }
     openai_told.add(made, _refusals('OpenAIError'))
     for path, operations in made['paths'].items():
         for operation in operations.values():
@@ -102,17 +105,21 @@ def _queued(made: Schema, path: str, request: Schema, error: str, replies: Schem
     operation = made['paths'].get(path, {}).get('post')
     if operation is None:
         return
+    refusal, reply = _ref(error), replies[_JSON]
     if other := _UNIONS.get(path):
         request = {'anyOf': [request, _ref(other)]}
+        reply = {'anyOf': [reply, _ref(f'{other}Reply')]}
+        refusal = {'anyOf': [refusal, _ref(f'{other}Error')]}
     operation['requestBody'] = _body(request)
     operation['parameters'] = _PARAMETERS
-    answer = _content('The answer, in one piece or as a stream.', replies) | {'headers': _HEADERS}
-    operation['responses'] = {'200': answer, **_refusals(error)}
+    kinds = {**replies, _JSON: reply}
+    answer = _content('The answer, in one piece or as a stream.', kinds) | {'headers': _HEADERS}
+    operation['responses'] = {'200': answer, **_refusals(refusal)}
 
 
-def _refusals(error: str) -> Schema:
-    said = {str(status): _content(text, {_JSON: _ref(error)}) for status, text in _MEANING.items()}
-    return said | {'default': _content('As the engine says it.', {_JSON: _ref(error)})}
+def _refusals(error: Schema) -> Schema:
+    said = {str(status): _content(text, {_JSON: error}) for status, text in _MEANING.items()}
+    return said | {'default': _content('As the engine says it.', {_JSON: error})}
 
 
 def _body(schema: Schema) -> Schema:

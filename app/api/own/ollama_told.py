@@ -103,6 +103,10 @@ SCHEMAS: dict[str, Schema] = {
         model=_TEXT,
         conversation_id={'type': ['string', 'null']},
     ),
+    'Demo6ChatReply': _object(['success', 'jobId'], 'It is queued.', success={'type': 'boolean'}, jobId=_TEXT),
+    'Demo6ChatError': _object(['error'], 'Why not.', error=_TEXT),
+    'TaskChatReply': _object(['task_id'], 'It is queued.', task_id=_TEXT, conversation_id=_TEXT, message=_TEXT),
+    'TaskChatError': _object(['detail'], 'Why not.', detail={}),
 }  # fmt: skip
 QUEUED = (  # path, request, line of the answer
     ('/api/chat', 'OllamaChat', 'OllamaChatLine'),

@@ -67,11 +67,11 @@ class Poster:
             raise Failed(str(error)) from None
         except TimeoutError:
             raise Failed(f'no answer within {self._timeout_s:g} s') from None
-        except (h11.RemoteProtocolError, asyncio.IncompleteReadError):
+        except h11.ProtocolError:
             raise Failed('what came back is no HTTP') from None
         except ssl.SSLCertVerificationError as error:
             raise Failed(f'its certificate is not valid: {error.verify_message}') from None
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, UnicodeError) as error:  # an SSLError is an OSError
             raise Failed(f'no connection: {getattr(error, "strerror", None) or type(error).__name__}') from None
 
     async def addresses(self, target: egress.Target) -> list[str]:

@@ -273,6 +273,13 @@ def test_a_foreign_page_is_refused_in_our_shape(http):
     assert problem(http.get('/api/jobs', headers={'Host': 'evil.example'})) == (403, 'forbidden')
 
 
+def test_a_page_that_may_use_the_other_doors_may_not_use_ours_unless_it_is_named(http):
+    page = {'Origin': 'http://localhost:3000'}
+    assert http.get('/api/tags', headers=page).headers['access-control-allow-origin'] == page['Origin']
+    refused = http.get('/api/jobs', headers=page)
+    assert problem(refused) == (403, 'forbidden') and 'access-control-allow-origin' not in refused.headers
+
+
 def test_queue_limits_become_429_with_the_time_of_the_next_try(upstream, tmp_path):
     from tests.app.api.conftest import serving
 
