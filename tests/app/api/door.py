@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 from collections.abc import Callable
 from typing import Any, Self
@@ -106,16 +107,23 @@ class Call:
         self._news.set()
 
 
+@functools.cache
+def entrance_with(heartbeat_s: float) -> tuple[Board, FastAPI, Entrance]:
+    """All doors, made once: that takes longer than most tests of them."""
+    board, app = Board(), FastAPI()
+    entrance = Entrance(board, heartbeat_s=heartbeat_s)
+    entrance.add(app)
+    return board, app, entrance
+
+
 class Door:
-    """All doors, with one worker that has the model ``m:latest``."""
+    """All doors, with one worker that has the model ``m:latest``. One at a time: they share what took long to make."""
 
     def __init__(self, *, heartbeat_s: float = 60.0) -> None:
-        self.board = Board()
+        self.board, self.app, self._entrance = entrance_with(heartbeat_s)
+        self.board.__init__()  # type: ignore[misc] # it knows nothing yet
         self.news = News()
         self.broker = FakeBroker()
-        self.app = FastAPI()
-        self._entrance = Entrance(self.board, heartbeat_s=heartbeat_s)
-        self._entrance.add(self.app)
         self._calls: list[Call] = []
         self._stack = contextlib.AsyncExitStack()
 
