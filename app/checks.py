@@ -8,6 +8,7 @@ from pathlib import Path
 
 NO_TESTS = 5  # pytest's exit code when nothing was selected
 KEEP = {'CORRAL_CHROMIUM', 'CORRAL_NO_SETUP'}
+UNWANTED = {'OLLAMA_HOST', 'PYTHONDONTWRITEBYTECODE'}  # the tests start hundreds of Pythons
 
 
 def run(arguments: Sequence[str], root: Path) -> int:
@@ -40,10 +41,10 @@ def _passed(name: str, command: list[str], root: Path) -> bool:
 
 
 def _call(command: list[str], root: Path) -> int:
-    """Run with an environment that says nothing about how Corral should run."""
+    """Run with an environment that says nothing about how Corral should run, and has nothing compiled over and over."""
     environment = {
         name: value
         for name, value in os.environ.items()
-        if name != 'OLLAMA_HOST' and (not name.startswith('CORRAL_') or name in KEEP)
+        if name not in UNWANTED and (not name.startswith('CORRAL_') or name in KEEP)
     }
     return subprocess.run(command, cwd=root, env=environment, check=False).returncode

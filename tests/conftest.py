@@ -14,6 +14,7 @@
 """
 
 import contextlib
+import gc
 import json
 import os
 import shutil
@@ -31,6 +32,17 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 READY = 'Corral is ready: '
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome')
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays to the end anyway: NiceGUI's tests collect before and after each test."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """What was spared can go."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope='session')
