@@ -43,9 +43,7 @@ class Balance:
             case 'weighted_random':
                 return _drawn(f'{job.job_id}:{job.epoch}', workers)
             case 'least_loaded':
-                return max(
-                    workers, key=lambda worker: (worker.free / worker.ready.slots, worker.free, worker.ready.worker)
-                )
+                return max(workers, key=_room)
 
 
 def _room(worker: Worker) -> tuple[float, int, str]:

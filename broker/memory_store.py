@@ -54,8 +54,15 @@ class MemoryStore:
                 self._batches[batch_id] = protocol.Batch(
                     batch_id=batch_id, name=name, user=user, total=total, opened_at=at
                 )
-            case facts.BatchEnded(batch_id=batch_id, at=at):
-                self._batches[batch_id] = msgspec.structs.replace(self._batches[batch_id], ended_at=at)
+            case facts.BatchEnded() as ended:
+                self._batches[ended.batch_id] = msgspec.structs.replace(
+                    self._batches[ended.batch_id],
+                    ended_at=ended.at,
+                    submitted=ended.completed + ended.dead + ended.cancelled,
+                    completed=ended.completed,
+                    dead=ended.dead,
+                    cancelled=ended.cancelled,
+                )
             case facts.ScheduleRemoved(schedule_id=schedule_id):
                 self._schedules.pop(schedule_id, None)
         if change.schedule is not None:
@@ -93,10 +100,6 @@ class MemoryStore:
     def last_order(self) -> int:
         """The newest job's place, also when that job is gone."""
         return max([self._highest, *(job.order for job in self._jobs.values())])
-
-    def has(self, job_id: str) -> bool:
-        """Whether there is or was such a job."""
-        return job_id in self._jobs
 
     def stored(self, job_ids: Sequence[str]) -> frozenset[str]:
         """Those of these ids of which there is or was a job."""
@@ -166,6 +169,8 @@ class MemoryStore:
         return [copy(job) for job in itertools.islice(found, limit)]
 
     def _counted(self, batch: protocol.Batch) -> protocol.Batch:
+        if batch.ended_at:
+            return batch
         states = Counter(job.state for job in self._jobs.values() if job.parent == batch.batch_id)
         return msgspec.structs.replace(
             batch,

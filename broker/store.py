@@ -97,6 +97,17 @@ MIGRATIONS = (
     CREATE INDEX jobs_parent ON jobs (parent, "order") WHERE parent != '';
     CREATE INDEX jobs_of_batch ON jobs (parent, state) WHERE parent != '';
     """,
+    # How a batch ended stays, whatever becomes of its jobs.
+    """
+    ALTER TABLE batches ADD COLUMN completed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE batches ADD COLUMN dead INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE batches ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;
+    UPDATE batches SET (completed, dead, cancelled) = (
+        SELECT count(*) FILTER (WHERE state = 'completed'), count(*) FILTER (WHERE state = 'dead'),
+            count(*) FILTER (WHERE state NOT IN ('completed', 'dead'))
+        FROM jobs WHERE parent = batch_id AND parent != ''
+    ) WHERE ended_at > 0;
+    """,
 )
 _TROUBLE = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError)  # of the disk, not of ours
 _quoted = '"{}"'.format
@@ -113,6 +124,7 @@ _INSERT = (
     f'VALUES ({", ".join("?" * len(_COLUMNS))})'
 )
 _changing_values = attrgetter('priority', *(name for name in _CHANGING if name != 'usage'))
+_OF_BATCH = ('batch_id', 'name', 'user', 'total', 'opened_at', 'ended_at', 'completed', 'dead', 'cancelled')
 _NO_USAGE = Job.__struct_defaults__[-1]  # what a job has until it is known
 _PRAGMAS = (
     'locking_mode = EXCLUSIVE',
@@ -197,9 +209,12 @@ class Store:
                 self._db.execute('DELETE FROM pauses WHERE scope = ? AND name = ?', (scope, name))
             case facts.BatchOpened() as opened:
                 row = (opened.batch_id, opened.name, opened.user, opened.total, opened.at, 0.0)
-                self._db.execute('INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)', row)
+                self._db.execute('INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0)', row)
             case facts.BatchEnded() as ended:
-                self._db.execute('UPDATE batches SET ended_at = ? WHERE batch_id = ?', (ended.at, ended.batch_id))
+                self._db.execute(
+                    'UPDATE batches SET ended_at = ?, completed = ?, dead = ?, cancelled = ? WHERE batch_id = ?',
+                    (ended.at, ended.completed, ended.dead, ended.cancelled, ended.batch_id),
+                )
             case facts.ScheduleRemoved(schedule_id=schedule_id):
                 self._db.execute('DELETE FROM schedules WHERE schedule_id = ?', (schedule_id,))
         if (schedule := change.schedule) is not None:
@@ -242,10 +257,6 @@ class Store:
     def last_order(self) -> int:
         """The newest job's place, also when that job is gone."""
         return self._number('SELECT max((SELECT coalesce(max("order"), 0) FROM jobs), "order") FROM highest')
-
-    def has(self, job_id: str) -> bool:
-        """Whether there is or was such a job."""
-        return bool(self._db.execute('SELECT 1 FROM jobs WHERE job_id = ?', (job_id,)).fetchall())
 
     def stored(self, job_ids: Sequence[str]) -> frozenset[str]:
         """Those of these ids of which there is or was a job."""
@@ -441,16 +452,18 @@ class Store:
         return retention.Pruned()
 
     def _batches(self, condition: str, values: 'tuple[apsw.SQLiteValue, ...]') -> list[protocol.Batch]:
-        query = f'SELECT batch_id, name, user, total, opened_at, ended_at FROM batches WHERE {condition}'
-        return [self._counted(row) for row in self._db.execute(query, values).fetchall()]
+        query = f'SELECT {", ".join(_OF_BATCH)} FROM batches WHERE {condition}'
+        return [self._batch(row) for row in self._db.execute(query, values).fetchall()]
 
-    def _counted(self, row: 'tuple[apsw.SQLiteValue, ...]') -> protocol.Batch:
-        fields = dict(zip(('batch_id', 'name', 'user', 'total', 'opened_at', 'ended_at'), row, strict=True))
+    def _batch(self, row: 'tuple[apsw.SQLiteValue, ...]') -> protocol.Batch:
+        """One that goes on is counted from its jobs; how one ended is kept with it, for its jobs do not stay."""
+        batch = msgspec.convert(dict(zip(_OF_BATCH, row, strict=True)), protocol.Batch)
+        if batch.ended_at:
+            return msgspec.structs.replace(batch, submitted=batch.completed + batch.dead + batch.cancelled)
         query = "SELECT state, count(*) FROM jobs WHERE parent = ? AND parent != '' GROUP BY state"
-        rows = self._db.execute(query, (row[0],))
-        by_state = {str(state): int(str(count)) for state, count in rows}
-        return protocol.Batch(
-            **fields,  # type: ignore[arg-type]
+        by_state = {str(state): int(str(count)) for state, count in self._db.execute(query, (batch.batch_id,))}
+        return msgspec.structs.replace(
+            batch,
             submitted=sum(by_state.values()),
             running=sum(by_state.get(state, 0) for state in HELD_BY_WORKER),
             completed=by_state.get(State.COMPLETED, 0),

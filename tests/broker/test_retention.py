@@ -4,6 +4,7 @@ import math
 import random
 
 import apsw
+import msgspec
 import pytest
 from pydantic import ValidationError
 
@@ -149,9 +150,45 @@ def test_jobs_of_an_open_batch_stay_until_it_ends_and_then_the_batch_goes_with_t
     store.commit([Persist(facts.BatchEnded(seq=6, at=2.0, batch_id='b', completed=2, dead=0, cancelled=0))])
     put(store, (3, State.COMPLETED, NOW, {'parent': 'b'}))
     sweep(store, Keep(completed_s=DAY))
-    assert (numbers(store), store.batch('b').submitted) == ([3], 1)
+    assert numbers(store) == [3]
+    assert (store.batch('b').submitted, store.batch('b').completed) == (2, 2), 'how it ended is kept with it'
     sweep(store, Keep(completed_s=DAY), NOW + 2 * DAY)
     assert (numbers(store), store.batch('b')) == ([], None)
+
+
+def test_how_a_batch_ended_is_told_as_it_was_when_some_of_its_jobs_are_gone(store):
+    store.commit([Persist(facts.BatchOpened(seq=1, at=1.0, batch_id='b', name='n', user='u', total=5))])
+    states = (State.COMPLETED, State.COMPLETED, State.DEAD, State.CANCELLED)
+    put(store, *((number, state, 1.0, {'parent': 'b'}) for number, state in enumerate(states, 1)))
+    ended = facts.BatchEnded(seq=store.last_seq() + 1, at=2.0, batch_id='b', completed=2, dead=1, cancelled=1)
+    store.commit([Persist(ended)])
+    before = store.batch('b')
+    sweep(store, Keep(completed_s=DAY, cancelled_s=DAY))
+    assert numbers(store) == [3]
+    assert [store.batch('b'), *store.find_batches('u', 5)] == [before, before]
+    assert (before.submitted, before.completed, before.dead, before.cancelled, before.running) == (4, 2, 1, 1, 0)
+
+
+def test_batches_that_ended_in_a_file_of_an_earlier_version_keep_their_counts(tmp_path):
+    path = tmp_path / 'queue.db'
+    db = apsw.Connection(str(path))
+    db.execute('; '.join(MIGRATIONS[:6]) + '; PRAGMA user_version = 6').fetchall()
+    opened = "INSERT INTO batches VALUES (?, 'n', 'u', 3, 1.0, ?)"
+    db.executemany(opened, [('over', 9.0), ('open', 0.0)])
+    columns = ', '.join(f'"{row[1]}"' for row in db.execute('PRAGMA table_info(jobs)').fetchall())
+    for number, state in enumerate(('completed', 'dead', 'cancelling'), 1):
+        for order, parent in ((number, 'over'), (number + 10, 'open')):
+            job = Job(job_id=job_id(order), order=order, kind='chat', model='m', priority=5, queued_at=1.0)
+            known = {'parent': parent, 'state': state, 'ended_at': 0.0 if state == 'cancelling' else 2.0}
+            values = {**msgspec.structs.asdict(job), **known, 'terms': '{}', 'usage': '{}'}
+            row = [values[name.strip('"')] for name in columns.split(', ')]
+            db.execute(f'INSERT INTO jobs ({columns}) VALUES ({", ".join("?" * len(row))})', row)
+    db.close()
+    store = Store(path)
+    over, going = store.batch('over'), store.batch('open')
+    assert (over.submitted, over.completed, over.dead, over.cancelled, over.running) == (3, 1, 1, 1, 0)
+    assert (going.submitted, going.completed, going.dead, going.cancelled, going.running) == (3, 1, 1, 0, 1)
+    store.close()
 
 
 def chained(*after):

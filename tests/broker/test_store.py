@@ -52,7 +52,7 @@ def test_what_was_committed_is_there(store):
     assert store.last_order() == 4
     assert store.facts_after(0, 1000) == [change.fact for change in changes]
     assert store.facts_after(3, 2) == [change.fact for change in changes[3:5]]
-    assert store.has(job_id(1)) and not store.has(job_id(9))
+    assert store.stored([job_id(1), job_id(9)]) == {job_id(1)}
     assert store.job(job_id(9)) is None
 
 
