@@ -1,7 +1,6 @@
 """The way to the broker from another process: requests with replies, and the feed of what happens."""
 
 import asyncio
-import hashlib
 import itertools
 import os
 import time
@@ -13,7 +12,7 @@ import msgspec
 import zmq
 import zmq.asyncio
 
-from broker import errors, facts, protocol, sockets
+from broker import errors, facts, keys, protocol, sockets
 from broker.endpoints import Endpoints
 from broker.job import FINAL, Job, State
 
@@ -21,6 +20,7 @@ ReplyT = TypeVar('ReplyT', bound=protocol.Reply)
 PAGE = 200  # jobs of a list at a time
 WATCH_S = 0.05  # how long to wait before looking at a job again, at first
 SEND_AGAIN_S = 0.05
+replay_id = keys.replay_id  # of the job that does a dead one again
 RESEND_S = 1.0  # every request is harmless to repeat, so a lost reply costs one more round
 
 
@@ -143,7 +143,11 @@ class BrokerClient:
             more = page.more
 
     async def replay(self, job_id: str, new_job_id: str) -> protocol.Accepted:
-        """Do a dead job again as a new one; refused with ``not_dead`` or ``not_found``."""
+        """Do a dead job again as a new one; refused with ``not_dead`` or ``not_found``.
+
+        One that came ``after`` others comes after them again, or after those that do them again as ``replay_id``; when
+        one of them is not completed and not done again, or gone, it is refused with ``unknown_job``.
+        """
         return await self._ask(protocol.Replay(job_id=job_id, new_job_id=new_job_id), protocol.Accepted)
 
     async def replay_all(self, *, model: str = '', user: str = '', parent: str = '') -> int:
@@ -160,7 +164,7 @@ class BrokerClient:
             try:
                 count += not (await self.replay(job.job_id, replay_id(job.job_id))).duplicate
             except errors.Refused as refused:
-                if refused.code not in ('not_found', 'not_dead'):  # somebody has deleted it meanwhile
+                if refused.code not in ('not_found', 'not_dead', 'unknown_job'):  # somebody has deleted it meanwhile
                     raise
         return count
 
@@ -387,11 +391,6 @@ class BrokerClient:
                     if asked is not None and not asked.reply.done():
                         asked.reply.set_result(reply)
             await asyncio.sleep(0)
-
-
-def replay_id(job_id: str) -> str:
-    """The id of the job that does this one again: always the same, so that it is done again once."""
-    return hashlib.sha256(f'replay {job_id}'.encode()).hexdigest()[:32]
 
 
 class _Asked:

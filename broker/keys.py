@@ -86,6 +86,11 @@ class Keys:
             assert jobs[job_id].terms.attach and jobs[job_id].state is not State.CANCELLING
 
 
+def replay_id(job_id: str) -> str:
+    """The id of the job that does this one again: always the same, so that it is done again once."""
+    return hashlib.sha256(f'replay {job_id}'.encode()).hexdigest()[:32]
+
+
 def fingerprint(request: protocol.Submit) -> str:
     """What is asked for: kind, model, path, body byte for byte, conversation, batch and what it comes after.
 

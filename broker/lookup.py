@@ -78,6 +78,44 @@ def past_of_ids(ids: list[str], shelf: Shelf, disk_full: bool) -> Past:
     return Past(stored=shelf.stored(ids), disk_full=disk_full)
 
 
+def replayed(request: protocol.Replay, shelf: Shelf, knows: Callable[[str], bool]) -> protocol.Submit | None:
+    """The dead job as a new one; None when it is not dead, or would wait for what can come no more."""
+    job = shelf.job(request.job_id)
+    if job is None or job.state is not State.DEAD:
+        return None
+    after: tuple[str, ...] = ()
+    if not (knows(request.new_job_id) or shelf.stored([request.new_job_id])):  # else it is done again already
+        after = tuple(_again(other, shelf, knows) for other in job.terms.after)
+    if '' in after:
+        return None
+    return protocol.Submit(
+        rid=request.rid,
+        job_id=request.new_job_id,
+        kind=job.kind,
+        model=job.model,
+        body=shelf.body(job.job_id),
+        priority=job.priority,
+        user=job.user,
+        conversation_id=job.conversation_id,
+        after=after,
+        path=job.terms.path,
+        max_failures=job.max_failures,
+        retry_base_s=job.terms.retry_base_s,
+        retry_max_s=job.terms.retry_max_s,
+        replay_of=job.job_id,
+    )
+
+
+def _again(job_id: str, shelf: Shelf, knows: Callable[[str], bool]) -> str:
+    """This job, or the one that does it again when it failed; '' when there is none that could be completed."""
+    job = shelf.job(job_id)
+    if job is None:
+        return job_id if knows(job_id) else ''
+    if job.state is State.COMPLETED or job.state not in FINAL:
+        return job_id
+    return _again(keys.replay_id(job_id), shelf, knows)
+
+
 def body_of(job_id: str, after: tuple[str, ...], shelf: Shelf) -> bytes:
     """What the job asks of the engine, with the answers of those before it filled in. Raises ``Unfit``."""
     body = shelf.body(job_id)

@@ -248,7 +248,8 @@ class Server:
         """The messages, each with what only the disk knows about it when it is its turn."""
         stored = lookup.stored((message for _, message in taken), self._store, self._core.knows)
         for peer, asked in taken:
-            message = self._replayed(asked) if isinstance(asked, protocol.Replay) else asked
+            again = isinstance(asked, protocol.Replay) and lookup.replayed(asked, self._store, self._core.knows)
+            message = again or asked
             yield peer, message, self._past(message, stored if message is asked else None)
 
     def _drain_subscriptions(self) -> None:
@@ -257,27 +258,6 @@ class Server:
                 self._facts.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return
-
-    def _replayed(self, request: protocol.Replay) -> protocol.Submit | protocol.Replay:
-        """The dead job as a new one; anything that is not dead is refused later on."""
-        job = self._store.job(request.job_id)
-        if job is None or job.state is not State.DEAD:
-            return request
-        return protocol.Submit(
-            rid=request.rid,
-            job_id=request.new_job_id,
-            kind=job.kind,
-            model=job.model,
-            body=self._store.body(job.job_id),
-            priority=job.priority,
-            user=job.user,
-            conversation_id=job.conversation_id,
-            path=job.terms.path,
-            max_failures=job.max_failures,
-            retry_base_s=job.terms.retry_base_s,
-            retry_max_s=job.terms.retry_max_s,
-            replay_of=job.job_id,
-        )
 
     def _past(self, message: protocol.AnyRequest | protocol.AnyFromWorker, stored: frozenset[str] | None) -> Past:
         """What only the disk knows about a request: whether the job is long done, and whether there is room."""
@@ -369,7 +349,7 @@ class Server:
             case protocol.GetBody():
                 return protocol.Body(rid=request.rid, body=self._store.body(job_id))
             case protocol.Replay():
-                return protocol.Refused(rid=request.rid, code='not_dead', detail=f'the job is {job.state}, not dead')
+                return _not_again(request, job.state)
         return protocol.Refused(rid=request.rid, code='final', detail=f'the job is {job.state} and stays so')
 
     def _refuse(self, taken: list[_Taken], detail: str) -> None:
@@ -422,6 +402,14 @@ class Server:
         self._authenticator.configure_curve_callback(
             domain=sockets.CURVE_DOMAIN.decode(), credentials_provider=OnlyOurs()
         )
+
+
+def _not_again(request: protocol.Replay, state: State) -> protocol.Refused:
+    """Why ``lookup.replayed`` made no new job of one in this state."""
+    if state is State.DEAD:
+        detail = 'a job that it comes after failed or is gone; do that one again first'
+        return protocol.Refused(rid=request.rid, code='unknown_job', detail=detail)
+    return protocol.Refused(rid=request.rid, code='not_dead', detail=f'the job is {state}, not dead')
 
 
 def _steady() -> float:

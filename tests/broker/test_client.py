@@ -210,6 +210,22 @@ async def test_all_dead_jobs_are_done_again_once(desk, worker):
     assert await desk.replay_all() == 1
 
 
+async def test_a_chain_that_failed_is_done_again_as_a_chain(desk, worker):
+    await worker.ready()
+    first = a_job(max_failures=1)
+    second = a_job(after=(first.job_id,), body=b'{"prompt": "say {{1}}"}')
+    await desk.submit_many([first, second])
+    await does(worker, None)
+    await until_ended(desk, second.job_id)
+    with pytest.raises(errors.Refused) as refused:
+        await desk.replay(second.job_id, client.new_job_id())
+    assert refused.value.code == 'unknown_job' and 'first' in refused.value.detail
+    assert await desk.replay_all() == 2
+    assert (await does(worker, 'hello', 'done'))[1] == {'prompt': 'say hello'}
+    again = await desk.replay(second.job_id, client.replay_id(second.job_id))
+    assert again.duplicate
+
+
 async def test_a_replay_that_dies_at_once_is_not_done_again_in_the_same_go(desk, worker, monkeypatch):
     monkeypatch.setattr(client, 'PAGE', 1)
     await worker.ready()
