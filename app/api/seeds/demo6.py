@@ -55,7 +55,8 @@ class Door:
     async def submit(self, request: Request, asked: dict[str, Any]) -> Response:
         """The same for a body that was read."""
         user, prompt = asked.get('userId'), asked.get('prompt')
-        user = str(user) if isinstance(user, int) and not isinstance(user, bool) else user
+        if isinstance(user, int) and not isinstance(user, bool) and abs(user) < 1e18:
+            user = str(user)
         if not isinstance(user, str) or not isinstance(prompt, str) or not user or not prompt:
             raise Trouble('bad_request', MISSING)
         if len(quote(user)) > _MOST_USER:

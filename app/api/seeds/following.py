@@ -7,7 +7,7 @@ from app.api.seeds import calls
 from app.api.seeds.calls import Seeds, Seen
 from broker import errors, facts
 
-PACE_S = 0.2  # nobody reads a page faster than this
+PACE_S = 0.1  # nobody reads a page faster than this
 
 
 class Following:

@@ -36,7 +36,9 @@ class TaskFeed:
         finally:
             for task in (sending, leaving):
                 task.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
+            failure, _ = await asyncio.gather(sending, leaving, return_exceptions=True)
+            if isinstance(failure, Exception):
+                log.error('the list of tasks cannot be sent', exc_info=failure, extra={'action': 'tasks'})
 
     async def _send(self, socket: WebSocket) -> None:
         news = asyncio.Event()

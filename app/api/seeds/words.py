@@ -51,10 +51,10 @@ def of_level(value: object) -> int | None:
     """The priority that a name or 1 (most urgent) to 4 means; None for anything else."""
     if isinstance(value, str):
         text = value.strip().lower()
-        return _LEVELS.get(_NUMBERS.get(int(text), '') if text.isascii() and text.isdigit() else text)
+        return _LEVELS.get(_NUMBERS.get(int(text), '') if text in ('1', '2', '3', '4') else text)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return _LEVELS.get(_NUMBERS.get(int(value), '')) if value == int(value) else None
+    return next((_LEVELS[name] for number, name in _NUMBERS.items() if number == value), None)
 
 
 def clamped(value: int) -> int:
