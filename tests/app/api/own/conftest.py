@@ -14,10 +14,11 @@ STEADY = 'one two three ' * 60
 
 @pytest.fixture(scope='session')
 def desk(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    upstream.add(steady={'chars_per_s': 1500, 'text': STEADY})
+    breaks = {'chars_per_s': 60, 'fault': 'reset', 'after': 5}
+    upstream.add(steady={'chars_per_s': 1500, 'text': STEADY}, breaks=breaks)
     settings = {'app__webhook_networks': '127.0.0.0/8', 'app__webhook_retry_base_s': '0.05'}
     with serving(upstream, tmp_path_factory.mktemp('own'), **settings) as url:
-        wait_for(lambda: 'steady' in httpx.get(f'{url}/api/tags').text, 30, 'the model of these tests')
+        wait_for(lambda: 'breaks' in httpx.get(f'{url}/api/tags').text, 30, 'the model of these tests')
         yield url
 
 

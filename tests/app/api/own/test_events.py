@@ -75,7 +75,7 @@ def test_a_stream_that_is_cut_again_and_again_gives_exactly_what_is_stored(http,
 
 @pytest.mark.whole
 def test_each_new_attempt_begins_with_a_reset(http):
-    job = http.post('/api/jobs', json={'model': 'reset', 'prompt': 'x', 'delay_s': 1, 'retry_base_s': 0.5}).json()
+    job = http.post('/api/jobs', json={'model': 'breaks', 'prompt': 'x'}).json()
     events = follow(http, job['id'])
     named = [event for event, _, _ in events if event != 'state']
     assert named.count('reset') == 2 and named[-1] == 'end' and named[0] == 'line'
