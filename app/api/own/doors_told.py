@@ -92,7 +92,7 @@ def add(made: Schema) -> None:
                 '200': _content('OK', {_JSON: {'type': 'object'}}),
                 **_refusals(_ref('OpenAIError')),
             }
-    openai_told.add(made, _refusals('OpenAIError'))
+    openai_told.add(made, _refusals(_ref('OpenAIError')))
     for path, operations in made['paths'].items():
         for operation in operations.values():
             if 'Off:' in operation.get('summary', ''):

@@ -69,6 +69,13 @@ def test_every_route_of_ours_is_described_with_its_refusals(api, schema):
             assert shown == {'$ref': '#/components/schemas/Error'}, name
 
 
+def test_every_schema_of_a_request_or_a_reply_is_one(schema):
+    for name, operation in operations(schema):
+        for part in (operation.get('requestBody', {}), *operation['responses'].values()):
+            for media_type, content in part.get('content', {}).items():
+                assert isinstance(content['schema'], dict), (name, media_type)
+
+
 def test_every_operation_has_a_name_of_its_own(schema):
     names = [operation['operationId'] for _, operation in operations(schema)]
     assert len(names) == len(set(names))
