@@ -97,12 +97,13 @@ class Clients:
                 page.append(copy(job))
                 if len(page) > protocol.SNAPSHOT_PAGE:
                     break
+        jobs = intake.that_fit(page[: protocol.SNAPSHOT_PAGE])
         return protocol.Snapshot(
             seq=queue.seq,
-            jobs=tuple(page[: protocol.SNAPSHOT_PAGE]),
+            jobs=jobs,
             workers=tuple(worker.info() for worker in queue.fleet),
             pauses=tuple(queue.pauses.infos()),
-            more=len(page) > protocol.SNAPSHOT_PAGE,
+            more=len(page) > len(jobs),
         )
 
     def _cancel(self, job: Job, now: float) -> protocol.Reply:

@@ -1,7 +1,7 @@
 """What comes in from clients: is it sound, and what job does it make."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -149,3 +149,13 @@ def page_of(request: protocol.Read, epoch: int, lines: list[bytes], *, ended: bo
     return protocol.Lines(
         job_id=request.job_id, epoch=epoch, index=start, lines=tuple(lines[start:end]), total=len(lines), ended=ended
     )
+
+
+def that_fit(jobs: Sequence[Job]) -> tuple[Job, ...]:
+    """As many of these, from the first on, as fit into one message: there may be 10 KB of names and ids in one."""
+    size = 0
+    for number, job in enumerate(jobs):
+        size += len(msgspec.msgpack.encode(job))
+        if number and size > protocol.MAX_PAGE_BYTES:
+            return tuple(jobs[:number])
+    return tuple(jobs)

@@ -16,6 +16,7 @@ VERSION = 1
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024  # ZeroMQ drops a peer that sends more, without a word to us
 MAX_BODY_BYTES = 4 * 1024 * 1024  # so a job's body is checked against this before it is sent
 MAX_BATCH_BYTES = 1024 * 1024  # a sender splits longer runs of lines
+MAX_PAGE_BYTES = 4 * 1024 * 1024  # of the jobs in one reply; the workers stand beside them
 MAX_TOGETHER = 1_000  # messages in one letter: nobody is held up by a larger one
 KINDS = ('chat', 'generate', 'embed', 'raw')
 PAUSE_SCOPES = ('all', 'model', 'priority', 'user', 'worker')

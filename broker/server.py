@@ -31,6 +31,7 @@ DRAIN_AT_ONCE = 500  # messages taken from a socket before the batch is committe
 REMEMBER_WORK_S = 4 * DECAY_S  # work longer ago no longer counts
 FACTS_AT_ONCE = 100  # in one message: it has room for so many with the longest of details and traces
 LOAD_EVERY_S = 1.0
+FULL_PAUSE_S = 0.5  # after a commit that found the disk full, for what is due is due again at once
 SPARE_DISK_BYTES = 32 * 1024 * 1024  # below this new jobs are refused, so that running ones can still be stored
 
 
@@ -311,8 +312,9 @@ class Server:
                 return protocol.Facts(rid=request.rid, facts=tuple(found), head=self._store.last_seq())
             case protocol.FindJobs():
                 limit = max(1, min(request.limit, protocol.SNAPSHOT_PAGE))
-                jobs = self._store.find(request, limit + 1)
-                return protocol.Jobs(rid=request.rid, jobs=tuple(jobs[:limit]), more=len(jobs) > limit)
+                matching = self._store.find(request, limit + 1)
+                jobs = intake.that_fit(matching[:limit])
+                return protocol.Jobs(rid=request.rid, jobs=jobs, more=len(matching) > len(jobs))
             case protocol.FindBatches() | protocol.GetBatch() | protocol.CancelBatch():
                 return self._answer_about_batches(request)
             case protocol.Purge():
@@ -360,6 +362,9 @@ class Server:
             if isinstance(message, protocol.Request):
                 refused = protocol.Refused(rid=message.rid, code='disk_full', detail=detail, retry_after_s=30.0)
                 self._send(peer, [refused])
+        stopped = zmq.Poller()
+        stopped.register(self._woken, zmq.POLLIN)
+        stopped.poll(FULL_PAUSE_S * 1000)
 
     def _load(self) -> BrokerCore:
         core = BrokerCore(

@@ -450,6 +450,24 @@ def test_a_snapshot_comes_in_pages(monkeypatch):
     assert [job.job_id for job in (*first.jobs, *second.jobs)] == [job_id(n) for n in (1, 2, 3)]
 
 
+def test_a_page_of_the_longest_jobs_fits_one_message(monkeypatch):
+    desk = Desk()
+    monkeypatch.setattr(desk.core, 'check', lambda: None)  # it looks at all jobs, each time
+    names = {'user': '文' * 300, 'conversation_id': '文' * 300, 'model': '文' * 300}
+    for number in range(1, 101):
+        desk.submit(number, **names)
+    for number in range(101, 1_301):
+        desk.submit(number, after=tuple(map(job_id, range(1, 101))), **names)
+    seen, page = [], desk.ask(protocol.GetSnapshot())
+    while True:
+        assert len(protocol.encode(page)) < protocol.MAX_MESSAGE_BYTES
+        seen += page.jobs
+        if not page.more:
+            break
+        page = desk.ask(protocol.GetSnapshot(after_order=page.jobs[-1].order))
+    assert [job.order for job in seen] == list(range(1, 1_301))
+
+
 def test_jobs_that_are_not_alive_are_looked_up_in_the_store():
     desk = Desk()
     for request in (

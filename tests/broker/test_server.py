@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 import zmq
@@ -312,6 +313,29 @@ async def test_a_commit_that_fails_is_not_acknowledged_and_leaves_nothing(broker
             assert refused.value.code == 'disk_full'
         assert not (await desk.submit(job)).duplicate
         assert len((await desk.facts_after(0)).facts) == 1
+
+
+async def test_a_disk_that_stays_full_is_tried_again_seldom_and_stopping_does_not_wait_for_it(broker, monkeypatch):
+    tries, third, resting, rests = [], threading.Event(), threading.Event(), threading.Event()
+
+    def full(changes):
+        tries.append(time.monotonic())
+        if len(tries) == 3:
+            third.set()
+        if resting.is_set():
+            monkeypatch.setattr('broker.server.FULL_PAUSE_S', 3600.0)
+            rests.set()
+        raise errors.StoreFull()
+
+    async with client.BrokerClient(broker.endpoints.for_peers()) as desk:
+        await desk.submit(a_job(due_at=time.time() + 0.2))
+        monkeypatch.setattr('broker.server.FULL_PAUSE_S', 0.3)
+        monkeypatch.setattr(broker.store, 'commit', full)
+        assert await asyncio.to_thread(third.wait, 10)
+        assert tries[2] - tries[0] >= 0.6
+        resting.set()
+        assert await asyncio.to_thread(rests.wait, 10)
+    # the fixture's stop() gives it ten seconds, and it rests for an hour
 
 
 async def test_nobody_answering_is_said_after_the_time_limit(tmp_path):
