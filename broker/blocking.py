@@ -4,14 +4,16 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Self, TypeVar
 
-from broker import facts
+from broker import child, errors, facts
 from broker.job import Job
 from broker.jobs import WINDOW, Handle, Jobs, Prompt, Result
 
 T = TypeVar('T')
+IN_ORDER_S = 5.0  # for work that was interrupted: a map still has to cancel its jobs
 
 
 class BlockingHandle:
@@ -122,7 +124,7 @@ class Loop:
     """An event loop in a thread."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = child.new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name='corral-jobs', daemon=True)
 
     def start(self) -> None:
@@ -130,20 +132,32 @@ class Loop:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; whatever is under way is cut off."""
-        self.do(self._loop.shutdown_default_executor())
+        """End; whatever is under way is cut off, and who waits for it is told."""
+        self.do(_cut_off())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for it. When the wait is interrupted, so is the work."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Wait for it. When the wait is interrupted, so is the work, which may first put things in order."""
+        made = Future[asyncio.Task[T]]()
+        ended = threading.Event()
+
+        def begin() -> None:
+            task = self._loop.create_task(work)
+            task.add_done_callback(lambda _: ended.set())
+            made.set_result(task)
+
+        self._loop.call_soon_threadsafe(begin)
         try:
-            return future.result()
+            ended.wait()
         except BaseException:
-            future.cancel()
+            self._loop.call_soon_threadsafe(lambda: made.result().cancel())
+            ended.wait(IN_ORDER_S)
             raise
+        if made.result().cancelled():
+            raise errors.BrokerError('The queue was closed meanwhile.')
+        return made.result().result()
 
     def each(self, items: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, None]:
         """One after the other; leaving early ends the source."""
@@ -157,6 +171,14 @@ class Loop:
         finally:
             with contextlib.suppress(RuntimeError):  # the loop was stopped meanwhile
                 self.do(source.aclose())
+
+
+async def _cut_off() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()
 
 
 async def _made(make: Callable[[], T]) -> T:

@@ -30,9 +30,14 @@ def read_settings(model: type[Settings]) -> Settings:
 
 
 def run(work: Coroutine[Any, Any, ResultT]) -> ResultT:
-    """``asyncio.run`` on a loop that ZeroMQ can use: the usual one of Windows cannot watch sockets for it."""
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop if WINDOWS else None) as runner:
+    """``asyncio.run`` on a loop that ZeroMQ can use."""
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(work)
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """An event loop that ZeroMQ can use: the usual one of Windows cannot watch sockets for it."""
+    return asyncio.SelectorEventLoop() if WINDOWS else asyncio.new_event_loop()
 
 
 def on_stop(callback: Callable[[], None]) -> None:

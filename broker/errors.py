@@ -15,8 +15,8 @@ class BrokerUnreachable(BrokerError):
 class Refused(BrokerError):
     """The broker said no.
 
-    ``code`` is one of: bad_request, body_too_large, queue_full, disk_full, not_found, not_waiting,
-    not_dead, final.
+    ``code`` is one of: bad_request, body_too_large, queue_full, disk_full, too_many, conflict, bad_batch, unknown_job,
+    circle, not_found, not_waiting, not_dead, final.
     """
 
     def __init__(self, code: str, detail: str, retry_after_s: float = 0.0) -> None:

@@ -364,7 +364,7 @@ class Server:
                 self._send(peer, [refused])
         stopped = zmq.Poller()
         stopped.register(self._woken, zmq.POLLIN)
-        stopped.poll(FULL_PAUSE_S * 1000)
+        stopped.poll(round(FULL_PAUSE_S * 1000))
 
     def _load(self) -> BrokerCore:
         core = BrokerCore(

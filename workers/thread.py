@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
+from broker import child
 from workers.engines import choice
 from workers.settings import WorkerSettings
 from workers.worker import Worker
@@ -16,7 +17,7 @@ def running(settings: WorkerSettings) -> Iterator[None]:
     """Work meanwhile, and afterwards drain. Raises ``ValueError`` for an address of Ollama that is none."""
     begun = Future[Callable[[], object]]()
     thread = threading.Thread(
-        target=lambda: asyncio.run(_serve(settings, begun)), name=f'corral-worker {settings.worker}', daemon=True
+        target=lambda: child.run(_serve(settings, begun)), name=f'corral-worker {settings.worker}', daemon=True
     )
     thread.start()
     stop = begun.result()

@@ -1,12 +1,14 @@
 """The queue inside a program of one's own: broker and worker as threads, jobs with ``await`` and without."""
 
+import asyncio
+import signal
 import threading
 
 import pydantic
 import pytest
 
 from app.data_dir import DataDirError
-from broker import errors, facts
+from broker import child, errors, facts
 from broker.job import State
 from broker.jobs import JobFailed
 from run import Corral, Running
@@ -159,6 +161,70 @@ def test_another_program_may_use_the_same_queue(tmp_path):
         assert ours.handle(job_id).result().text == 'shared'
     with pytest.raises(DataDirError, match='No Corral runs'), Running(tmp_path):
         pass
+
+
+def heard(jobs, kind, count, then):
+    """Do ``then`` in a thread as soon as there are so many facts of a kind."""
+    begun = threading.Event()
+
+    def listen():
+        events = jobs.events(0)
+        begun.set()
+        for _ in range(count):
+            next(fact for fact in events if isinstance(fact, kind))
+        events.close()
+        then()
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    assert begun.wait(10)
+    return thread
+
+
+def ctrl_c():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
+def test_ctrl_c_in_a_map_cancels_what_is_under_way(tmp_path):
+    with Corral(tmp_path, engine='demo', slots=1) as ours:
+        listener = heard(ours, facts.JobQueued, 4, ctrl_c)
+        with pytest.raises(KeyboardInterrupt), Running(tmp_path) as theirs:
+            list(theirs.map('demo', [body('late', first_token_s=1)] * 6, window=4))
+        listener.join(10)
+        queued = (fact.job_id for fact in ours.events(0) if isinstance(fact, facts.JobQueued))
+        ended = [ours.handle(next(queued)).result(check=False).job.state for _ in range(4)]
+        assert ended == [State.CANCELLED] * 4
+
+
+def test_who_waits_in_another_thread_is_told_when_the_queue_is_closed(tmp_path):
+    told = []
+
+    def wait(jobs):
+        try:
+            jobs.chat('nobody-has-this', 'hello').result()
+        except errors.BrokerError as error:
+            told.append(error)
+
+    begun = threading.Event()
+    with Corral(tmp_path, engine='demo') as jobs:
+        listener = heard(jobs, facts.JobQueued, 1, begun.set)
+        waiting = threading.Thread(target=wait, args=(jobs,), daemon=True)
+        waiting.start()
+        assert begun.wait(10)
+        listener.join(10)
+    waiting.join(10)
+    assert not waiting.is_alive() and len(told) == 1
+
+
+def test_the_loops_are_such_as_can_watch_sockets_on_windows_too(tmp_path, monkeypatch):
+    def proactor():
+        raise AssertionError('it cannot watch sockets')
+
+    monkeypatch.setattr(child, 'WINDOWS', True)
+    for module in (asyncio, asyncio.events):
+        monkeypatch.setattr(module, 'new_event_loop', proactor)
+    with Corral(tmp_path, engine='demo', worker=QUICK) as jobs:
+        assert jobs.chat('demo', body('there')).result().text == 'there'
 
 
 def test_the_example_of_the_readme_runs(capsys):
