@@ -141,7 +141,7 @@ async def test_a_file_deleted_while_open_is_filled_anew(path, opened):
 
 async def test_damage_found_by_a_query_sets_the_file_aside(path):
     sink = await recorder.Recorder.open(path)
-    story = made.life(20_000)
+    story = made.life(5_000)
     await sink.record(story)
     before = await ends(sink)
     await sink.close()

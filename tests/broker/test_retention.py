@@ -261,13 +261,13 @@ def many(store, count, ended_at):
     store.commit(batch)
 
 
-def test_a_hundred_thousand_old_jobs_go_a_few_at_a_turn(tmp_path):
+def test_forty_thousand_old_jobs_go_a_few_at_a_turn(tmp_path):
     store = Store(tmp_path / 'queue.db')
-    many(store, 100_000, lambda number: 1.0 + number // 5_000)  # many ended at the same time
+    many(store, 40_000, lambda number: 1.0 + number // 5_000)  # many ended at the same time
     size = (tmp_path / 'queue.db').stat().st_size
     done = sweep(store, Keep(completed_s=DAY, facts_s=DAY))
-    assert numbers(store) == [] and [fact.seq for fact in store.facts_after(0, 100)] == [200_000]
-    assert sum(each.gone for each in done) > 300_000  # jobs, facts, and pages of the file
+    assert numbers(store) == [] and [fact.seq for fact in store.facts_after(0, 100)] == [80_000]
+    assert sum(each.gone for each in done) > 120_000  # jobs, facts, and pages of the file
     assert max(each.looked_at for each in done) <= max(retention.ROWS, retention.PAGES)
     assert (tmp_path / 'queue.db').stat().st_size < size / 5
     assert (tmp_path / 'queue.db-wal').stat().st_size == 0
