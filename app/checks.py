@@ -24,7 +24,7 @@ def run(arguments: Sequence[str], root: Path) -> int:
             ('ruff format', [sys.executable, '-m', 'ruff', 'format', '--check']),
             ('mypy', [sys.executable, '-m', 'mypy']),
             ('lint-imports', [str(script)]),
-            ('pytest', [*pytest, '-m', 'not browser', '-n', 'auto', '--maxprocesses', '4']),
+            ('pytest', [*pytest, '-m', 'not browser', '-n', str(_workers())]),
             # Playwright's loop and those of asynchronous tests do not get on in one process
             ('pytest -m browser', [*pytest, '-m', 'browser']),
         )
@@ -32,6 +32,11 @@ def run(arguments: Sequence[str], root: Path) -> int:
     ]
     print(f'\nFailed: {", ".join(failed)}' if failed else '\nAll checks passed.', flush=True)
     return 1 if failed else 0
+
+
+def _workers() -> int:
+    """How many test at once: one more than there are processors, because many tests wait for other processes."""
+    return min(4, (os.cpu_count() or 1) + 1)
 
 
 def _passed(name: str, command: list[str], root: Path) -> bool:
