@@ -20,7 +20,8 @@ logger = logging.getLogger('corral.crew')
 class Crew:
     """Starts and ends workers by what the broker reports. ``workers`` are all that may run, in order of their places.
 
-    One that left because somebody asked it to is not started again before the next start of Corral.
+    One that left because somebody asked it to is not started again before the next start of Corral; another one takes
+    its place where there would be too few.
     """
 
     def __init__(self, pool: Pool, workers: Sequence[ProcessSpec], supervisor: Supervisor) -> None:
@@ -68,7 +69,7 @@ class Crew:
         free = [spec for spec in self._specs.values() if not self._supervisor.knows(spec.name)]
         if free:
             self._why = ''
-            logger.info('jobs wait and all slots are busy: %s starts', free[0].name, extra={'action': 'grow'})
+            logger.info('one worker more is needed: %s starts', free[0].name, extra={'action': 'grow'})
             self._supervisor.add(free[0])
 
     def _shrink(self, spec: ProcessSpec) -> None:

@@ -59,7 +59,7 @@ class Pool:
         self._minimum = minimum
         self._maximum = maximum
         self._settings = settings
-        self._pressed_since: float | None = None  # all slots busy, and jobs wait
+        self._pressed_since: float | None = None  # all slots busy, and jobs wait; or too few workers
         self._spare_since: float | None = None  # a whole worker could be spared
 
     def decide(self, load: Mapping[str, WorkerLoad], starting: int, machine: Machine, now: float) -> Change:
@@ -68,7 +68,8 @@ class Pool:
         """
         self._watch(load, starting, now)
         if _lasts(self._pressed_since, self._settings.grow_after_s, now):
-            if why := self._obstacle(load, len(load) + starting, machine):
+            size = len(load) + starting
+            if size >= self._minimum and (why := self._obstacle(load, size, machine)):
                 return Change(why=why)
             self._pressed_since = self._spare_since = None
             return Change(grow=True)
@@ -82,7 +83,8 @@ class Pool:
     def _watch(self, load: Mapping[str, WorkerLoad], starting: int, now: float) -> None:
         wanted = any(worker.wanted for worker in load.values())
         free = sum(max(0, worker.slots - worker.busy) for worker in load.values())
-        pressed = wanted and not free and not starting
+        too_few = len(load) + starting < self._minimum  # somebody told one to leave
+        pressed = too_few or (wanted and not free and not starting)
         spare = not wanted and not starting and free >= max((worker.slots for worker in load.values()), default=1)
         self._pressed_since = (self._pressed_since if self._pressed_since is not None else now) if pressed else None
         self._spare_since = (self._spare_since if self._spare_since is not None else now) if spare else None

@@ -211,6 +211,20 @@ def test_the_crew_does_what_is_decided_and_keeps_names_stable(caplog):
     assert [record.action for record in caplog.records] == ['grow', 'shrink', 'grow', 'grow']
 
 
+def test_in_the_place_of_one_that_was_told_to_leave_another_one_starts():
+    pool = Pool(2, 4, PoolSettings())
+    hot = Machine(cpu_percent=99.0, free_mb=10.0)  # what the pool may not fall below does not depend on it
+    assert after(pool, {'a': idle()}, 5, machine=hot) == [Change()] * 5 + [Change(grow=True)]
+    stage = Stage('worker-1')
+    crew = a_crew(stage)
+    stage.remove('worker-1')
+    crew.on_report(report())
+    crew.look(IDLE_MACHINE, 1.0)
+    assert stage.running == ['worker-2']
+    crew.look(IDLE_MACHINE, 2.0)
+    assert stage.running == ['worker-2']
+
+
 def test_a_broker_that_begins_anew_is_listened_to_before_anything_is_changed():
     stage = Stage('worker-1')
     crew = a_crew(stage)
