@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 UNITS_S = {'s': 1.0, 'min': 60.0, 'h': 3600.0, 'd': 86400.0}
 _FORM = re.compile(r'(\d+) per (\d+(?:\.\d+)?)? ?(s|min|h|d)(?: burst (\d+))?')
+MANY = 10_000  # keys
 FORM = "'10 per min', '100 per 5 min' or '10 per min burst 3'"
 
 
@@ -44,6 +45,7 @@ class Gcra:
     def __init__(self, rate: Rate) -> None:
         self.rate = rate
         self._tat: dict[str, float] = {}  # theoretical arrival time of the next start, by key
+        self._many = MANY
 
     def eligible_at(self, key: str) -> float:
         """From when on ``key`` may start one more."""
@@ -59,8 +61,9 @@ class Gcra:
         """
         step_s = self.rate.step_s
         self._tat[key] = min(max(self._tat.get(key, 0.0), now) + step_s, now + self.rate.burst * step_s)
-        if len(self._tat) > 10_000:  # keys whose time has passed are as if never seen
+        if len(self._tat) > self._many:  # keys whose time has passed are as if never seen
             self._tat = {key: tat for key, tat in self._tat.items() if tat > now}
+            self._many = max(MANY, 2 * len(self._tat))  # or with many in force each start would go through all
 
 
 class Started(NamedTuple):

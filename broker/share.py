@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 DECAY_S = 3600.0  # after an hour about a third of what somebody used still counts
+MANY = 10_000  # users; with more, those who have used next to nothing lately are forgotten
 
 
 class Work(NamedTuple):
@@ -26,10 +27,14 @@ class Ledger:
     def __init__(self, decay_s: float = DECAY_S) -> None:
         self._decay_s = decay_s
         self._log_work: dict[str, float] = {}
+        self._many = MANY
 
     def charge(self, user: str, work_s: float, now: float) -> None:
         """Add work; a negative amount takes back an estimate."""
         self._log_work[user] = self.after(self.rank(user), work_s, now)
+        if len(self._log_work) > self._many:
+            self._log_work = {user: self._log_work[user] for user in self.used_s(now)}
+            self._many = max(MANY, 2 * len(self._log_work))
 
     def rank(self, user: str) -> float:
         """A number to order users by: who has the smaller one goes first."""
@@ -47,7 +52,9 @@ class Ledger:
         return rank + math.log(left) if left > 0.0 else -math.inf
 
     def used_s(self, now: float) -> dict[str, float]:
-        """Seconds of work that still count, by user; who has none any more is forgotten."""
+        """Seconds of work that still count, by user; who has next to none any more is left out."""
         used = {user: math.exp(log - now / self._decay_s) for user, log in self._log_work.items()}
-        self._log_work = {user: log for user, log in self._log_work.items() if used[user] > 1e-3}
-        return {user: used[user] for user in self._log_work}
+        return {user: work_s for user, work_s in used.items() if work_s > 1e-3}
+
+    def __len__(self) -> int:
+        return len(self._log_work)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker import protocol
+from broker import limits, protocol
 from broker.limits import Gcra, Limits, Rate, parse
 from broker.rules import Rules
 from broker.settings import BrokerSettings
@@ -198,3 +198,17 @@ def test_limits_are_set_as_people_write_them(tmp_path):
     assert settings.limits() == Limits(user_rate=Rate(10, 60.0, 10), model_rates=(('m', Rate(1, 1.0, 1)),), running=3)
     with pytest.raises(ValueError, match=r"model_rates[\s\S]*a rate is written like '10 per min'"):
         BrokerSettings(data_dir=tmp_path, endpoints=endpoints, model_rates={'m': 'often'})
+
+
+def test_many_users_in_force_do_not_make_every_start_look_at_all_of_them(monkeypatch):
+    monkeypatch.setattr(limits, 'MANY', 10)
+    gate, looks = limits.Gcra(limits.Rate(1, 1_000.0, 1)), 0
+    for number in range(500):
+        before = gate._tat
+        gate.take(f'user {number}', 0.0)
+        looks += gate._tat is not before
+    assert looks < 10
+    gate.take('later', 5_000.0)
+    for number in range(2_000):
+        gate.take(f'other {number}', 5_000.0 + number * 1_000)
+    assert len(gate._tat) < 1_100

@@ -1,10 +1,12 @@
 """Who goes next: priority, fair share, first come first served, and the bound on waiting."""
 
 import itertools
+import math
 import random
 
 import pytest
 
+from broker import share
 from broker.durations import Durations
 from broker.heap import PriorityHeap
 from broker.job import Job
@@ -231,3 +233,12 @@ def test_a_start_looks_at_the_lines_of_its_user_only_when_they_are_asked(monkeyp
     desk.tell(worker, finished(0, 1, 0))
     assert desk.assigned() == [(worker.routing_id, job_id(180), 1)]
     assert len(pushes) < 20
+
+
+def test_who_has_used_nothing_for_days_is_forgotten(monkeypatch):
+    monkeypatch.setattr(share, 'MANY', 100)
+    ledger = share.Ledger()
+    for number in range(5_000):
+        ledger.charge(f'user {number}', 5.0, number * 600.0)
+        assert len(ledger) <= 202
+    assert ledger.rank('user 0') == -math.inf < ledger.rank('user 4990') < ledger.rank('user 4999')
