@@ -252,6 +252,7 @@ class Queue:
             self.waiting.remove(job)
         elif job.state is State.DELAYED:
             self.delayed -= 1
+            self.timers.off('job', job.job_id)
         else:
             self.chains.remove(job.job_id)
         self.move(job, move)
@@ -391,6 +392,8 @@ class Queue:
         self.standings.gone(job.job_id)
         self.ended[job.job_id] = Ended(now, job.state, job.user)
         self.keys.ended(job)
+        if job.deadline_at:
+            self.timers.off('deadline', job.job_id)
         self.record(telling.ended(end, job, self.next_seq(), trace), job, answer=answer)
         if self.batches.is_over(job.parent):
             self.end_batch(job.parent, now)

@@ -4,6 +4,8 @@ import heapq
 import math
 from collections.abc import Iterator
 
+SPARE = 1_000  # timers that are off and still in the heap
+
 
 class Timers:
     """Whoever is woken early looks, and sets the next timer itself."""
@@ -20,6 +22,12 @@ class Timers:
         if when < self._armed.get((kind, name), math.inf):
             self._armed[kind, name] = when
             heapq.heappush(self._heap, (when, kind, name))
+
+    def off(self, kind: str, name: str) -> None:
+        """Nobody needs to look any more. Its place in the heap goes when there are many such."""
+        if self._armed.pop((kind, name), None) is not None and len(self._heap) > 2 * len(self._armed) + SPARE:
+            self._heap = [(when, *each) for each, when in self._armed.items()]
+            heapq.heapify(self._heap)
 
     def first(self) -> float:
         """When the next one goes off; infinity when there is none."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker import facts, protocol
+from broker import facts, protocol, timers
 from broker.actions import Persist, Publish, Send
 from broker.rules import Rules
 from tests.broker.desk import CLIENT, RULES, Desk, failed, finished, job_id, tokens
@@ -448,6 +448,23 @@ def test_a_snapshot_comes_in_pages(monkeypatch):
     second = desk.ask(protocol.GetSnapshot(after_order=first.jobs[-1].order))
     assert isinstance(second, protocol.Snapshot) and not second.more
     assert [job.job_id for job in (*first.jobs, *second.jobs)] == [job_id(n) for n in (1, 2, 3)]
+
+
+def test_what_ended_long_before_its_deadline_or_its_time_leaves_no_timer_behind(monkeypatch):
+    monkeypatch.setattr(timers, 'SPARE', 20)
+    desk = Desk()
+    worker = desk.join('w', slots=2)
+    far = desk.now + 1e9
+    desk.submit(1, due_at=desk.now + 50.0)
+    for number in range(2, 300, 3):
+        desk.submit(number, deadline_at=far)
+        desk.tell(worker, finished(number, 1, 0))
+        desk.submit(number + 1, deadline_at=far, due_at=far - 1)
+        desk.ask(protocol.Cancel(job_id=job_id(number + 1)))
+        desk.wait(2.0)
+        desk.tell(worker, protocol.Heartbeat())
+    assert desk.core.timers < 60
+    assert desk.state(1) != 'delayed', 'those that count still go off'
 
 
 def test_a_page_of_the_longest_jobs_fits_one_message(monkeypatch):
