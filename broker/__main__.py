@@ -24,14 +24,20 @@ def main() -> int:
         child.report(error=str(error))
         return child.CANNOT_START
     loads = child.Latest()
-    server = Server(
-        store,
-        settings.endpoints,
-        settings.rules(),
-        boot=new_job_id(),
-        keep=settings.keep(),
-        on_load=lambda load: loads.report(load=_plain(load)),
-    )
+    try:
+        server = Server(
+            store,
+            settings.endpoints,
+            settings.rules(),
+            boot=new_job_id(),
+            keep=settings.keep(),
+            on_load=lambda load: loads.report(load=_plain(load)),
+        )
+    except errors.BrokerError as error:  # somebody else has the address, maybe only for now
+        logging.getLogger(__name__).error('%s', error, extra={'action': 'serve'})
+        child.report(error=str(error))
+        store.close()
+        return 1
     child.on_stop(server.stop)
     child.report(ready=True)
     try:

@@ -89,8 +89,7 @@ class Worker(msgspec.Struct, kw_only=True):
 
     def engine_of(self, model: str) -> str:
         """Which of its engines runs this model."""
-        names = (info.engine for info in self.ready.models if model in (info.name, info.name.removesuffix(':latest')))
-        return next(names, self.ready.engine)
+        return next((info.engine for info in _called(model, self)), self.ready.engine)
 
     def info(self) -> protocol.WorkerInfo:
         """What a client may see."""

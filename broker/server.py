@@ -1,5 +1,6 @@
 """The shell around the core: sockets, clock and disk, in one thread."""
 
+import contextlib
 import logging
 import math
 import shutil
@@ -62,6 +63,8 @@ _Decode = Callable[[bytes], Sequence[protocol.AnyRequest | protocol.AnyFromWorke
 class Server:
     """Runs one core on one store. ``run`` returns after ``stop``, which any thread may call.
 
+    Raises ``errors.BrokerError`` when an address cannot be used.
+
     ``keep`` says what the store may forget. ``on_load`` is told how busy the workers are, when that has changed, at
     most once a second; it must not block.
     """
@@ -91,11 +94,15 @@ class Server:
         self._disk_checked_at = 0.0
         self._disk_full = False
         self._authenticator: ThreadAuthenticator | None = None
-        if not endpoints.client.startswith('ipc://'):
-            self._authenticate(endpoints)
-        self._client = self._serve(zmq.ROUTER, endpoints, endpoints.client)
-        self._worker = self._serve(zmq.ROUTER, endpoints, endpoints.worker)
-        self._facts = self._serve(zmq.XPUB, endpoints, endpoints.facts)
+        try:
+            if not endpoints.client.startswith('ipc://'):
+                self._authenticate(endpoints)
+            self._client = self._serve(zmq.ROUTER, endpoints, endpoints.client)
+            self._worker = self._serve(zmq.ROUTER, endpoints, endpoints.worker)
+            self._facts = self._serve(zmq.XPUB, endpoints, endpoints.facts)
+        except errors.BrokerError:
+            self._close()
+            raise
         self._sides = {'client': self._client, 'worker': self._worker}
         self._decoders: dict[str, _Decode] = {
             'client': protocol.requests_in,
@@ -104,9 +111,10 @@ class Server:
         self._core = self._load()
 
     def stop(self) -> None:
-        """Ask ``run`` to return soon."""
+        """Ask ``run`` to return soon; it may have done so already."""
         self._stopping = True
-        self._wake.send(b'.')
+        with contextlib.suppress(OSError):
+            self._wake.send(b'.')
 
     def run(self) -> None:
         """Serve until stopped."""
@@ -121,11 +129,14 @@ class Server:
                 self._prune()
                 self._tell_load()
         finally:
-            if self._authenticator is not None:
-                self._authenticator.stop()
-            self._context.destroy(linger=200)
-            self._wake.close()
-            self._woken.close()
+            self._close()
+
+    def _close(self) -> None:
+        if self._authenticator is not None:
+            self._authenticator.stop()
+        self._context.destroy(linger=200)
+        self._wake.close()
+        self._woken.close()
 
     def _turn(self) -> None:
         """One batch: take what has come, let the core decide, put it on disk, then speak."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import zmq
 
-from broker import protocol
+from broker import errors, protocol
 from broker.endpoints import Endpoints
 
 CURVE_DOMAIN = b'corral'
@@ -29,14 +29,17 @@ def heartbeat(socket: zmq.Socket[Any]) -> None:
 
 
 def serve(socket: zmq.Socket[Any], endpoints: Endpoints, address: str) -> None:
-    """Bind the broker's side of ``address``, with CURVE where it is not ipc."""
+    """Bind the broker's side of ``address``, with CURVE where it is not ipc. Raises ``errors.BrokerError``."""
     if not address.startswith('ipc://'):
         socket.setsockopt(zmq.CURVE_SERVER, 1)
         socket.setsockopt(zmq.CURVE_PUBLICKEY, endpoints.broker_public.encode())
         socket.setsockopt(zmq.CURVE_SECRETKEY, endpoints.broker_secret.encode())
         socket.setsockopt(zmq.ZAP_DOMAIN, CURVE_DOMAIN)
         heartbeat(socket)
-    socket.bind(address)
+    try:
+        socket.bind(address)
+    except zmq.ZMQError as error:
+        raise errors.BrokerError(f'{address} cannot be used: {zmq.strerror(error.errno or 0)}.') from error
 
 
 def connect(socket: zmq.Socket[Any], endpoints: Endpoints, address: str) -> None:

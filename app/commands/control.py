@@ -34,7 +34,7 @@ Name = Annotated[str, typer.Argument(metavar='NAME', help='Which model, priority
 @command(app, 'workers')
 async def workers(here: Here, broker: 'BrokerClient') -> None:
     """The workers that are there, their engines and models."""
-    found = (await broker.snapshot()).workers
+    found = (await broker.staff()).workers
     if here.out.as_json:
         here.out.document([worker_dict(worker) for worker in found])
     else:
@@ -94,7 +94,7 @@ async def _tell(here: Here, broker: 'BrokerClient', sentence: str) -> None:
         here.out.say(sentence)
         return
     pauses: list[dict[str, Any]] = [
-        {'scope': each.scope, 'name': each.name, 'draining': each.draining} for each in (await broker.snapshot()).pauses
+        {'scope': each.scope, 'name': each.name, 'draining': each.draining} for each in (await broker.staff()).pauses
     ]
     here.out.document({'pauses': pauses})
 

@@ -117,7 +117,7 @@ async def model_for(broker: 'BrokerClient', asked: str, kind: str) -> str:
     A model that nobody has now is left as it is: its job waits for a machine that has it.
     """
     roster = Roster()
-    roster.restore((await broker.snapshot()).workers)
+    roster.restore((await broker.staff()).workers)
     if asked:
         return roster.name_of(asked) or asked
     capability = 'embedding' if kind == 'embed' else 'completion'

@@ -55,7 +55,7 @@ def worker(
 
 
 async def _names(here: Here, broker: Any) -> list[str]:
-    return [each.worker for each in (await broker.snapshot()).workers]
+    return [each.worker for each in (await broker.staff()).workers]
 
 
 class _Lone:

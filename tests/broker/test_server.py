@@ -1,6 +1,7 @@
 """The real broker on real sockets: a thread with the server, clients and a hand-driven worker."""
 
 import asyncio
+import socket
 import threading
 import time
 
@@ -358,6 +359,24 @@ async def test_without_our_key_nobody_gets_in(tmp_path):
             assert (await desk.ping()).boot
     finally:
         broker.stop()
+
+
+def test_an_address_that_somebody_else_has_is_said_in_one_sentence(tmp_path):
+    endpoints, store = curve(tmp_path), Store(tmp_path / 'queue.db')
+    before = threading.active_count()
+    sentence = r'^tcp://.* cannot be used: Address already in use\.$'
+    port = int(endpoints.worker.rpartition(':')[2])
+    with socket.create_server(('127.0.0.1', port)), pytest.raises(errors.BrokerError, match=sentence):
+        Server(store, endpoints, Rules(), boot='b')
+    assert threading.active_count() == before
+    store.close()
+
+
+def test_stopping_what_has_stopped_is_no_error(tmp_path):
+    broker = Broker(tmp_path, ipc(tmp_path))
+    broker.start()
+    broker.stop()
+    broker.server.stop()
 
 
 def test_job_ids_are_unique_and_sort_by_time():
