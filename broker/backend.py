@@ -53,4 +53,4 @@ def model_names(models: Iterable[facts.ModelInfo]) -> frozenset[str]:
 
 def canonical(model: str) -> str:
     """The one name of a model that has two."""
-    return model if ':' in model else f'{model}:latest'
+    return model if ':' in model.rpartition('/')[2] else f'{model}:latest'  # a registry's port is no tag

@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from broker import facts, protocol
-from broker.job import AUTO_PRIORITY, MAX_PRIORITY, MIN_PRIORITY, Job, State
+from broker.job import AUTO_PRIORITY, LOAD_OPTIONS, MAX_PRIORITY, MIN_PRIORITY, Job, State
 
 MAX_PATH, MAX_KEY, MAX_AFTER = 500, 200, 100  # characters of a raw job's path, of a key; jobs to come after
 MAX_RETRY_BASE_S, MAX_RETRY_MAX_S = 3600.0, 86400.0
 LAST_MOMENT = 1e11  # the year 5138; infinity is no number in JSON, and facts are JSON
 _HEX = frozenset('0123456789abcdef')
-# What Ollama's scheduler compares before it uses a runner again (api.Runner in its source, and the same names here).
-_LOAD_OPTIONS = ('num_ctx', 'num_batch', 'num_gpu', 'main_gpu', 'use_mmap', 'num_thread')
 
 
 class _Body(msgspec.Struct):
@@ -124,7 +122,7 @@ def runner_of(model: str, body: bytes) -> str:
         options = _decode_body(body).options or {}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return model  # the engine will say what is wrong with it
-    loading = [f'{name}={bytes(options[name]).decode()[:20]}' for name in _LOAD_OPTIONS if name in options]
+    loading = [f'{name}={bytes(options[name]).decode()[:20]}' for name in LOAD_OPTIONS if name in options]
     return f'{model} {",".join(loading)}' if loading else model
 
 

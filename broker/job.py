@@ -8,6 +8,9 @@ from broker import facts
 
 MIN_PRIORITY, DEFAULT_PRIORITY, MAX_PRIORITY = 0, 5, 15
 AUTO_PRIORITY = -1  # asked for: guess it from the content
+# What Ollama's scheduler compares before it uses a runner again (api.Runner in its source, and the same names here):
+# asking for a model with other ones than it was loaded with loads it anew.
+LOAD_OPTIONS = ('num_ctx', 'num_batch', 'num_gpu', 'main_gpu', 'use_mmap', 'num_thread', 'draft_num_predict')
 
 
 class State(StrEnum):

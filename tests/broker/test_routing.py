@@ -97,6 +97,15 @@ def test_a_job_goes_where_its_model_is_loaded():
     assert desk.assigned() == [(there.routing_id, job_id(1), 1)]
 
 
+def test_the_port_of_a_registry_is_no_tag():
+    desk = Desk()
+    there = ('registry:5000/team/m:latest',)
+    join(desk, 'cold', there, slots=4)
+    join(desk, 'warm', there, resident=there)
+    desk.submit(1, model='registry:5000/team/m')
+    assert desk.facts[-1].worker == 'warm' and desk.facts[-1].resident
+
+
 def test_a_load_does_not_take_the_place_of_what_others_wait_for():
     desk = Desk()
     desk.ask(protocol.Pause(scope='all'))

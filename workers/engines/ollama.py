@@ -8,6 +8,7 @@ import httpx
 import msgspec
 
 from broker import facts
+from broker.job import LOAD_OPTIONS
 from workers.engines import failure, meter, raw
 from workers.engines.address import base_url
 from workers.engines.answer import MAX_LINE_BYTES, Answer, Deadlines
@@ -22,8 +23,6 @@ _MAX_ERROR_BYTES = 64 * 1024
 _MAX_TAGS_BYTES = 4 * 1024 * 1024
 _CANARY_S = 60.0  # for one token of a model in memory; long enough to stand behind somebody who goes past our queue
 _FOR_EVER = '2100'  # what expires later stays; without keep_alive it would be minutes
-# Asking for a model with other ones than it was loaded with loads it anew.
-_LOAD_OPTIONS = ('num_ctx', 'num_batch', 'num_gpu', 'main_gpu', 'use_mmap', 'num_thread', 'draft_num_predict')
 
 
 class _Details(msgspec.Struct):
@@ -297,7 +296,7 @@ def _load_options(body: bytes) -> dict[str, msgspec.Raw]:
     except (msgspec.MsgspecError, ValueError):
         return {}  # Ollama says best what is wrong with it
     # copies, since a Raw keeps the whole body alive
-    return {name: options[name].copy() for name in _LOAD_OPTIONS if name in options}
+    return {name: options[name].copy() for name in LOAD_OPTIONS if name in options}
 
 
 def _model_info(tag: _Tag, loaded: _Loaded | None = None) -> facts.ModelInfo:
