@@ -118,7 +118,8 @@ async def show_next(
 ) -> None:
     """When schedules are due next, in local time."""
     found = [await _named(broker, name, count)] if name else await _all(broker, count)
-    due = sorted((at, each.schedule) for each in found for at in each.next_runs if each.schedule.enabled)[:count]
+    runs = [(at, each.schedule) for each in found for at in each.next_runs if each.schedule.enabled]
+    due = sorted(runs, key=lambda run: (run[0], run[1].name))[:count]
     if here.out.as_json:
         here.out.document([{'at': moments.iso(at), 'id': each.schedule_id, 'name': each.name} for at, each in due])
         return

@@ -28,6 +28,15 @@ def test_a_schedule_from_its_making_to_its_end(call):
     assert call('cron', 'add', 'daily', '0 8 * * *', 'other').out.startswith('Schedule daily is replaced')
     assert [each['cron'] for each in call('cron', 'list', '-o', 'json').json] == ['0 8 * * *']
     assert call('cron', 'remove', 'daily').out == 'Schedule daily is removed.\n'
+
+
+def test_schedules_that_are_due_at_the_same_time_are_listed_by_name(call):
+    for name in ('second', 'first'):
+        call('cron', 'add', name, '0 8 * * *', 'good morning')
+    due = call('cron', 'next', '-n', '4', '-o', 'json').json
+    assert [each['name'] for each in due] == ['first', 'second', 'first', 'second']
+    for name in ('second', 'first'):
+        call('cron', 'remove', name)
     assert call('cron', 'list').err == 'No schedules.\n'
 
 
