@@ -271,7 +271,10 @@ class History:
 
     def _compare_batch(self, batch: protocol.Batch, stored: protocol.Batch | None) -> None:
         states = self.counted(batch.batch_id)
-        mine = (batch.ended_at, states.total(), states[State.COMPLETED], states[State.DEAD], states[State.CANCELLED])
+        cancelled = states[State.CANCELLED]
+        if batch.ended_at:  # what was told to stop then counts as cancelled, and comes to that end
+            cancelled += states[State.CANCELLING]
+        mine = (batch.ended_at, states.total(), states[State.COMPLETED], states[State.DEAD], cancelled)
         if stored is None or mine != (
             stored.ended_at,
             stored.submitted,
