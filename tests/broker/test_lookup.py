@@ -139,7 +139,7 @@ def test_a_message_carries_only_so_many_jobs(monkeypatch):
     assert len(many(desk, (1, {}), (2, {}))) == 2
     jobs = tuple(protocol.Submit(job_id=job_id(n), kind='chat', model='m', body=b'{}') for n in (3, 4, 5))
     assert desk.ask(protocol.SubmitMany(jobs=jobs)).code == 'bad_request'
-    assert not desk.store.has(job_id(3))
+    assert desk.store.job(job_id(3)) is None
 
 
 def test_what_comes_after_a_refused_job_is_refused_too():

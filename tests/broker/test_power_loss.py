@@ -120,7 +120,7 @@ def lost_or_torn(acknowledged, files):
             queued = [
                 f.job_id for batch in BATCHES for (f, *_) in batch if isinstance(f, facts.JobQueued) and f.seq <= seq
             ]
-            return '' if all(store.has(each) and store.body(each) for each in queued) else 'lost'
+            return '' if all(store.job(each) and store.body(each) for each in queued) else 'lost'
         finally:
             store.close()
     except errors.StoreError:
