@@ -55,7 +55,7 @@ class FakeBroker:
 
     async def cancel(self, job_id, *, waiting=False):
         if await self._ask(protocol.Cancel(job_id=job_id, waiting=waiting)) is None:
-            raise errors.Refused('final' if self.queue.store.has(job_id) else 'not_found', '')
+            raise errors.Refused('final' if self.queue.store.stored([job_id]) else 'not_found', '')
 
     async def set_priority(self, job_id, priority):
         await self._ask(protocol.SetPriority(job_id=job_id, priority=priority))
