@@ -8,6 +8,8 @@ from pathlib import Path
 
 NO_TESTS = 5  # pytest's exit code when nothing was selected
 KEEP = {'CORRAL_CHROMIUM', 'CORRAL_NO_SETUP'}
+# One more than there are processors, because many tests wait for other processes; and neighbours share what they need
+AT_ONCE = ('-n', str(min(4, (os.cpu_count() or 1) + 1)), '--dist', 'worksteal')
 UNWANTED = {'OLLAMA_HOST', 'PYTHONDONTWRITEBYTECODE'}  # the tests start hundreds of Pythons
 
 
@@ -24,19 +26,14 @@ def run(arguments: Sequence[str], root: Path) -> int:
             ('ruff format', [sys.executable, '-m', 'ruff', 'format', '--check']),
             ('mypy', [sys.executable, '-m', 'mypy']),
             ('lint-imports', [str(script)]),
-            ('pytest', [*pytest, '-m', 'not browser', '-n', str(_workers())]),
+            ('pytest', [*pytest, '-m', 'not browser', *AT_ONCE]),
             # Playwright's loop and those of asynchronous tests do not get on in one process
-            ('pytest -m browser', [*pytest, '-m', 'browser']),
+            ('pytest -m browser', [*pytest, '-m', 'browser', *AT_ONCE]),
         )
         if not _passed(name, command, root)
     ]
     print(f'\nFailed: {", ".join(failed)}' if failed else '\nAll checks passed.', flush=True)
     return 1 if failed else 0
-
-
-def _workers() -> int:
-    """How many test at once: one more than there are processors, because many tests wait for other processes."""
-    return min(4, (os.cpu_count() or 1) + 1)
 
 
 def _passed(name: str, command: list[str], root: Path) -> bool:
