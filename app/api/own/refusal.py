@@ -102,8 +102,14 @@ def of_validation(error: RequestValidationError) -> Trouble:
     first = error.errors()[0]
     if first['type'] == 'json_invalid':
         return Trouble('bad_json', f'The body is no JSON: {first.get("ctx", {}).get("error", "it cannot be read")}.')
-    where = '.'.join(_shown(part) for part in first['loc'] if part not in ('body', 'query', 'path', 'header'))
+    named = [part for part in first['loc'] if part not in ('body', 'query', 'path', 'header')]
     what = str(first['msg']).removeprefix('Value error, ')
+    if 'priority' in named[:-1]:  # what follows only tells which of its types did not fit
+        named = named[: named.index('priority') + 1]
+        what = 'Input should be a whole number from 0 to 15, or a name like high, normal or low'
+    elif first['type'] in ('model_attributes_type', 'model_type'):
+        what = 'Input should be a JSON object'
+    where = '.'.join(map(_shown, named))
     return Trouble('invalid', f'{what} ({where})' if where else what, param=where or None)
 
 
