@@ -189,7 +189,7 @@ def test_ctrl_c_in_a_map_cancels_what_is_under_way(tmp_path):
     with Corral(tmp_path, engine='demo', slots=1) as ours:
         listener = heard(ours, facts.JobQueued, 4, ctrl_c)
         with pytest.raises(KeyboardInterrupt), Running(tmp_path) as theirs:
-            list(theirs.map('demo', [body('late', first_token_s=1)] * 6, window=4))
+            list(theirs.map('demo', [body('late', first_token_s=30)] * 6, window=4))
         listener.join(10)
         queued = (fact.job_id for fact in ours.events(0) if isinstance(fact, facts.JobQueued))
         ended = [ours.handle(next(queued)).result(check=False).job.state for _ in range(4)]
