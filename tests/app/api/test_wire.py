@@ -83,12 +83,21 @@ def test_a_client_that_leaves_the_line_never_reaches_ollama(url, http, upstream)
     try:
         upstream.wait('mark-fills-all-slots', lambda _: len(upstream.served('mark-fills-all-slots')) == 8)
         ask['messages'][0]['content'] = 'mark-never'
+        before = _cancelled(http)
         _sent(url, '/api/chat', json.dumps(ask)).close()
+        deadline = time.monotonic() + 10
+        while _cancelled(http) == before:  # the slots are full until it is out of the line
+            assert time.monotonic() < deadline
     finally:
         for connection in holding:
             connection.close()
     answer = http.post('/api/chat', json={'model': 'qwen3', 'messages': [{'role': 'user', 'content': 'after'}]})
     assert answer.status_code == 200 and upstream.served('mark-never') == []
+
+
+def _cancelled(http):
+    """The newest jobs that were cancelled."""
+    return [job['id'] for job in http.get('/api/jobs', params={'state': 'cancelled', 'model': 'silent'}).json()['jobs']]
 
 
 @pytest.mark.parametrize('path', ['/api/chat', '/v1/chat/completions'])
