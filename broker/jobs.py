@@ -234,6 +234,10 @@ class Jobs:
                 if refused.code != 'queue_full':
                     raise
                 await asyncio.sleep(min(refused.retry_after_s or 1.0, LONGEST_PAUSE_S))
+            except asyncio.CancelledError:
+                with contextlib.suppress(errors.BrokerError):  # it may be queued although nobody has told us
+                    await self.broker.cancel(request.job_id)
+                raise
 
     def _request(self, kind: str, model: str, body: dict[str, Any] | bytes, options: dict[str, Any]) -> protocol.Submit:
         fields = {'user': self._user, **options}
