@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from broker import facts
+from broker import facts, protocol
 from tests.conftest import wait_for
-from tests.whole.test_kills import a_job, all_facts, is_fact, queue_of, text_of, until
+from tests.whole.test_kills import a_job, is_fact, queue_of, text_of, until
 
 pytestmark = pytest.mark.whole
 
@@ -19,6 +19,10 @@ QUICK = {
 }
 
 
+def is_step(item, *kinds):
+    return isinstance(item, protocol.FactOut) and isinstance(item.fact, kinds)
+
+
 def workers_of(desk):
     return sorted(name for name in desk.pids() if name.startswith('worker'))
 
@@ -28,23 +32,23 @@ async def test_a_burst_brings_more_workers_and_when_it_is_over_they_go(corral):
     assert workers_of(desk) == ['worker-1']
     assert desk.stderr == 'Starting broker, 1 worker (up to 3) and desk …\n'
     async with queue_of(desk) as queue:
-        jobs = [a_job(chars_per_s=400, text=TEXT) for _ in range(18)]
-        for job in jobs:
-            await queue.submit(job)
-        await asyncio.to_thread(wait_for, lambda: len(workers_of(desk)) == 3, 30, 'three workers')
-        left = {job.job_id for job in jobs}
-        async for item in queue.feed(0):
-            if isinstance(fact := getattr(item, 'fact', None), facts.JobEnded):
-                left.discard(fact.job_id)
-            if not left:
-                break
-        await asyncio.to_thread(wait_for, lambda: workers_of(desk) == ['worker-1'], 30, 'one worker again')
-        history = await all_facts(queue)
-        ends = [fact for fact in history if isinstance(fact, facts.JobEnded)]
+        jobs, ends = [], []
+        used: set[str] = set()
+        feed = queue.feed(0)
+        while len(used) < 3 or len(ends) < len(jobs):
+            while len(used) < 3 and len(jobs) - len(ends) < 18:  # until the third worker, which starts late, has a job
+                jobs.append(a_job(chars_per_s=400, text=TEXT))
+                await queue.submit(jobs[-1])
+            fact = (await until(feed, lambda item: is_step(item, facts.JobStarted, facts.JobEnded))).fact
+            if isinstance(fact, facts.JobEnded):
+                ends.append(fact)
+            else:
+                used.add(fact.worker.rpartition(':')[2])
+        # Which of them stays depends on which was busy last.
+        await asyncio.to_thread(wait_for, lambda: len(workers_of(desk)) == 1, 30, 'one worker again')
         assert sorted(fact.job_id for fact in ends) == sorted(job.job_id for job in jobs)
         assert all(isinstance(fact, facts.JobCompleted) for fact in ends)
         assert {(fact.failures, fact.losses) for fact in ends} == {(0, 0)}, 'no attempt is charged'
-        assert {fact.worker.rpartition(':')[2] for fact in ends} == {'1', '2', '3'}
         for job in jobs:
             assert text_of((await queue.read_all(job.job_id)).lines) == TEXT
         assert 'is started again' not in desk.stderr
@@ -52,5 +56,5 @@ async def test_a_burst_brings_more_workers_and_when_it_is_over_they_go(corral):
         await queue.submit(one_more)
         await until(queue.feed(0), is_fact(facts.JobCompleted, one_more))
     log = (desk.data_dir / 'logs' / 'run.log').read_text()
-    assert (log.count('action=grow'), log.count('action=shrink')) == (2, 2)
+    assert log.count('action=grow') == log.count('action=shrink') >= 2
     assert desk.stop() == 0
