@@ -12,7 +12,14 @@ from app.i18n import N_, T, speech
 from app.parts import Parts
 from app.visit import visit, watch
 
-PLACES = {'/chat': ('chat', N_('Chat')), '/queue': ('queue', N_('Queue')), '/analytics': ('chart', N_('Analytics'))}
+PLACES = {
+    '/chat': ('chat', N_('Chat')),
+    '/queue': ('queue', N_('Queue')),
+    '/history': ('history', N_('History')),
+    '/workers': ('workers', N_('Workers')),
+    '/analytics': ('chart', N_('Analytics')),
+    '/settings': ('settings', N_('Settings')),
+}
 CONNECT_COMMAND = 'ollama pull qwen3'
 CLOSED_COOKIE = 'corral_closed'  # of this browser session
 

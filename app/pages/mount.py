@@ -11,7 +11,11 @@ from starlette.types import Message, Receive, Scope, Send
 from app import frame, theme
 from app.pages import analytics as analytics_page
 from app.pages import chat as chat_page
+from app.pages import history as history_page
+from app.pages import job as job_page
 from app.pages import queue as queue_page
+from app.pages import settings as settings_page
+from app.pages import workers as workers_page
 from app.parts import Parts
 
 
@@ -39,7 +43,11 @@ def root(parts: Parts) -> None:
         {
             '/chat': lambda: chat_page.create(parts),
             '/queue': lambda: queue_page.create(parts),
+            '/jobs/{job_id}': lambda job_id: job_page.create(parts, job_id),
+            '/history': lambda: history_page.create(parts),
+            '/workers': lambda: workers_page.create(parts),
             '/analytics': lambda: analytics_page.create(parts),
+            '/settings': lambda: settings_page.create(parts),
         },
     )
 
