@@ -11,7 +11,7 @@ State = dict[str, Any]
 
 
 class Inspector(ui.element, component='inspector.js'):
-    """Shows a ``State``, see ``app.pages.chat.details``."""
+    """Shows a ``State``, see ``app.pages.chat_details.details``."""
 
     def __init__(self, state: State) -> None:
         super().__init__()

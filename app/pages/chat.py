@@ -1,11 +1,9 @@
 """The chat page: the conversations, the open one with the place to write, and where its answer stands."""
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from nicegui import background_tasks, context, ui
 
 from app import attempts, refusals, theme
@@ -18,15 +16,13 @@ from app.components.title import Title
 from app.components.transcript import Transcript
 from app.desk import Conversation, Message
 from app.i18n import N_, T, speech
+from app.pages.chat_details import ALIVE, details, pickable, subject_of
 from app.parts import Parts
-from app.views import JobView, ModelView
 from app.visit import visit, watch
 from broker import errors
 from broker.job import AUTO_PRIORITY
 
-ALIVE = ('sending', 'blocked', 'waiting', 'delayed', 'running', 'cancelling')
 OPEN = ('pending', 'unsent')  # as stored; the board knows more
-SHOWN_AHEAD = 5
 
 EXAMPLES = (
     N_('Explain quantum tunnelling to a curious ten-year-old.'),
@@ -40,10 +36,6 @@ REFUSALS = {
     'gone': N_('This conversation was deleted.'),
     'started': N_('It has just started, so it goes on as it is.'),
 }
-SHOWN_OF_JOB = (
-    *('state', 'ahead', 'limit', 'reason', 'hint', 'after', 'due', 'queued', 'started', 'priority', 'model'),
-    *('starts', 'losses', 'worker', 'tokens'),
-)
 
 
 def create(parts: Parts) -> None:
@@ -350,7 +342,7 @@ class _Page:
 
     def _refresh_inspector(self) -> None:
         views = self._views()
-        self._inspector.show(details(self._parts, views, self._past_of(_subject(views))))
+        self._inspector.show(details(self._parts, views, self._past_of(subject_of(views))))
 
     def _past_of(self, subject: dict[str, Any] | None) -> attempts.Past:
         """What is known of the past of a job; what is not is asked for once."""
@@ -391,81 +383,3 @@ class _Address(ui.sub_pages):
         router.current_path = path
         self._show()
         ui.run_javascript(f'history.replaceState({{page: {json.dumps(path)}}}, "", {json.dumps(path)})')
-
-
-def pickable(models: list[ModelView]) -> list[dict[str, Any]]:
-    """The models that can chat, as the picker shows them."""
-    return [
-        {
-            'name': model.name,
-            'size': ' '.join(filter(None, (model.parameter_size, model.quantization))),
-            'demo': model.engine == 'demo',
-        }
-        for model in models
-        if not model.capabilities or 'completion' in model.capabilities
-    ]
-
-
-def details(parts: Parts, views: list[dict[str, Any]], past: attempts.Past = attempts.NOTHING) -> dict[str, Any]:
-    """What ``Inspector`` shows, of the answers' views in order: the job of the last one, or of the one alive."""
-    board = parts.board
-    subject = _subject(views)
-    done = next((view for view in reversed(views) if view['ran'] and view['state'] not in ALIVE), None)
-    waits = subject and subject['state'] == 'waiting' and subject['reason'] in ('', 'ahead') and subject['ahead']
-    return {
-        'now': time.time(),
-        'job': _job(parts, subject, past) if subject is not None else None,
-        'attempts': [msgspec.structs.asdict(each) for each in past.attempts] if _eventful(past) else [],
-        'total': board.counts().waiting,
-        'ahead': ahead(parts, board.waiting(SHOWN_AHEAD + 1), subject['job']) if subject and waits else [],
-        'times': times(done, last=done is not subject) if done else None,
-        'workers': [
-            {'name': each.worker, 'busy': each.busy, 'slots': each.slots, 'problem': each.problem}
-            for each in board.workers()
-        ],
-    }
-
-
-def _subject(views: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The answer that the inspector is about."""
-    return next((view for view in views if view['state'] in ALIVE), views[-1] if views else None)
-
-
-def _job(parts: Parts, view: dict[str, Any], past: attempts.Past) -> dict[str, Any]:
-    known = parts.board.job(view['job'])
-    return {
-        **{name: view[name] for name in SHOWN_OF_JOB},
-        'rate': view['rate'] if view['state'] in ALIVE else view.get('speed', 0.0) or view['rate'],
-        'rule': (known.priority_rule if known is not None else '') or past.rule,
-        'batch': (known.parent if known is not None else '') or past.batch,
-        'schedule': (known.schedule if known is not None else '') or past.schedule,
-    }
-
-
-def _eventful(past: attempts.Past) -> bool:
-    """Whether not all went well at once."""
-    return len(past.attempts) > 1 or any(each.outcome == 'dead' for each in past.attempts)
-
-
-def ahead(parts: Parts, front: list[JobView], mine: str) -> list[dict[str, Any]]:
-    """The first jobs of the queue, down to ``mine``."""
-    rows = []
-    for place, job in enumerate(front, 1):
-        rows.append(
-            {
-                'place': place,
-                'title': parts.title_of(job.conversation_id),
-                'priority': job.priority,
-                'mine': job.job_id == mine,
-            }
-        )
-        if job.job_id == mine:
-            break
-    return rows
-
-
-def times(view: dict[str, Any], *, last: bool) -> dict[str, Any]:
-    """Where an answer's time went, in seconds: it waited, read the prompt, wrote."""
-    first = min(view['first'], view['ran']) if view['first'] else 0.0
-    parts = [('waited', view['waited']), ('read', first), ('wrote', view['ran'] - first)]
-    return {'last': last, 'parts': [{'name': name, 'seconds': round(max(0.0, value), 3)} for name, value in parts]}

@@ -109,8 +109,8 @@ class Setup:
 
     async def settle(self):
         """Let the service do what it has begun."""
-        while self.service._tasks:
-            await asyncio.wait(set(self.service._tasks))
+        while self.service._jobs.tasks:
+            await asyncio.wait(set(self.service._jobs.tasks))
 
     async def answer_of(self, conversation):
         return (await self.service.messages(conversation.id))[-1]
@@ -297,7 +297,7 @@ async def test_an_answer_that_cannot_be_stored_yet_is_stored_later(setup, monkey
             raise DeskError
         return await change(*args, **fields)
 
-    monkeypatch.setattr('app.chat.STORE_AGAIN_S', 0.0)
+    monkeypatch.setattr('app.chat_jobs.STORE_AGAIN_S', 0.0)
     monkeypatch.setattr(setup.service._desk, 'change', full_at_first)
     await setup.run(talk, 'kept')
     answer = await setup.answer_of(talk)

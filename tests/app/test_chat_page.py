@@ -7,7 +7,7 @@ import pytest
 from app import attempts, chat
 from app.board import Board
 from app.desk import Message, Stats
-from app.pages import chat as page
+from app.pages import chat_details as page
 from app.views import ModelView
 from broker import protocol
 from tests.app import news
