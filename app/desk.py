@@ -5,6 +5,7 @@ SQLite through apsw, on one thread of its own, so that no page waits for the dis
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,9 +48,27 @@ MIGRATIONS = (
     );
     CREATE UNIQUE INDEX records_name ON records (kind, name);
     """,
+    """
+    ALTER TABLE messages ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+    ALTER TABLE messages ADD COLUMN extras TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE conversations ADD COLUMN shown TEXT NOT NULL DEFAULT '';
+    ALTER TABLE conversations ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
+    CREATE TABLE files (
+        id TEXT PRIMARY KEY, conversation_id TEXT NOT NULL, name TEXT NOT NULL, media_type TEXT NOT NULL,
+        width INTEGER NOT NULL, height INTEGER NOT NULL, created_at REAL NOT NULL, data BLOB NOT NULL
+    );
+    CREATE INDEX files_of_conversation ON files (conversation_id);
+    CREATE TABLE next_messages (
+        id TEXT PRIMARY KEY, conversation_id TEXT NOT NULL, place INTEGER NOT NULL, after TEXT NOT NULL,
+        content TEXT NOT NULL, model TEXT NOT NULL, priority INTEGER NOT NULL, files TEXT NOT NULL,
+        created_at REAL NOT NULL
+    );
+    CREATE INDEX next_messages_of ON next_messages (conversation_id, place);
+    """,
 )
 
 
+DRAFT_S = 7 * 86_400.0  # so long what was attached to a message waits for it to be sent
 API = 'api'  # the origin of conversations that programs make
 
 
@@ -75,8 +94,46 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     done_reason: str = ''
 
 
+class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was attached to a question; the bytes are in the table ``files``. A picture has a size in pixels."""
+
+    id: str
+    name: str
+    media_type: str
+    size: int
+    width: int = 0
+    height: int = 0
+
+    @property
+    def picture(self) -> bool:
+        """Whether it is one; else it is a text."""
+        return self.media_type.startswith('image/')
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool that the model wanted to be called; the arguments are JSON."""
+
+    name: str
+    arguments: str
+
+
+class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What only some messages have. ``kept`` is the text that a continued answer goes on from, ``beside`` the other
+    one of two answers that are being compared."""
+
+    files: tuple[File, ...] = ()
+    tools: tuple[ToolCall, ...] = ()
+    thought_s: float = 0.0
+    kept: str = ''
+    kept_thinking: str = ''
+    beside: str = ''
+
+
 class Conversation(msgspec.Struct, kw_only=True):
     """A conversation's header; ``model`` and ``priority`` are those used last.
+
+    ``shown`` is the last message of the branch that is shown ('': the newest), ``options`` what the model is asked to
+    observe, as JSON (``chat_options``).
 
     ``origin`` is '' for those of the chat page and API for those of programs, which have a ``user`` and a ``state`` of
     their own; ``notes`` is JSON that a program wants kept.
@@ -92,10 +149,18 @@ class Conversation(msgspec.Struct, kw_only=True):
     user: str = ''
     state: str = 'active'
     notes: str = ''
+    shown: str = ''
+    options: str = '{}'
+
+
+ROOT = 'root'
 
 
 class Message(msgspec.Struct, kw_only=True):
-    """One message. ``state`` is '' for a user's; else pending, completed, cancelled, dead or unsent."""
+    """One message. ``state`` is '' for a user's; else pending, completed, cancelled, dead or unsent.
+
+    ``parent`` is the message that it follows: '' is the one stored before it, ``ROOT`` is none.
+    """
 
     id: str
     conversation_id: str
@@ -111,13 +176,15 @@ class Message(msgspec.Struct, kw_only=True):
     detail: str = ''
     created_at: float = 0.0
     notes: str = ''
+    parent: str = ''
+    extras: Extras = Extras()
 
 
 _MESSAGE = (
     'id, conversation_id, role, content, thinking, job_id, state, model, priority, stats, code, detail, created_at, '
-    'notes'
+    'notes, parent, extras'
 )
-_HEADER = 'id, title, created_at, updated_at, model, priority, origin, user, state, notes'
+_HEADER = 'id, title, created_at, updated_at, model, priority, origin, user, state, notes, shown, options'
 
 
 Exchange = tuple[Message, Message]  # a question and its answer
@@ -170,23 +237,15 @@ class Desk:
 
     async def put(self, conversation: Conversation, *messages: Message) -> None:
         """Store a header and new messages, all or nothing."""
+        await self.put_all([(conversation, messages)])
+
+    async def put_all(self, whole: Iterable[tuple[Conversation, Iterable[Message]]]) -> None:
+        """Store several headers with new messages, all or nothing."""
 
         def write() -> None:
             with self._db:
-                self._db.execute(
-                    f'INSERT INTO conversations ({_HEADER}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) '
-                    'ON CONFLICT (id) DO UPDATE SET title = excluded.title, updated_at = excluded.updated_at, '
-                    'model = excluded.model, priority = excluded.priority, state = excluded.state, '
-                    'notes = excluded.notes',
-                    msgspec.structs.astuple(conversation),
-                )
-                for message in messages:
-                    values = _values(message)
-                    self._db.execute(
-                        f'INSERT INTO messages ({_MESSAGE}, ordinal) VALUES ({", ".join("?" * len(values))}, (SELECT '
-                        'coalesce(max(ordinal), 0) + 1 FROM messages WHERE conversation_id = ?))',
-                        (*values, message.conversation_id),
-                    )
+                for conversation, messages in whole:
+                    self._put(conversation, messages)
 
         await self._do(write)
 
@@ -279,6 +338,22 @@ class Desk:
         except apsw.Error as error:
             raise DeskError(f'{self._path} cannot be used: {error}. Restore a copy of it, or move it away.') from error
 
+    def _put(self, conversation: Conversation, messages: Iterable[Message]) -> None:
+        self._db.execute(
+            f'INSERT INTO conversations ({_HEADER}) VALUES ({", ".join("?" * len(_HEADER.split(", ")))}) '
+            'ON CONFLICT (id) DO UPDATE SET title = excluded.title, updated_at = excluded.updated_at, '
+            'model = excluded.model, priority = excluded.priority, state = excluded.state, '
+            'notes = excluded.notes, shown = excluded.shown, options = excluded.options',
+            msgspec.structs.astuple(conversation),
+        )
+        for message in messages:
+            values = _values(message)
+            self._db.execute(
+                f'INSERT INTO messages ({_MESSAGE}, ordinal) VALUES ({", ".join("?" * len(values))}, (SELECT '
+                'coalesce(max(ordinal), 0) + 1 FROM messages WHERE conversation_id = ?))',
+                (*values, message.conversation_id),
+            )
+
     def _open(self) -> None:
         try:
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -311,6 +386,13 @@ class Desk:
                 'DELETE FROM messages WHERE conversation_id IN (SELECT id FROM conversations WHERE deleted_at > 0)'
             )
             self._db.execute('DELETE FROM conversations WHERE deleted_at > 0')
+            gone = 'conversation_id NOT IN (SELECT id FROM conversations)'
+            self._db.execute(f'DELETE FROM next_messages WHERE {gone}')
+            # what was attached to a message that is still being written belongs to no conversation yet
+            self._db.execute(
+                f"DELETE FROM files WHERE {gone} AND (conversation_id != '' OR created_at < ?)",
+                (time.time() - DRAFT_S,),
+            )
 
 
 def problem_with(path: Path) -> str:
@@ -328,12 +410,14 @@ async def _try(path: Path) -> None:
 
 def _values(message: Message) -> tuple[Any, ...]:
     fields = {name: getattr(message, name) for name in _MESSAGE.split(', ')}
-    return tuple({**fields, 'stats': msgspec.json.encode(message.stats).decode()}.values())
+    texts = {name: msgspec.json.encode(fields[name]).decode() for name in ('stats', 'extras')}
+    return tuple({**fields, **texts}.values())
 
 
 def _message(row: tuple[Any, ...]) -> Message:
     fields = dict(zip(_MESSAGE.split(', '), row, strict=True))
-    return Message(**{**fields, 'stats': msgspec.json.decode(fields['stats'], type=Stats)})
+    stats = msgspec.json.decode(fields['stats'], type=Stats)
+    return Message(**{**fields, 'stats': stats, 'extras': msgspec.json.decode(fields['extras'], type=Extras)})
 
 
 def _exchange(row: tuple[Any, ...]) -> Exchange:
