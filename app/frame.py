@@ -8,6 +8,7 @@ from typing import Any
 from nicegui import context, ui
 
 from app import i18n, theme
+from app.components.hotkeys import Hotkeys
 from app.i18n import N_, T, speech
 from app.parts import Parts
 from app.visit import visit, watch
@@ -36,6 +37,7 @@ def create(parts: Parts, routes: dict[str, Callable[..., Any]]) -> None:
         with theme.box('content').props('id=content tabindex=-1'):
             _Pages(routes)
         _status(parts)
+    Hotkeys()
 
 
 def _prepare(client: Any) -> None:

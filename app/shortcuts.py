@@ -1,6 +1,6 @@
 """The keyboard shortcuts of the desk: one table for the browser, for the ``?`` sheet and for the settings page.
 
-``ShortcutList`` of ``app.components.shortcut_list`` shows the table; ``app.components.hotkeys`` obeys it. Shortcuts of a
+``ShortcutList`` of ``app.components.shortcut_list`` shows it, ``app.components.hotkeys`` obeys it. Shortcuts of a
 single letter are off while something is being written, and everywhere once they are switched off in this browser
 (``corral.setKeys(false)``, the cookie ``corral_keys``), as they get in the way of speech input.
 """

@@ -1,17 +1,19 @@
 """Colours, type, icons and the small pieces every page is built from.
 
 The look lives in ``static/*.css`` (tokens, base, icons, frame; a page's own file beside them, loaded by ``head``); here
-are the Python ends of it. No Tailwind and no Quasar buttons: plain elements with our classes. Sizes and colours are the
-CSS variables of ``tokens.css`` (``var(--ink2)``, ``var(--s3)``, ``var(--p-high)`` …), so light and dark come by
-themselves; charts read them in the browser with ``getComputedStyle`` and listen to the window event ``corral-theme``.
+are the Python ends of it; fields, menus and dialogs are in ``app.controls``. No Tailwind and no Quasar buttons: plain
+elements with our classes. Sizes and colours are the CSS variables of ``tokens.css`` (``var(--ink2)``, ``var(--s3)``,
+``var(--p-high)`` …), so light and dark come by themselves; charts read them in the browser with ``getComputedStyle``
+and listen to the window event ``corral-theme``.
 """
 
 import hashlib
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nicegui import ui
+from nicegui import context, ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from app.i18n import N_, T
@@ -19,6 +21,7 @@ from app.i18n import N_, T
 STATIC = Path(__file__).parent / 'static'
 COOKIE = 'corral_theme'
 THEMES = {'system': N_('Follow the system'), 'light': N_('Light'), 'dark': N_('Dark')}
+KEPT_PROMISES = 20  # buttons in toasts that were not pressed, per page
 PRIORITIES = {1: N_('Low'), 5: N_('Normal'), 10: N_('High'), 15: N_('Realtime')}
 
 
@@ -94,15 +97,70 @@ def empty(icon_name: str, title: str, explanation: str) -> ui.element:
 
 
 def skeleton(height_px: int = 14, width: str = '100%') -> ui.element:
-    """A grey bar where something is about to appear."""
+    """A grey bar where something is about to appear; several, one below the other, in ``theme.box('skeletons')``."""
     return ui.element('div').classes('skeleton').style(f'height:{height_px}px;width:{width}').props('aria-hidden=true')
 
 
-def toast(message: str, *, bad: bool = False) -> None:
-    """A short message at the bottom, already translated: ``theme.toast(speech().tr('Copied.'))``."""
+def toast(message: str, *, bad: bool = False, action: tuple[str, Callable[[], Any]] | None = None) -> None:
+    """A short message at the bottom, already translated: ``theme.toast(speech().tr('Copied.'))``.
+
+    ``action`` is a button in it, a text and what it does: ``theme.toast(said.tr('Deleted.'), action=(said.tr('Undo'),
+    undelete))``. Such a toast stays for 8 s, one that is ``bad`` for 6 s.
+    """
+    buttons = [{'label': action[0], 'token': _promise(action[1])}] if action else []
     ui.notify(
-        message, position='bottom', timeout=6000 if bad else 2600, classes='toast-bad' if bad else 'toast', html=False
+        message,
+        position='bottom',
+        timeout=8000 if action else 6000 if bad else 2600,
+        classes='toast-bad' if bad else 'toast',
+        html=False,
+        actions=buttons,
     )
+
+
+def _promise(callback: Callable[[], Any]) -> str:
+    """A word by which the browser asks for ``callback``, once; see ``components/hotkeys.js``."""
+    promises = context.client.storage.setdefault('promises', {})
+    token = secrets.token_hex(8)
+    promises[token] = callback
+    while len(promises) > KEPT_PROMISES:
+        del promises[next(iter(promises))]
+    return token
+
+
+def redeem(token: str) -> Any:
+    """Do what a toast's button promised; a second press, or one that comes too late, does nothing."""
+    callback = context.client.storage.get('promises', {}).pop(token, None)
+    return callback() if callback is not None else None
+
+
+def badge(msgid: str, kind: str = '', **values: object) -> text:
+    """A small state: ``kind`` is '' (quiet), 'ok', 'bad', 'warn' or 'run'."""
+    return T(text(classes=f'chip soft is-{kind or "quiet"}'), msgid, None, **values)
+
+
+class progress(ui.element):
+    """A bar that fills: ``share`` from 0 to 1, None while nobody knows how far it is; ``show`` changes it."""
+
+    def __init__(self, msgid: str, share: float | None = None) -> None:
+        super().__init__('div')
+        self.classes('progress').props('role=progressbar aria-valuemin=0 aria-valuemax=100')
+        T(self, msgid, prop='aria-label')
+        with self:
+            self._bar = ui.element('i')
+        self.show(share)
+
+    def show(self, share: float | None) -> None:
+        """So far it is."""
+        if share is None:
+            self.props.pop('aria-valuenow', None)
+            self.classes(add='endless')
+        else:
+            percent = round(100 * min(1.0, max(0.0, share)), 1)
+            self.props['aria-valuenow'] = f'{percent:g}'
+            self.classes(remove='endless')
+            self._bar.style(f'width:{percent:g}%')
+        self.update()
 
 
 def page(title: str) -> tuple[ui.element, ui.element]:

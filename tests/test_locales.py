@@ -20,7 +20,19 @@ PLACES = {
     'icon_button': (1,),
     'empty': (1, 2),
     'page': (0,),
+    'badge': (0,),
+    'progress': (0,),
+    'field': (0,),
+    'area': (0,),
+    'select': (0,),
+    'switch': (0,),
+    'segments': (0,),
+    'item': (0,),
+    'confirm': (0, 1),
+    'Dialog': (0,),
+    'fail': (0,),
 }
+KEYWORDS = ('hint', 'placeholder', 'yes')  # whose values are msgids in the functions of ``app.controls``
 Msgid = str | tuple[str, str]
 
 
@@ -95,8 +107,9 @@ def msgids(call: ast.Call) -> Iterator[Msgid]:
             yield from zip(one, many, strict=True)
     elif name == 'labels' and owner in ('', 'i18n'):
         yield from literals([keyword.value for keyword in call.keywords if keyword.arg])
-    elif name in PLACES and owner in ('', 'i18n', 'theme'):
+    elif name in PLACES and (owner in ('', 'i18n', 'theme', 'controls') or name == 'fail'):
         yield from literals([call.args[place] for place in PLACES[name] if place < len(call.args)])
+        yield from literals([keyword.value for keyword in call.keywords if keyword.arg in KEYWORDS])
 
 
 def name_of(function: ast.expr) -> tuple[str, str]:

@@ -33,6 +33,33 @@
     get theme() {
       return document.documentElement.dataset.theme;
     },
+    get themeChoice() {
+      return theme;
+    },
+    // whether single letters are shortcuts in this browser
+    get keys() {
+      return cookie("corral_keys") !== "off";
+    },
+    setKeys(on) {
+      keep("corral_keys", on ? "on" : "off");
+    },
+    // to another view, as a click on a link to it would
+    go(path) {
+      if (path !== location.pathname + location.search) emitEvent("sub_pages_navigate", path);
+    },
+    // a new conversation, ready to be written
+    compose() {
+      corral.go("/chat");
+      dispatchEvent(new CustomEvent("corral-compose"));
+      const box = document.querySelector(".composer textarea");
+      if (box && location.pathname === "/chat") box.focus();
+    },
+    // to the first place to search in on this page
+    search() {
+      const find = () => [...document.querySelectorAll('.content input[type="search"], .content [data-search]')].find((each) => each.checkVisibility());
+      if (!find()) document.querySelector('.content .toggle-list[aria-expanded="false"]')?.click();
+      requestAnimationFrame(() => find()?.focus());
+    },
     setTheme(value) {
       theme = value;
       keep("corral_theme", value);
