@@ -9,6 +9,7 @@ from nicegui import context, ui
 
 from app import i18n, theme
 from app.components.hotkeys import Hotkeys
+from app.components.notifier import Notifier
 from app.i18n import N_, T, speech
 from app.parts import Parts
 from app.visit import visit, watch
@@ -38,6 +39,7 @@ def create(parts: Parts, routes: dict[str, Callable[..., Any]]) -> None:
             _Pages(routes)
         _status(parts)
     Hotkeys()
+    Notifier(parts)
 
 
 def _prepare(client: Any) -> None:

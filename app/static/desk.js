@@ -43,6 +43,21 @@
     setKeys(on) {
       keep("corral_keys", on ? "on" : "off");
     },
+    // whether this browser wants to be told of long answers, and may be
+    get notify() {
+      return cookie("corral_notify") === "on" && globalThis.Notification?.permission === "granted";
+    },
+    setNotify(on) {
+      keep("corral_notify", on ? "on" : "off");
+      dispatchEvent(new CustomEvent("corral-notify"));
+    },
+    showNotification(title, options) {
+      try {
+        return new Notification(title, { icon: document.querySelector('link[rel~="icon"]')?.href, ...options });
+      } catch {
+        return null; // some phones only let a service worker do that
+      }
+    },
     // to another view, as a click on a link to it would
     go(path) {
       if (path !== location.pathname + location.search) emitEvent("sub_pages_navigate", path);
