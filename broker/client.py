@@ -131,6 +131,10 @@ class BrokerClient:
         """Jobs by state, model, user and batch, newest first; the next page begins before the last one's ``order``."""
         return await self._ask(request, protocol.Jobs)
 
+    async def list_jobs(self, request: protocol.ListJobs) -> protocol.JobList:
+        """Part of a list of jobs in any order; it may be incomplete: then ask again. See ``protocol.ListJobs``."""
+        return await self._ask(request, protocol.JobList)
+
     async def find_all(self, request: protocol.FindJobs) -> AsyncIterator[Job]:
         """All jobs that ``request`` describes, oldest first, a page at a time: there is one of them in memory."""
         request = msgspec.structs.replace(request, oldest_first=True, limit=PAGE)

@@ -1,7 +1,7 @@
 """What the shell looks up in the store before a request goes to the core, and before a job goes to a worker."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from broker import keys, protocol, templates
 from broker.admission import Past
@@ -32,6 +32,13 @@ class Unfit(Exception):
         super().__init__(detail)
         self.code = code
         self.detail = detail
+
+
+def takes_long(request: protocol.AnyRequest) -> TypeGuard[protocol.FindJobs | protocol.ListJobs]:
+    """Whether many jobs have to be looked at for this: then it is done in steps. See ``listing``."""
+    if isinstance(request, protocol.FindJobs):
+        return bool(request.states or request.model or request.user) and not request.parent
+    return isinstance(request, protocol.ListJobs)
 
 
 def stored(messages: Iterable[object], shelf: Shelf, knows: Callable[[str], bool]) -> frozenset[str]:

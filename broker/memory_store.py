@@ -2,15 +2,16 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 
 import msgspec
 
-from broker import facts, protocol, retention
+from broker import facts, listing, protocol, retention
 from broker.actions import Persist
 from broker.job import FINAL, HELD_BY_WORKER, Job, State
 from broker.limits import Started
+from broker.needle import Needle
 from broker.share import Work
 
 
@@ -180,6 +181,35 @@ class MemoryStore:
             dead=states[State.DEAD],
             cancelled=states[State.CANCELLED],
         )
+    def ends(self) -> tuple[int, int]:
+        """The places of the oldest and the newest job; (1, 0) when there is none."""
+        orders = [job.order for job in self._jobs.values()]
+        return (min(orders), max(orders)) if orders else (1, 0)
+
+    def scan(
+        self, wanted: protocol.FindJobs | protocol.ListJobs, above: int, below: int
+    ) -> list[tuple[str | int | float, int]]:
+        """The jobs between these two places that match, texts aside: what they are sorted by, and their place."""
+        key = _SORTS[listing.sort_of(wanted)]
+        found = [job for job in self._jobs.values() if above < job.order < below and _matches(job, wanted)]
+        found.sort(key=lambda job: job.order, reverse=not wanted.oldest_first)
+        return [(key(job), job.order) for job in found]
+
+    def at(self, orders: Sequence[int]) -> list[Job]:
+        """The jobs at these places, in this order; those that are gone are left out."""
+        found = {job.order: copy(job) for job in self._jobs.values()}
+        return [found[order] for order in orders if order in found]
+
+    def mentions(self, order: int, wanted: protocol.ListJobs, needle: Needle) -> bool:
+        """Whether the text is in the job, in what it asks, or in its answer."""
+        job = next((job for job in self._jobs.values() if job.order == order), None)
+        return job is not None and (
+            needle.in_words(*listing.words(job))
+            or job.conversation_id in wanted.conversations
+            or needle.in_body(self.body(job.job_id))
+            or needle.in_answer(job.kind, b'\n'.join(self.answer(job.job_id)))
+        )
+
 
     def purge(self, job_id: str, before: float) -> int:
         """Delete dead jobs, one or all that ended before a time, with body and answer; the facts stay. How many."""
@@ -231,3 +261,36 @@ class MemoryStore:
         for parent in parents - {job.parent for job in self._jobs.values()}:
             if (batch := self._batches.get(parent)) is not None and batch.ended_at:
                 del self._batches[parent]
+
+
+def _matches(job: Job, wanted: protocol.FindJobs | protocol.ListJobs) -> bool:
+    names: tuple[str, ...] = ('model', 'user', 'parent')
+    if isinstance(wanted, protocol.ListJobs):
+        names = (*names, 'worker', 'code')
+        if (wanted.kinds and job.kind not in wanted.kinds) or (
+            wanted.priorities and job.priority not in wanted.priorities
+        ):
+            return False
+        if job.queued_at < wanted.since or 0 < wanted.until <= job.queued_at:
+            return False
+    return (not wanted.states or job.state in wanted.states) and all(
+        getattr(wanted, name) in ('', getattr(job, name)) for name in names
+    )
+
+
+_SORTS: dict[str, Callable[[Job], str | int | float]] = {
+    'queued': lambda job: 0,
+    'started': lambda job: job.started_at,
+    'ended': lambda job: job.ended_at,
+    'waited': lambda job: job.started_at - job.queued_at if job.started_at else -1,
+    'ran': lambda job: job.ended_at - job.started_at if job.started_at and job.ended_at else -1,
+    'tokens': lambda job: job.usage.output_tokens,
+    'state': lambda job: job.state.value,
+    'kind': lambda job: job.kind,
+    'model': lambda job: job.model,
+    'user': lambda job: job.user,
+    'priority': lambda job: job.priority,
+    'worker': lambda job: job.worker,
+    'code': lambda job: job.code,
+    'failures': lambda job: job.failures,
+}

@@ -21,6 +21,10 @@ MAX_TOGETHER = 1_000  # messages in one letter: nobody is held up by a larger on
 KINDS = ('chat', 'generate', 'embed', 'raw')
 PAUSE_SCOPES = ('all', 'model', 'priority', 'user', 'worker')
 
+SORTS = (
+    *('queued', 'started', 'ended', 'waited', 'ran', 'state', 'kind', 'model', 'user', 'priority', 'worker', 'code'),
+    *('tokens', 'failures'),
+)
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # what every database and language can hold
 
 
@@ -194,6 +198,36 @@ class FindJobs(Request, frozen=True, kw_only=True):
 
 class Replay(Request, frozen=True, kw_only=True):
     """Do a dead job again, as a new job with this id and clean counters. Sending it twice makes one job."""
+class ListJobs(Request, frozen=True, kw_only=True):
+    """Rows ``offset`` … of the jobs that match, as a table that is scrolled wants them: see ``JobList``.
+
+    ``sort`` is one of SORTS. Jobs that came after the place ``until_order`` are left out (0: as it is now; the reply
+    says what that is, and the next request repeats it, so that rows keep their places). With ``text`` they come in
+    order of arrival, and at most ``look`` jobs are read (0: all); the same request with a larger one goes on. With
+    ``whole`` the reply waits until their number is known. Empty filters let everything through.
+    """
+
+    states: tuple[State, ...] = ()
+    kinds: tuple[str, ...] = ()
+    priorities: tuple[int, ...] = ()
+    model: str = ''
+    user: str = ''
+    parent: str = ''
+    worker: str = ''
+    code: str = ''
+    since: float = 0.0  # queued at or after this time
+    until: float = 0.0  # queued before this time; 0 is no limit
+    text: str = ''  # in what was asked or answered, the error, or a name; upper and lower case are the same
+    conversations: tuple[str, ...] = ()  # with ``text``: jobs of these match, too
+    sort: str = 'queued'
+    oldest_first: bool = False  # and other values from the smallest on
+    until_order: Count = 0
+    offset: Count = 0
+    limit: Count = 100
+    look: Count = 0
+    whole: bool = False
+
+
 
     job_id: str
     new_job_id: str
@@ -286,6 +320,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t', 
     rid: int = 0
 
 
+    | ListJobs
 class Accepted(Reply, frozen=True, kw_only=True):
     """The job is on disk. ``duplicate`` when it was there before."""
 
@@ -410,6 +445,19 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     engine: str
     engine_version: str
+class JobList(Reply, frozen=True, kw_only=True):
+    """Part of a list. While it is not ``complete``, ``total`` counts those found so far: ask again to go on.
+
+    ``looked`` counts the jobs whose texts were read.
+    """
+
+    jobs: tuple[Job, ...]
+    total: int
+    complete: bool
+    looked: int
+    until_order: int
+
+
     slots: int
     busy: int
     models: tuple[facts.ModelInfo, ...]
@@ -482,6 +530,7 @@ class Ready(FromWorker, frozen=True, kw_only=True):
     models: tuple[facts.ModelInfo, ...]
     problem: str = ''
     runs: tuple[Run, ...] = ()
+    | JobList
     version: int = VERSION
     labels: tuple[str, ...] = ()
     saturated: bool = False  # the engine does not take more at once: more workers for it would not help

@@ -14,10 +14,11 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from broker import errors, facts, protocol, retention
+from broker import errors, facts, listing, protocol, retention
 from broker.actions import Persist
 from broker.job import FINAL, HELD_BY_WORKER, PLAIN, Job, State, Terms
 from broker.limits import Started
+from broker.needle import MOST_BYTES, Needle
 from broker.share import Work
 
 # One entry per schema version, never edited once released: a file of version n gets the entries from n on.
@@ -143,6 +144,15 @@ _Row = tuple[str | int | float | bytes | None, ...]
 
 
 class Store:
+_SORTS = {
+    'queued': '0',  # the place says it
+    'started': 'started_at',
+    'ended': 'ended_at',
+    'waited': 'CASE WHEN started_at > 0 THEN started_at - queued_at ELSE -1 END',
+    'ran': 'CASE WHEN started_at > 0 AND ended_at > 0 THEN ended_at - started_at ELSE -1 END',
+    'tokens': "coalesce(json_extract(usage, '$.output_tokens'), 0)",
+    **{name: name for name in ('state', 'kind', 'model', 'user', 'priority', 'worker', 'code', 'failures')},
+}
     """The queue's database. Not for more than one thread."""
 
     def __init__(self, path: Path, *, vfs: str | None = None) -> None:
@@ -369,6 +379,45 @@ class Store:
         return len(gone)
 
     def prune(self, portion: retention.Portion) -> retention.Pruned:
+    def ends(self) -> tuple[int, int]:
+        """The places of the oldest and the newest job; (1, 0) when there is none."""
+        rows = self._db.execute('SELECT (SELECT min("order") FROM jobs), (SELECT max("order") FROM jobs)').fetchall()
+        lowest, highest = rows[0]
+        return (int(str(lowest)), int(str(highest))) if lowest is not None else (1, 0)
+
+    def scan(
+        self, wanted: protocol.FindJobs | protocol.ListJobs, above: int, below: int
+    ) -> list[tuple[str | int | float, int]]:
+        """The jobs between these two places that match, texts aside: what they are sorted by, and their place."""
+        conditions, values = _conditions(wanted)
+        query = (
+            f'SELECT {_SORTS[listing.sort_of(wanted)]}, "order" FROM jobs {"" if wanted.parent else "NOT INDEXED"} '
+            f'WHERE "order" > ? AND "order" < ? {conditions} '
+            f'ORDER BY "order" {"ASC" if wanted.oldest_first else "DESC"}'
+        )
+        return self._db.execute(query, (above, below, *values)).fetchall()  # type: ignore[return-value]
+
+    def at(self, orders: Sequence[int]) -> list[Job]:
+        """The jobs at these places, in this order; those that are gone are left out."""
+        rows = self._db.execute(
+            f'{_SELECT} WHERE "order" IN (SELECT value FROM json_each(?))', (msgspec.json.encode(orders).decode(),)
+        )
+        found = {job.order: job for job in map(_job, rows)}
+        return [found[order] for order in orders if order in found]
+
+    def mentions(self, order: int, wanted: protocol.ListJobs, needle: Needle) -> bool:
+        """Whether the text is in the job, in what it asks, or in the beginning of its answer."""
+        rows = self._db.execute(f'{_SELECT} WHERE "order" = ?', (order,)).fetchall()
+        if not rows:
+            return False
+        job = _job(rows[0])
+        if needle.in_words(*listing.words(job)) or job.conversation_id in wanted.conversations:
+            return True
+        if needle.in_body(self.body(job.job_id)):
+            return True
+        rows = self._db.execute('SELECT lines FROM answers WHERE job_id = ?', (job.job_id,)).fetchall()
+        return bool(rows) and needle.in_answer(job.kind, _beginning(_blob(rows[0][0]), MOST_BYTES))
+
         """Delete what ``portion`` says, only so much that it does not take long. Raises as ``commit`` does."""
         try:
             match portion:
@@ -565,6 +614,36 @@ def _job(row: 'tuple[apsw.SQLiteValue, ...]') -> Job:
     values = dict(zip(_COLUMNS, row, strict=True))
     usage = msgspec.json.decode(str(values['usage']), type=facts.Usage)
     terms = msgspec.json.decode(str(values['terms']), type=Terms) if values['terms'] != '{}' else PLAIN
+def _conditions(wanted: protocol.FindJobs | protocol.ListJobs) -> tuple[str, list[str | int | float]]:
+    """What the columns have to be."""
+    conditions: list[str] = []
+    values: list[str | int | float] = []
+
+    def among(column: str, allowed: Sequence[str | int]) -> None:
+        if allowed:
+            few = sorted(set(allowed))[:100]  # SQLite takes only so many question marks
+            conditions.append(f'AND {column} IN ({", ".join("?" * len(few))})')
+            values.extend(few)
+
+    among('state', wanted.states)
+    names: tuple[str, ...] = ('model', 'user', 'parent')
+    if wanted.parent:
+        conditions.append("AND parent != ''")  # only so the index is used
+    if isinstance(wanted, protocol.ListJobs):
+        names = (*names, 'worker', 'code')
+        among('kind', wanted.kinds)
+        among('priority', wanted.priorities)
+        for bound, comparison in ((wanted.since, '>='), (wanted.until, '<')):
+            if bound:
+                conditions.append(f'AND queued_at {comparison} ?')
+                values.append(bound)
+    for column in names:
+        if getattr(wanted, column):
+            conditions.append(f'AND {column} = ?')
+            values.append(getattr(wanted, column))
+    return ' '.join(conditions), values
+
+
     job = Job(**{**values, 'usage': usage, 'terms': terms, 'state': State(str(values['state']))})  # type: ignore[arg-type]
     assert (job.ended_at > 0) == (job.state in FINAL), job
     return job
@@ -585,3 +664,9 @@ def _pack(lines: tuple[bytes, ...]) -> bytes:
 def _unpack(blob: bytes) -> list[bytes]:
     text = blob[1:] if blob.startswith(_AS_IT_IS) else zlib.decompress(blob)
     return text.split(b'\n')
+def _beginning(blob: bytes, most: int) -> bytes:
+    """The first lines of an answer, so many bytes at most; none where the first line is longer."""
+    text = blob[1 : most + 2] if blob.startswith(_AS_IT_IS) else zlib.decompressobj().decompress(blob, most + 1)
+    return text if len(text) <= most else text[: text.rfind(b'\n', 0, most) + 1]
+
+
