@@ -169,18 +169,6 @@ class MemoryStore:
         )
         return [copy(job) for job in itertools.islice(found, limit)]
 
-    def _counted(self, batch: protocol.Batch) -> protocol.Batch:
-        if batch.ended_at:
-            return batch
-        states = Counter(job.state for job in self._jobs.values() if job.parent == batch.batch_id)
-        return msgspec.structs.replace(
-            batch,
-            submitted=states.total(),
-            running=sum(states[state] for state in HELD_BY_WORKER),
-            completed=states[State.COMPLETED],
-            dead=states[State.DEAD],
-            cancelled=states[State.CANCELLED],
-        )
     def ends(self) -> tuple[int, int]:
         """The places of the oldest and the newest job; (1, 0) when there is none."""
         orders = [job.order for job in self._jobs.values()]
@@ -210,6 +198,18 @@ class MemoryStore:
             or needle.in_answer(job.kind, b'\n'.join(self.answer(job.job_id)))
         )
 
+    def _counted(self, batch: protocol.Batch) -> protocol.Batch:
+        if batch.ended_at:
+            return batch
+        states = Counter(job.state for job in self._jobs.values() if job.parent == batch.batch_id)
+        return msgspec.structs.replace(
+            batch,
+            submitted=states.total(),
+            running=sum(states[state] for state in HELD_BY_WORKER),
+            completed=states[State.COMPLETED],
+            dead=states[State.DEAD],
+            cancelled=states[State.CANCELLED],
+        )
 
     def purge(self, job_id: str, before: float) -> int:
         """Delete dead jobs, one or all that ended before a time, with body and answer; the facts stay. How many."""

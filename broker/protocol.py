@@ -19,12 +19,12 @@ MAX_BATCH_BYTES = 1024 * 1024  # a sender splits longer runs of lines
 MAX_PAGE_BYTES = 4 * 1024 * 1024  # of the jobs in one reply; the workers stand beside them
 MAX_TOGETHER = 1_000  # messages in one letter: nobody is held up by a larger one
 KINDS = ('chat', 'generate', 'embed', 'raw')
-PAUSE_SCOPES = ('all', 'model', 'priority', 'user', 'worker')
-
 SORTS = (
     *('queued', 'started', 'ended', 'waited', 'ran', 'state', 'kind', 'model', 'user', 'priority', 'worker', 'code'),
     *('tokens', 'failures'),
 )
+PAUSE_SCOPES = ('all', 'model', 'priority', 'user', 'worker')
+
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # what every database and language can hold
 
 
@@ -196,8 +196,6 @@ class FindJobs(Request, frozen=True, kw_only=True):
     limit: Count = 50
 
 
-class Replay(Request, frozen=True, kw_only=True):
-    """Do a dead job again, as a new job with this id and clean counters. Sending it twice makes one job."""
 class ListJobs(Request, frozen=True, kw_only=True):
     """Rows ``offset`` … of the jobs that match, as a table that is scrolled wants them: see ``JobList``.
 
@@ -228,6 +226,8 @@ class ListJobs(Request, frozen=True, kw_only=True):
     whole: bool = False
 
 
+class Replay(Request, frozen=True, kw_only=True):
+    """Do a dead job again, as a new job with this id and clean counters. Sending it twice makes one job."""
 
     job_id: str
     new_job_id: str
@@ -302,6 +302,7 @@ AnyRequest = (
     | GetBody
     | GetHistory
     | FindJobs
+    | ListJobs
     | Replay
     | Purge
     | Pause
@@ -320,7 +321,6 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t', 
     rid: int = 0
 
 
-    | ListJobs
 class Accepted(Reply, frozen=True, kw_only=True):
     """The job is on disk. ``duplicate`` when it was there before."""
 
@@ -423,6 +423,19 @@ class Jobs(Reply, frozen=True, kw_only=True):
     more: bool
 
 
+class JobList(Reply, frozen=True, kw_only=True):
+    """Part of a list. While it is not ``complete``, ``total`` counts those found so far: ask again to go on.
+
+    ``looked`` counts the jobs whose texts were read.
+    """
+
+    jobs: tuple[Job, ...]
+    total: int
+    complete: bool
+    looked: int
+    until_order: int
+
+
 class Purged(Reply, frozen=True, kw_only=True):
     """So many jobs are gone."""
 
@@ -445,19 +458,6 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     engine: str
     engine_version: str
-class JobList(Reply, frozen=True, kw_only=True):
-    """Part of a list. While it is not ``complete``, ``total`` counts those found so far: ask again to go on.
-
-    ``looked`` counts the jobs whose texts were read.
-    """
-
-    jobs: tuple[Job, ...]
-    total: int
-    complete: bool
-    looked: int
-    until_order: int
-
-
     slots: int
     busy: int
     models: tuple[facts.ModelInfo, ...]
@@ -498,6 +498,7 @@ AnyReply = (
     | JobState
     | Body
     | Jobs
+    | JobList
     | Purged
     | Facts
     | Snapshot
@@ -530,7 +531,6 @@ class Ready(FromWorker, frozen=True, kw_only=True):
     models: tuple[facts.ModelInfo, ...]
     problem: str = ''
     runs: tuple[Run, ...] = ()
-    | JobList
     version: int = VERSION
     labels: tuple[str, ...] = ()
     saturated: bool = False  # the engine does not take more at once: more workers for it would not help

@@ -83,10 +83,10 @@ class Server:
         self._rules = rules
         self._boot = boot
         self._sweep = retention.Sweep(keep or retention.Keep())
+        self._listings = listing.Listings()
         self._on_load = on_load
         self._load_told: load.Load | None = None
         self._load_at = 0.0
-        self._listings = listing.Listings()
         self._clock = Clock()
         self._context = zmq.Context()
         self._stopping = False
@@ -127,10 +127,10 @@ class Server:
                 wait_s = max(0.0, min(self._core.next_deadline(), self._sweep.due_at) - self._clock.now())
                 poller.poll(0 if self._listings.busy else math.ceil(wait_s * 1000))
                 self._turn()
+                self._look_up()
                 self._prune()
                 self._tell_load()
         finally:
-                self._look_up()
             self._close()
 
     def _close(self) -> None:
@@ -173,21 +173,21 @@ class Server:
         if gone:
             logger.info('%s old jobs and facts are gone', gone, extra={'action': 'prune'})
 
-    def _tell_load(self) -> None:
-        now = self._clock.now()
-        if self._load_at > now:
     def _look_up(self) -> None:
         """Go on with what somebody looks for in the past, so little that nobody waits for it."""
         if self._listings.busy:
             for peer, reply in self._listings.step(self._store, time.perf_counter):
                 self._send(peer, [reply])
 
+    def _tell_load(self) -> None:
+        now = self._clock.now()
+        if self._load_at > now:
             return
         self._load_at = now + LOAD_EVERY_S
+        self._listings.forget(time.perf_counter())
         if (found := self._core.load(now)) != self._load_told:
             self._load_told = found
             self._on_load(found)
-        self._listings.forget(time.perf_counter())
 
     def _perform(self, actions: list[Action]) -> list[Action]:
         """Do it, and return what follows from messages that could not be delivered.
@@ -210,11 +210,11 @@ class Server:
                     follow += self._unfit(action, error)
             elif isinstance(action, Publish):
                 news.setdefault(action.topic, []).append(action.message)
+            elif isinstance(action, FromStore) and lookup.takes_long(action.request):
+                self._listings.ask(action.peer, action.request, self._store, time.perf_counter())
             elif isinstance(action, FromStore):
                 mail[action.peer.side].setdefault(action.peer, []).append(self._answer(action.request))
         for peer, messages in mail['worker'].items():  # they first: they can begin while the others are told
-            elif isinstance(action, FromStore) and lookup.takes_long(action.request):
-                self._listings.ask(action.peer, action.request, self._store, time.perf_counter())
             follow += self._send(peer, messages)
         self._publish(news, [change.fact for change in changes])
         for peer, messages in mail['client'].items():

@@ -140,10 +140,6 @@ _SHORT = 300  # bytes: not worth packing, or to be kept in memory
 _LATELY = 2_000  # short bodies that are kept in memory
 _AS_IT_IS = b'\0'  # what is packed begins otherwise
 _SPARE_PAGES = 1_000  # free ones that stay in the file for what comes next
-_Row = tuple[str | int | float | bytes | None, ...]
-
-
-class Store:
 _SORTS = {
     'queued': '0',  # the place says it
     'started': 'started_at',
@@ -153,6 +149,10 @@ _SORTS = {
     'tokens': "coalesce(json_extract(usage, '$.output_tokens'), 0)",
     **{name: name for name in ('state', 'kind', 'model', 'user', 'priority', 'worker', 'code', 'failures')},
 }
+_Row = tuple[str | int | float | bytes | None, ...]
+
+
+class Store:
     """The queue's database. Not for more than one thread."""
 
     def __init__(self, path: Path, *, vfs: str | None = None) -> None:
@@ -362,23 +362,6 @@ _SORTS = {
         query = f'{_SELECT} WHERE {" AND ".join(conditions)} ORDER BY "order" {direction} LIMIT ?'
         return [_job(row) for row in self._db.execute(query, (*values, limit))]
 
-    def purge(self, job_id: str, before: float) -> int:
-        """Delete dead jobs, one or all that ended before a time, with body and answer; the facts stay. How many.
-
-        Raises as ``commit`` does.
-        """
-        condition = 'job_id = ?' if job_id else 'ended_at < ?'
-        query = f"SELECT job_id, parent FROM jobs WHERE state = 'dead' AND ended_at > 0 AND {condition}"
-        try:
-            with self._db:
-                gone = [(str(name), str(parent)) for name, parent in self._db.execute(query, (job_id or before,))]
-                self._delete(gone)
-        except _TROUBLE as error:
-            raise _plain(error, self.path) from error
-        self._ended -= len(gone)
-        return len(gone)
-
-    def prune(self, portion: retention.Portion) -> retention.Pruned:
     def ends(self) -> tuple[int, int]:
         """The places of the oldest and the newest job; (1, 0) when there is none."""
         rows = self._db.execute('SELECT (SELECT min("order") FROM jobs), (SELECT max("order") FROM jobs)').fetchall()
@@ -418,6 +401,23 @@ _SORTS = {
         rows = self._db.execute('SELECT lines FROM answers WHERE job_id = ?', (job.job_id,)).fetchall()
         return bool(rows) and needle.in_answer(job.kind, _beginning(_blob(rows[0][0]), MOST_BYTES))
 
+    def purge(self, job_id: str, before: float) -> int:
+        """Delete dead jobs, one or all that ended before a time, with body and answer; the facts stay. How many.
+
+        Raises as ``commit`` does.
+        """
+        condition = 'job_id = ?' if job_id else 'ended_at < ?'
+        query = f"SELECT job_id, parent FROM jobs WHERE state = 'dead' AND ended_at > 0 AND {condition}"
+        try:
+            with self._db:
+                gone = [(str(name), str(parent)) for name, parent in self._db.execute(query, (job_id or before,))]
+                self._delete(gone)
+        except _TROUBLE as error:
+            raise _plain(error, self.path) from error
+        self._ended -= len(gone)
+        return len(gone)
+
+    def prune(self, portion: retention.Portion) -> retention.Pruned:
         """Delete what ``portion`` says, only so much that it does not take long. Raises as ``commit`` does."""
         try:
             match portion:
@@ -597,23 +597,6 @@ class _Rows:
         yield 'INSERT INTO facts VALUES (?, ?, ?)', self._facts
 
 
-def _row(job: Job) -> _Row:
-    terms = '{}' if job.terms is PLAIN else msgspec.json.encode(job.terms).decode()
-    return (*_plain_values(job), terms, _usage(job.usage))
-
-
-def _update(job: Job) -> _Row:
-    return (*_changing_values(job), _usage(job.usage), job.order)
-
-
-def _usage(usage: facts.Usage) -> str:
-    return '{}' if usage is _NO_USAGE else msgspec.json.encode(usage).decode()
-
-
-def _job(row: 'tuple[apsw.SQLiteValue, ...]') -> Job:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    usage = msgspec.json.decode(str(values['usage']), type=facts.Usage)
-    terms = msgspec.json.decode(str(values['terms']), type=Terms) if values['terms'] != '{}' else PLAIN
 def _conditions(wanted: protocol.FindJobs | protocol.ListJobs) -> tuple[str, list[str | int | float]]:
     """What the columns have to be."""
     conditions: list[str] = []
@@ -644,6 +627,23 @@ def _conditions(wanted: protocol.FindJobs | protocol.ListJobs) -> tuple[str, lis
     return ' '.join(conditions), values
 
 
+def _row(job: Job) -> _Row:
+    terms = '{}' if job.terms is PLAIN else msgspec.json.encode(job.terms).decode()
+    return (*_plain_values(job), terms, _usage(job.usage))
+
+
+def _update(job: Job) -> _Row:
+    return (*_changing_values(job), _usage(job.usage), job.order)
+
+
+def _usage(usage: facts.Usage) -> str:
+    return '{}' if usage is _NO_USAGE else msgspec.json.encode(usage).decode()
+
+
+def _job(row: 'tuple[apsw.SQLiteValue, ...]') -> Job:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    usage = msgspec.json.decode(str(values['usage']), type=facts.Usage)
+    terms = msgspec.json.decode(str(values['terms']), type=Terms) if values['terms'] != '{}' else PLAIN
     job = Job(**{**values, 'usage': usage, 'terms': terms, 'state': State(str(values['state']))})  # type: ignore[arg-type]
     assert (job.ended_at > 0) == (job.state in FINAL), job
     return job
@@ -661,12 +661,12 @@ def _pack(lines: tuple[bytes, ...]) -> bytes:
     return zlib.compress(text, 1)  # NDJSON repeats itself: about a tenth is left
 
 
-def _unpack(blob: bytes) -> list[bytes]:
-    text = blob[1:] if blob.startswith(_AS_IT_IS) else zlib.decompress(blob)
-    return text.split(b'\n')
 def _beginning(blob: bytes, most: int) -> bytes:
     """The first lines of an answer, so many bytes at most; none where the first line is longer."""
     text = blob[1 : most + 2] if blob.startswith(_AS_IT_IS) else zlib.decompressobj().decompress(blob, most + 1)
     return text if len(text) <= most else text[: text.rfind(b'\n', 0, most) + 1]
 
 
+def _unpack(blob: bytes) -> list[bytes]:
+    text = blob[1:] if blob.startswith(_AS_IT_IS) else zlib.decompress(blob)
+    return text.split(b'\n')
