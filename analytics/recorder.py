@@ -25,6 +25,7 @@ TABLES: dict[type[facts.Fact], str] = {
     facts.JobCancelled: 'jobs_ended',
     facts.WorkerJoined: 'worker_joins',
     facts.WorkerChanged: 'worker_changes',
+    facts.WorkerRetired: 'worker_retirements',
     facts.WorkerLeft: 'worker_leaves',
     facts.Paused: 'pauses',
     facts.Resumed: 'resumes',

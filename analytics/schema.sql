@@ -50,6 +50,8 @@ CREATE TABLE worker_changes (
     models VARCHAR, problem VARCHAR, labels VARCHAR
 );
 
+CREATE TABLE worker_retirements (seq BIGINT, happened_at DOUBLE, worker VARCHAR, session VARCHAR, grace_s DOUBLE);
+
 CREATE TABLE worker_leaves (seq BIGINT, happened_at DOUBLE, worker VARCHAR, reason VARCHAR);
 
 CREATE TABLE pauses (seq BIGINT, happened_at DOUBLE, scope VARCHAR, name VARCHAR, draining BOOLEAN);

@@ -12,7 +12,7 @@ import msgspec
 import zmq
 import zmq.asyncio
 
-from broker import errors, facts, keys, protocol, sockets
+from broker import errand, errors, facts, keys, protocol, sockets
 from broker.endpoints import Endpoints
 from broker.job import FINAL, Job, State
 
@@ -224,21 +224,35 @@ class BrokerClient:
         """Delete one dead job, or all that ended before a time; how many are gone."""
         return (await self._ask(protocol.Purge(job_id=job_id, before=before), protocol.Purged)).count
 
-    async def pause(self, scope: str, name: str = '') -> None:
-        """Let nothing of this start any more: 'all', or a 'model', 'priority', 'user' or 'worker' by name."""
-        await self._ask(protocol.Pause(scope=scope, name=name), protocol.Done)
+    async def pause(self, scope: str, name: str = '') -> str:
+        """Let nothing of this start any more: 'all', or a 'model', 'priority', 'user' or 'worker' by name.
+
+        Returns a note for people where that is not there at the moment, else ''.
+        """
+        return (await self._ask(protocol.Pause(scope=scope, name=name), protocol.Done)).note
 
     async def resume(self, scope: str, name: str = '') -> None:
         """End a pause."""
         await self._ask(protocol.Resume(scope=scope, name=name), protocol.Done)
 
-    async def drain(self, scope: str, name: str = '') -> None:
-        """Pause this; the fact ``Drained`` says when the last run of it has ended."""
-        await self._ask(protocol.Drain(scope=scope, name=name), protocol.Done)
+    async def drain(self, scope: str, name: str = '') -> str:
+        """Pause this; the fact ``Drained`` says when the last run of it has ended. The note is as of ``pause``."""
+        return (await self._ask(protocol.Drain(scope=scope, name=name), protocol.Done)).note
 
     async def retire(self, worker: str, *, grace_s: float = 300.0) -> None:
         """Let a worker take nothing new and end when its runs have; after ``grace_s`` it hands back what is left."""
         await self._ask(protocol.Retire(worker=worker, grace_s=grace_s), protocol.Done)
+
+    async def run_errand(self, worker: str, order: errand.Order) -> errand.Errand:
+        """Have a worker do something with a model; returns at once with the errand, or the same one that goes on.
+
+        ``feed`` tells how far it is. Refused with ``not_found`` where no such worker is there.
+        """
+        return (await self._ask(protocol.RunErrand(worker=worker, order=order), protocol.ErrandState)).errand
+
+    async def cancel_errand(self, errand_id: str) -> None:
+        """Stop an errand; refused with ``not_found`` when it is not known (any more)."""
+        await self._ask(protocol.CancelErrand(errand_id=errand_id), protocol.Done)
 
     async def facts_after(self, seq: int, limit: int = 1000) -> protocol.Facts:
         """Facts after ``seq`` in order, at most ``limit``, and the newest seq there is."""
@@ -251,7 +265,7 @@ class BrokerClient:
         while page.more:
             page = await self._ask(protocol.GetSnapshot(after_order=jobs[-1].order), protocol.Snapshot)
             jobs += page.jobs
-        return protocol.Snapshot(seq=first.seq, jobs=tuple(jobs), workers=first.workers, pauses=first.pauses)
+        return msgspec.structs.replace(first, jobs=tuple(jobs), more=False)
 
     async def staff(self) -> protocol.Snapshot:
         """All workers and pauses as they are now, without the jobs."""

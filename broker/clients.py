@@ -8,6 +8,8 @@ from broker import facts, groups, intake, pauses, protocol
 from broker.actions import FromStore, Peer
 from broker.admission import Admission, Past
 from broker.agenda import Agenda
+from broker.backend import model_names
+from broker.errands import Errands
 from broker.job import HELD_BY_WORKER, MAX_PRIORITY, MIN_PRIORITY, Job, Move, State
 from broker.queue import Queue
 
@@ -17,10 +19,11 @@ MAX_GRACE_S = 86_400.0
 class Clients:
     """Answers requests. What is about the past, or about a job that is not alive, is left to the store."""
 
-    def __init__(self, queue: Queue, admission: Admission, agenda: Agenda, boot: str) -> None:
+    def __init__(self, queue: Queue, admission: Admission, agenda: Agenda, errands: Errands, boot: str) -> None:
         self._queue = queue
         self._admission = admission
         self._agenda = agenda
+        self._errands = errands
         self._boot = boot
 
     def serve(self, peer: Peer, request: protocol.AnyRequest, now: float, past: Past) -> None:
@@ -43,7 +46,11 @@ class Clients:
             case protocol.Pause() | protocol.Resume() | protocol.Drain():
                 reply = self._pause(request, now)
             case protocol.Retire():
-                reply = self._retire(request)
+                reply = self._retire(request, now)
+            case protocol.RunErrand():
+                reply = self._errands.ask(request, now)
+            case protocol.CancelErrand():
+                reply = self._errands.cancel(request.errand_id)
             case protocol.SetSchedule():
                 reply = self._agenda.set(request.schedule, now)
             case protocol.RemoveSchedule():
@@ -103,6 +110,7 @@ class Clients:
             jobs=jobs,
             workers=tuple(worker.info() for worker in queue.fleet),
             pauses=tuple(queue.pauses.infos()),
+            errands=self._errands.infos(),
             more=len(page) > len(jobs),
         )
 
@@ -164,18 +172,37 @@ class Clients:
             queue.changed = True
             if scope == 'user':
                 queue.limit(name, now)
-        return protocol.Done()
+        return protocol.Done(note='' if isinstance(request, protocol.Resume) else self._unknown(scope, name))
 
-    def _retire(self, request: protocol.Retire) -> protocol.Reply:
+    def _unknown(self, scope: str, name: str) -> str:
+        """A word for whoever pauses what is not there: it may come later, or the name is mistyped."""
+        fleet = self._queue.fleet
+        if scope == 'worker' and fleet.named(name) is None:
+            return f'No worker is called {name} now; this counts for one that comes with this name.'
+        if scope == 'model' and not any(name in model_names(worker.ready.models) for worker in fleet):
+            return f'No worker has the model {name} now; this counts for one that comes with it.'
+        return ''
+
+    def _retire(self, request: protocol.Retire, now: float) -> protocol.Reply:
         worker = self._queue.fleet.named(request.worker)
         if worker is None:
             return protocol.Refused(code='not_found', detail='there is no such worker')
         if not 0 <= request.grace_s <= MAX_GRACE_S:
             return protocol.Refused(code='bad_request', detail=f'grace_s must be 0 to {MAX_GRACE_S:g} seconds')
+        queue = self._queue
         worker.draining = True  # it says so itself in a moment; until then it must not get another job
-        self._queue.changed = True
+        queue.changed = True
         worker.leave = protocol.Leave(grace_s=request.grace_s)
-        self._queue.send(worker.peer, worker.leave)
+        fact = facts.WorkerRetired(
+            seq=queue.next_seq(),
+            at=now,
+            worker=request.worker,
+            session=worker.ready.session,
+            grace_s=request.grace_s,
+        )
+        queue.record(fact)  # the next broker is to tell it, where this one could not
+        queue.send(worker.peer, worker.leave)
+        queue.tell_worker(worker)
         return protocol.Done()
 
     def _read(self, request: protocol.Read) -> protocol.Reply:

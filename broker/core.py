@@ -6,12 +6,13 @@ all ``Persist`` of a batch on disk in one transaction; so nothing is said that a
 
 from collections.abc import Iterable
 
-from broker import load, protocol
+from broker import facts, load, protocol
 from broker.actions import Action, Peer, Publish, Send
 from broker.admission import NOTHING, Admission, Past
 from broker.agenda import Agenda
 from broker.clients import Clients
 from broker.dispatch import Dispatch
+from broker.errands import Errands
 from broker.job import Job, State
 from broker.limits import Started
 from broker.queue import Queue
@@ -39,8 +40,9 @@ class BrokerCore:
         self._queue = self.make_queue(rules, last_seq=last_seq, last_order=last_order)
         admission = self.make_admission(self._queue)
         self._agenda = Agenda(self._queue, admission)
-        self._clients = Clients(self._queue, admission, self._agenda, boot)
-        self._staff = self.make_staff(self._queue, boot)
+        errands = Errands(self._queue)
+        self._clients = Clients(self._queue, admission, self._agenda, errands, boot)
+        self._staff = self.make_staff(self._queue, boot, errands)
         self._dispatch = Dispatch(self._queue)
         self._standing_at = 0.0
         self._pulse_at = 0.0
@@ -56,15 +58,17 @@ class BrokerCore:
         *,
         batches: Iterable[protocol.Batch] = (),
         schedules: Iterable[protocol.Schedule] = (),
+        retired: Iterable[facts.WorkerRetired] = (),
     ) -> None:
         """Take over what an earlier broker left. Leases get one full term, so that live workers can show up.
 
         ``work`` is what users had done lately, for fair share, and ``starts`` is what counts for rate limits: without
         them everybody would begin anew. The clock may have been put back since: nothing then lies in the future.
-        ``batches`` are those that go on.
+        ``batches`` are those that go on, ``retired`` the workers that were asked to leave and did not yet.
         """
         self._queue.restore(jobs, now, work, starts, paused, open_batches=batches)
         self._agenda.restore(schedules, now)
+        self._staff.restore(retired)
         for kind, name in self._queue.timers.due(now):  # before anybody asks for work: deadlines have passed meanwhile
             self._due(kind, name, now)
 

@@ -84,6 +84,7 @@ class JobStarted(JobFact, frozen=True, kw_only=True):
     predicted_from: float = 0.0  # when it was first said to start: the earliest …
     predicted_until: float = 0.0  # … and the latest; 0 when nothing was said
     resident: bool = False  # what it needs was loaded there already, as far as we knew
+    limited_s: float = 0.0  # so long, since it was last ready to start, a limit kept it waiting
 
 
 class JobRequeued(JobFact, frozen=True, kw_only=True):
@@ -196,6 +197,13 @@ class WorkerChanged(WorkerFact, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
 
 
+class WorkerRetired(WorkerFact, frozen=True, kw_only=True):
+    """Somebody asked a worker to leave: it takes nothing new and ends when its runs have."""
+
+    session: str  # a new process of this name is not meant
+    grace_s: float
+
+
 class WorkerLeft(WorkerFact, frozen=True, kw_only=True):
     """A worker said goodbye, fell silent, or was replaced by a new process of the same name."""
 
@@ -280,6 +288,7 @@ AnyFact = (
     | JobCancelled
     | WorkerJoined
     | WorkerChanged
+    | WorkerRetired
     | WorkerLeft
     | Paused
     | Resumed

@@ -11,6 +11,7 @@ from broker.actions import Peer
 from broker.backend import Backend, model_names
 from broker.job import Job
 from broker.pauses import Pauses
+from broker.vitals import Vitals
 
 BROKEN = 'breaker_open'  # the problem of a worker whose engine failed too often lately
 
@@ -74,6 +75,9 @@ class Worker(msgspec.Struct, kw_only=True):
     backend: Backend = msgspec.field(default_factory=Backend)
     last_start: int = 0  # rises with every start of any worker
     last_token_at: float = 0.0
+    started_at: float = 0.0
+    vitals: Vitals | None = None
+    told_token_at: float = 0.0  # the ``last_token_at`` that everybody was told
 
     @property
     def free(self) -> int:
@@ -109,6 +113,9 @@ class Worker(msgspec.Struct, kw_only=True):
             draining=self.draining,
             last_token_at=self.last_token_at,
             saturated=ready.saturated,
+            backend=ready.backend,
+            started_at=self.started_at,
+            vitals=self.vitals,
         )
 
 

@@ -24,6 +24,7 @@ class MemoryStore:
         self._answers: dict[str, tuple[bytes, ...]] = {}
         self._facts: list[facts.AnyFact] = []
         self._pauses: dict[tuple[str, str], protocol.PauseInfo] = {}
+        self._retired: dict[str, facts.WorkerRetired] = {}
         self._batches: dict[str, protocol.Batch] = {}
         self._schedules: dict[str, protocol.Schedule] = {}
         self._highest = 0  # order of a job that was deleted
@@ -45,6 +46,13 @@ class MemoryStore:
 
     def _keep(self, change: Persist) -> None:
         match change.fact:
+            case facts.WorkerRetired() as retired:
+                self._retired[retired.worker] = retired
+            case facts.WorkerLeft(worker=worker):
+                self._retired.pop(worker, None)
+            case facts.WorkerJoined(worker=worker, session=session):
+                if worker in self._retired and self._retired[worker].session != session:
+                    del self._retired[worker]
             case facts.Paused(scope=scope, name=name, draining=draining):
                 self._pauses[scope, name] = protocol.PauseInfo(scope=scope, name=name, draining=draining)
             case facts.Drained(scope=scope, name=name):
@@ -129,6 +137,10 @@ class MemoryStore:
     def pauses(self) -> list[protocol.PauseInfo]:
         """The pauses in force."""
         return [pause for _, pause in sorted(self._pauses.items())]
+
+    def retired(self) -> list[facts.WorkerRetired]:
+        """The workers that were asked to leave and have not left yet."""
+        return [fact for _, fact in sorted(self._retired.items())]
 
     def schedules(self) -> list[protocol.Schedule]:
         """All schedules, by id."""

@@ -10,7 +10,9 @@ from typing import Annotated
 import msgspec
 
 from broker import facts
+from broker.errand import Errand, Order
 from broker.job import DEFAULT_PRIORITY, Job, State
+from broker.vitals import Vitals
 
 VERSION = 1
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024  # ZeroMQ drops a peer that sends more, without a word to us
@@ -268,6 +270,22 @@ class Retire(Request, frozen=True, kw_only=True):
     grace_s: float = 300.0
 
 
+class RunErrand(Request, frozen=True, kw_only=True):
+    """Have this worker do something with a model of its engine. Sending it twice is doing it once.
+
+    While the same goes on already, the reply tells of that one.
+    """
+
+    worker: str
+    order: Order
+
+
+class CancelErrand(Request, frozen=True, kw_only=True):
+    """Stop an errand. What of a pull has come stays with the engine, and the next pull goes on from there."""
+
+    errand_id: str
+
+
 class FactsAfter(Request, frozen=True, kw_only=True):
     """The facts after ``seq``, oldest first, at most ``limit``."""
 
@@ -309,6 +327,8 @@ AnyRequest = (
     | Resume
     | Drain
     | Retire
+    | RunErrand
+    | CancelErrand
     | FactsAfter
     | GetSnapshot
     | Ping
@@ -337,7 +357,9 @@ class Refused(Reply, frozen=True, kw_only=True):
 
 
 class Done(Reply, frozen=True, kw_only=True):
-    """It was done as asked."""
+    """It was done as asked. ``note`` is what the sender may not have meant, in words for people."""
+
+    note: str = ''
 
 
 class Submitted(Reply, frozen=True, kw_only=True):
@@ -467,6 +489,15 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     draining: bool = False
     last_token_at: float = 0.0  # when its engine last gave a good token, 0 for never
     saturated: bool = False
+    backend: str = ''  # host and address of its engine: workers with the same one share it
+    started_at: float = 0.0  # of the worker process, 0 unknown
+    vitals: Vitals | None = None  # of its machine, once it told
+
+
+class ErrandState(Reply, frozen=True, kw_only=True):
+    """An errand as it stands."""
+
+    errand: Errand
 
 
 class Snapshot(Reply, frozen=True, kw_only=True):
@@ -477,6 +508,7 @@ class Snapshot(Reply, frozen=True, kw_only=True):
     workers: tuple[WorkerInfo, ...]
     pauses: tuple[PauseInfo, ...] = ()
     more: bool = False
+    errands: tuple[Errand, ...] = ()  # those that go on, and those that ended lately
 
 
 class Pong(Reply, frozen=True, kw_only=True):
@@ -501,6 +533,7 @@ AnyReply = (
     | JobList
     | Purged
     | Facts
+    | ErrandState
     | Snapshot
     | Pong
 )
@@ -542,6 +575,13 @@ class Heartbeat(FromWorker, frozen=True, kw_only=True):
 
     runs: tuple[Run, ...] = ()
     quiet_s: float = -1.0
+    vitals: Vitals | None = None  # when it has changed so much that it is worth telling
+
+
+class ErrandNews(FromWorker, frozen=True, kw_only=True):
+    """How far an errand is, or how it ended; the last one is sent again with each Ready."""
+
+    errand: Errand
 
 
 class Tokens(FromWorker, frozen=True, kw_only=True):
@@ -595,7 +635,7 @@ class Bye(FromWorker, frozen=True, kw_only=True):
     draining: bool = False
 
 
-AnyFromWorker = Ready | Heartbeat | Tokens | Finished | Failed | Stopped | HandBack | Bye
+AnyFromWorker = Ready | Heartbeat | Tokens | Finished | Failed | Stopped | HandBack | ErrandNews | Bye
 
 
 class ToWorker(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t', omit_defaults=True):
@@ -658,7 +698,23 @@ class Beat(ToWorker, frozen=True, kw_only=True):
     """Nothing to say; a worker that is gone is noticed by sending this."""
 
 
-AnyToWorker = Welcome | Identify | Assign | Stop | Resend | Settled | Leave | Beat
+class DoErrand(ToWorker, frozen=True, kw_only=True):
+    """Do this with a model. The same may come twice; it means the same errand."""
+
+    order: Order
+
+
+class StopErrand(ToWorker, frozen=True, kw_only=True):
+    """End this errand, if you are on it, and say so."""
+
+    errand_id: str
+
+
+class Look(ToWorker, frozen=True, kw_only=True):
+    """Somebody has changed the models of your engine: look what there is now."""
+
+
+AnyToWorker = Welcome | Identify | Assign | Stop | Resend | Settled | Leave | DoErrand | StopErrand | Look | Beat
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t'):
@@ -717,7 +773,19 @@ class Pulse(Published, frozen=True, kw_only=True):
     seq: int
 
 
-AnyBroadcast = FactsOut | TokensOut | Standing | Pulse
+class WorkerOut(Published, frozen=True, kw_only=True):
+    """How a worker is now, without its models, of which facts tell. Nobody keeps it: the snapshot has the newest."""
+
+    worker: WorkerInfo
+
+
+class ErrandOut(Published, frozen=True, kw_only=True):
+    """How far an errand is."""
+
+    errand: Errand
+
+
+AnyBroadcast = FactsOut | TokensOut | Standing | WorkerOut | ErrandOut | Pulse
 
 
 class FactOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -726,15 +794,16 @@ class FactOut(msgspec.Struct, frozen=True, kw_only=True):
     fact: facts.AnyFact
 
 
-AnyPublished = FactOut | TokensOut | Standing | Pulse  # what ``client.feed`` yields
+AnyPublished = FactOut | TokensOut | Standing | WorkerOut | ErrandOut | Pulse  # what ``client.feed`` yields
 
 # Fixed topics. Tokens are spread over shards by job id, never one topic per job: a SUB socket loses
 # subscriptions past its high-water mark, and says nothing (libzmq #4064).
 TOPIC_FACTS = b'f'
 TOPIC_STANDING = b's'
 TOPIC_PULSE = b'p'
+TOPIC_STAFF = b'v'  # how workers are, and their errands
 WELCOME = b'w'  # a lone frame that XPUB sends to each new subscription: from here on it hears everything
-TOPICS_BUT_TOKENS = (WELCOME, TOPIC_FACTS, TOPIC_STANDING, TOPIC_PULSE)
+TOPICS_BUT_TOKENS = (WELCOME, TOPIC_FACTS, TOPIC_STANDING, TOPIC_PULSE, TOPIC_STAFF)
 TOKEN_SHARDS = 64
 _TOKEN_TOPICS = tuple(b't%02d' % shard for shard in range(TOKEN_SHARDS))
 STANDING_LIMIT = 500

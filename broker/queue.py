@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import NamedTuple
 
+import msgspec
+
 from broker import facts, intake, protocol, telling
-from broker.actions import Action, Peer, Persist, Send, SendJob
+from broker.actions import Action, Peer, Persist, Publish, Send, SendJob
 from broker.batches import Batches
 from broker.chains import Chains
 from broker.durations import Durations
@@ -167,6 +169,12 @@ class Queue:
     def send(self, peer: Peer, message: protocol.Reply | protocol.ToWorker) -> None:
         """Have something told to somebody."""
         self._out.append(Send(peer, message))
+
+    def tell_worker(self, worker: Worker) -> None:
+        """Have everybody told how this worker is."""
+        worker.told_token_at = worker.last_token_at
+        info = msgspec.structs.replace(worker.info(), models=())
+        self._out.append(Publish(protocol.TOPIC_STAFF, protocol.WorkerOut(worker=info)))
 
     def tell_run(self, run: Run, message: protocol.ToWorker) -> None:
         """Have something told to the worker that holds this run, if it is there."""

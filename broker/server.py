@@ -36,6 +36,9 @@ FULL_PAUSE_S = 0.5  # after a commit that found the disk full, for what is due i
 SPARE_DISK_BYTES = 32 * 1024 * 1024  # below this new jobs are refused, so that running ones can still be stored
 
 
+_SUMS = (protocol.TOPIC_STANDING, protocol.TOPIC_STAFF, protocol.TOPIC_PULSE)
+
+
 class Clock:
     """Unix seconds that never jump: wall time at the start, monotonic from then on, with the time the machine slept."""
 
@@ -223,7 +226,7 @@ class Server:
 
     def _publish(self, news: dict[bytes, list[protocol.Published]], told: list[facts.AnyFact]) -> None:
         """Tokens first: a fact may say that there are no more of them. What sums up, like the pulse, comes last."""
-        sums = {topic: news.pop(topic) for topic in (protocol.TOPIC_STANDING, protocol.TOPIC_PULSE) if topic in news}
+        sums = {topic: news.pop(topic) for topic in _SUMS if topic in news}
         for at in range(0, len(told), FACTS_AT_ONCE):
             portion = protocol.FactsOut(facts=tuple(told[at : at + FACTS_AT_ONCE]))
             news.setdefault(protocol.TOPIC_FACTS, []).append(portion)
@@ -404,6 +407,7 @@ class Server:
             self._store.pauses(),
             batches=self._store.open_batches(),
             schedules=self._store.schedules(),
+            retired=self._store.retired(),
         )
         return core
 

@@ -1,9 +1,11 @@
 """What workers report, and what they are told: who is there, what each holds, how its runs go."""
 
 import zlib
+from collections.abc import Iterable
 
-from broker import facts, intake, protocol, telling
+from broker import facts, intake, protocol, telling, vitals
 from broker.actions import Peer, Publish
+from broker.errands import Errands
 from broker.fleet import Run, Worker
 from broker.job import Move
 from broker.queue import Queue
@@ -19,9 +21,15 @@ OfRun = protocol.Tokens | protocol.Finished | protocol.Failed | protocol.Stopped
 class Staff:
     """Leases and their epochs: who holds what, and since when nothing was heard of it."""
 
-    def __init__(self, queue: Queue, boot: str) -> None:
+    def __init__(self, queue: Queue, boot: str, errands: Errands) -> None:
         self._queue = queue
         self._boot = boot
+        self._errands = errands
+        self._retired: dict[str, facts.WorkerRetired] = {}  # before this broker began, and maybe not heard
+
+    def restore(self, retired: Iterable[facts.WorkerRetired]) -> None:
+        """These were asked to leave when another broker was here."""
+        self._retired = {fact.worker: fact for fact in retired}
 
     def serve(self, peer: Peer, message: protocol.AnyFromWorker, now: float) -> None:
         """Take in what a worker says."""
@@ -40,11 +48,16 @@ class Staff:
             case protocol.Heartbeat():
                 worker.last_token_at = now - message.quiet_s if 0 <= message.quiet_s <= now else 0.0
                 self._compare(worker, message.runs, now)
+                self._errands.remind(worker)
                 if worker.leave is not None:  # it did not hear it
                     self._queue.send(peer, worker.leave)
+                self._feel(worker, message.vitals, now)
             case protocol.Bye(draining=True):
                 worker.draining, worker.leave = True, None
                 self._queue.changed = True
+                self._queue.tell_worker(worker)
+            case protocol.ErrandNews():
+                self._errands.news(worker, message.errand, now)
             case protocol.Bye():
                 for run in list(worker.runs.values()):
                     self._queue.hand_back(run, now)
@@ -131,10 +144,29 @@ class Staff:
         queue.send(peer, welcome)
         self._adopt(worker, ready.runs, now)
         self._compare(worker, ready.runs, now)
+        self._errands.remind(worker)
+        self._send_off(worker)
+        queue.tell_worker(worker)
         queue.changed = True
+
+    def _send_off(self, worker: Worker) -> None:
+        """It was asked to leave before the broker was started anew, and may not have heard it."""
+        asked = self._retired.pop(worker.ready.worker, None)
+        if asked is not None and asked.session == worker.ready.session:
+            worker.draining, worker.leave = True, protocol.Leave(grace_s=asked.grace_s)
+            self._queue.send(worker.peer, worker.leave)
+
+    def _feel(self, worker: Worker, told: vitals.Vitals | None, now: float) -> None:
+        """How its machine is, and when its engine last spoke: for everybody who looks, and for no log."""
+        if told is not None:
+            worker.vitals = vitals.sound(told)
+            worker.started_at = now - worker.vitals.up_s
+        if told is not None or worker.last_token_at > worker.told_token_at + 1.0:
+            self._queue.tell_worker(worker)
 
     def _leave(self, worker: Worker, reason: str, now: float) -> None:
         queue = self._queue
+        self._errands.gone(worker, now)
         queue.fleet.remove(worker)
         left = facts.WorkerLeft(
             seq=queue.next_seq(),

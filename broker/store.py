@@ -109,6 +109,10 @@ MIGRATIONS = (
         FROM jobs WHERE parent = batch_id AND parent != ''
     ) WHERE ended_at > 0;
     """,
+    # Workers that were asked to leave and have not left yet.
+    """
+    CREATE TABLE retired (worker TEXT PRIMARY KEY, session TEXT NOT NULL, fact BLOB NOT NULL);
+    """,
 )
 _TROUBLE = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError)  # of the disk, not of ours
 _quoted = '"{}"'.format
@@ -217,6 +221,13 @@ class Store:
                 self._db.execute('UPDATE pauses SET draining = 0 WHERE scope = ? AND name = ?', (scope, name))
             case facts.Resumed(scope=scope, name=name):
                 self._db.execute('DELETE FROM pauses WHERE scope = ? AND name = ?', (scope, name))
+            case facts.WorkerRetired(worker=worker, session=session) as retired:
+                asked = (worker, session, facts.encode(retired))
+                self._db.execute('INSERT OR REPLACE INTO retired VALUES (?, ?, ?)', asked)
+            case facts.WorkerLeft(worker=worker):
+                self._db.execute('DELETE FROM retired WHERE worker = ?', (worker,))
+            case facts.WorkerJoined(worker=worker, session=session):
+                self._db.execute('DELETE FROM retired WHERE worker = ? AND session != ?', (worker, session))
             case facts.BatchOpened() as opened:
                 row = (opened.batch_id, opened.name, opened.user, opened.total, opened.at, 0.0)
                 self._db.execute('INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0)', row)
@@ -316,6 +327,12 @@ class Store:
             protocol.PauseInfo(scope=str(scope), name=str(name), draining=bool(draining))
             for scope, name, draining in rows
         ]
+
+    def retired(self) -> list[facts.WorkerRetired]:
+        """The workers that were asked to leave and have not left yet."""
+        rows = self._db.execute('SELECT fact FROM retired ORDER BY worker')
+        found = [facts.decode(_blob(row[0])) for row in rows]
+        return [fact for fact in found if isinstance(fact, facts.WorkerRetired)]
 
     def schedules(self) -> list[protocol.Schedule]:
         """All schedules, by id."""

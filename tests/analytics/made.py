@@ -107,6 +107,7 @@ def one_of_each() -> list[facts.AnyFact]:
         facts.ScheduleSet(seq=20, at=T0, schedule_id='s', name='n', cron='* * * * *', timezone='UTC', enabled=True),
         facts.ScheduleSkipped(seq=21, at=T0, schedule_id='s', ticks=1, reason='missed'),
         facts.ScheduleRemoved(seq=22, at=T0, schedule_id='s'),
+        facts.WorkerRetired(seq=23, at=T0, worker='w', session='s', grace_s=300.0),
     ]
 
 

@@ -39,6 +39,7 @@ class Desk:
             self.store.pauses(),
             batches=self.store.open_batches(),
             schedules=self.store.schedules(),
+            retired=self.store.retired(),
         )
         return core
 

@@ -122,6 +122,10 @@ def _values(kind):
             return st.lists(_values(kind.item_type), max_size=3)
         case msgspec.inspect.StructType():
             return st.fixed_dictionaries({field.name: _values(field.type) for field in kind.fields})
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return st.one_of(*map(_values, kind.types))
+    if isinstance(kind, msgspec.inspect.NoneType):
+        return st.none()
     return _PLAIN[type(kind)]
 
 
