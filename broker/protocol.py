@@ -209,7 +209,7 @@ class ListJobs(Request, frozen=True, kw_only=True):
 
     states: tuple[State, ...] = ()
     kinds: tuple[str, ...] = ()
-    priorities: tuple[int, ...] = ()
+    priorities: tuple[Count, ...] = ()
     model: str = ''
     user: str = ''
     parent: str = ''
@@ -217,8 +217,8 @@ class ListJobs(Request, frozen=True, kw_only=True):
     code: str = ''
     since: float = 0.0  # queued at or after this time
     until: float = 0.0  # queued before this time; 0 is no limit
-    text: str = ''  # in what was asked or answered, the error, or a name; upper and lower case are the same
-    conversations: tuple[str, ...] = ()  # with ``text``: jobs of these match, too
+    text: Annotated[str, msgspec.Meta(max_length=500)] = ''  # in what was asked or answered, the error, or a name; upper and lower case are the same
+    conversations: Annotated[tuple[str, ...], msgspec.Meta(max_length=1_000)] = ()  # with ``text``: jobs of these match, too
     sort: str = 'queued'
     oldest_first: bool = False  # and other values from the smallest on
     until_order: Count = 0
