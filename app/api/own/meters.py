@@ -52,7 +52,13 @@ class Meters:
         self._tokens = Counter('corral_tokens', 'Tokens, in and out.', ['direction', 'model'], registry=registry)
         self._wait = _histogram('corral_job_wait_seconds', 'From queued to the last start.', _WAIT_S, registry)
         self._run = _histogram('corral_job_run_seconds', 'The last run of jobs that completed.', _RUN_S, registry)
+        self._response = _histogram('corral_job_response_seconds', 'From queued to completed.', _WAIT_S, registry)
         self._first = _histogram('corral_first_token_seconds', 'From request to first token.', _FIRST_S, registry)
+        self._told = Counter(
+            'corral_wait_predictions', 'Starts whose wait was predicted.', ['outcome'], registry=registry
+        )
+        for outcome in ('held', 'early', 'late'):
+            self._told.labels(outcome)  # there from the first moment, so that rates have a beginning
         self.deliveries = Counter(
             'corral_webhook_deliveries', 'Deliveries to webhooks, tries included.', ['outcome'], registry=registry
         )
@@ -65,6 +71,8 @@ class Meters:
         match fact:
             case facts.JobQueued():
                 self._queued.labels(fact.kind).inc()
+            case facts.JobStarted(predicted_until=until) if until > 0:
+                self._told.labels(_kept(fact.at, fact.predicted_from, until)).inc()
             case facts.JobRequeued(reason='retry'):
                 self._failed.labels(_code(fact.code), 'yes').inc()
             case facts.WorkerLeft(reason='lost'):
@@ -90,6 +98,7 @@ class Meters:
             self._tokens.labels('output', model).inc(fact.usage.output_tokens)
         if isinstance(fact, facts.JobCompleted):
             self._run.labels(fact.kind).observe(max(0.0, fact.ran_s))
+            self._response.labels(fact.kind).observe(max(0.0, fact.at - fact.queued_at))
             if fact.usage.first_token_s > 0 and math.isfinite(fact.usage.first_token_s):
                 self._first.labels(fact.kind).observe(fact.usage.first_token_s)
 
@@ -147,6 +156,10 @@ def _by_priority(board: Board) -> dict[int, int]:
     for job in board.waiting(protocol.STANDING_LIMIT):
         found[job.priority] = found.get(job.priority, 0) + 1
     return found
+
+
+def _kept(at: float, since: float, until: float) -> str:
+    return 'early' if at < since else 'late' if at > until else 'held'
 
 
 def _code(code: str) -> str:
