@@ -16,7 +16,7 @@ import msgspec
 from broker import intake, protocol
 from broker.actions import Peer
 from broker.job import Job
-from broker.needle import Needle
+from broker.needle import Needle, excerpt
 
 STEP_S = 0.003  # what one step may take: jobs wait no longer than that for somebody's look into the past
 RANGE = 500  # places looked at in one go, at first
@@ -41,6 +41,8 @@ class Shelf(Protocol):
     def mentions(self, order: int, wanted: protocol.ListJobs, needle: Needle) -> bool: ...
 
     def at(self, orders: Sequence[int]) -> list[Job]: ...
+
+    def body(self, job_id: str) -> bytes: ...
 
 
 def sort_of(wanted: _Wanted) -> str:
@@ -225,9 +227,11 @@ def _reply(wanted: _Wanted, listing: Listing, shelf: Shelf) -> protocol.Reply:
         jobs = intake.that_fit(shelf.at(orders[: _until(wanted) - 1]))
         return protocol.Jobs(rid=wanted.rid, jobs=jobs, more=len(orders) > len(jobs))
     orders = listing.page(wanted.offset, min(wanted.limit, MOST_PAGE))
+    jobs = intake.that_fit(shelf.at(orders))
     return protocol.JobList(
         rid=wanted.rid,
-        jobs=intake.that_fit(shelf.at(orders)),
+        jobs=jobs,
+        excerpts=tuple(excerpt(shelf.body(job.job_id)) for job in jobs),
         total=listing.total,
         complete=listing.complete,
         looked=listing.looked,

@@ -1,11 +1,14 @@
 """A text that is looked for in what jobs ask and answer. Pure: it gets the bytes as the store has them."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 MOST_BYTES = 1_000_000  # of one body or one answer that are read: a longer one must not hold up the queue
+MOST_EXCERPT_BYTES = 100_000
+EXCERPT_CHARS = 140
 _NOT_TEXT = {'role', 'model', 'images', 'image_url', 'type', 'format', 'keep_alive', 'id', 'data'}
 
 
@@ -20,6 +23,18 @@ class _Line(msgspec.Struct, frozen=True):
     thinking: str = ''
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    role: str = ''
+    content: Any = ''
+
+
+class _Body(msgspec.Struct, frozen=True):
+    messages: tuple[_Asked, ...] = ()
+    prompt: Any = ''
+    input: Any = ''
+
+
+_body = msgspec.json.Decoder(_Body)
 _lines = msgspec.json.Decoder(_Line)
 _broken = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -62,6 +77,20 @@ class Needle:
         )
 
 
+def excerpt(body: bytes) -> str:
+    """The beginning of what a request asks: the last message of a person, or the prompt; '' where that is not clear."""
+    if len(body) > MOST_EXCERPT_BYTES:
+        return ''
+    try:
+        asked = _body.decode(body)
+    except _broken:
+        return ''
+    messages = [message.content for message in asked.messages if message.role == 'user']
+    said: Any = messages[-1] if messages else asked.prompt or asked.input
+    words = ' '.join(itertools.islice(_texts(said), 3)) if not isinstance(said, str) else said
+    return ' '.join(words[: 4 * EXCERPT_CHARS].split())[:EXCERPT_CHARS]
+
+
 def _forms(text: str) -> Iterator[bytes]:
     """The text as it may stand in JSON: as it is, and with all but ASCII escaped."""
     inside = msgspec.json.encode(text)[1:-1].decode()
@@ -83,6 +112,6 @@ def _texts(value: Any) -> Iterator[str]:
             case str() as text:
                 yield text
             case list() as values:
-                left += values
+                left += reversed(values)
             case dict() as fields:
-                left += [each for name, each in fields.items() if name not in _NOT_TEXT]
+                left += reversed([each for name, each in fields.items() if name not in _NOT_TEXT])

@@ -217,8 +217,9 @@ class ListJobs(Request, frozen=True, kw_only=True):
     code: str = ''
     since: float = 0.0  # queued at or after this time
     until: float = 0.0  # queued before this time; 0 is no limit
-    text: Annotated[str, msgspec.Meta(max_length=500)] = ''  # in what was asked or answered, the error, or a name; upper and lower case are the same
-    conversations: Annotated[tuple[str, ...], msgspec.Meta(max_length=1_000)] = ()  # with ``text``: jobs of these match, too
+    # in what was asked or answered, the error, or a name; upper and lower case are the same
+    text: Annotated[str, msgspec.Meta(max_length=500)] = ''
+    conversations: Annotated[tuple[str, ...], msgspec.Meta(max_length=1_000)] = ()  # these match, too
     sort: str = 'queued'
     oldest_first: bool = False  # and other values from the smallest on
     until_order: Count = 0
@@ -448,10 +449,11 @@ class Jobs(Reply, frozen=True, kw_only=True):
 class JobList(Reply, frozen=True, kw_only=True):
     """Part of a list. While it is not ``complete``, ``total`` counts those found so far: ask again to go on.
 
-    ``looked`` counts the jobs whose texts were read.
+    ``looked`` counts the jobs whose texts were read; ``excerpts`` are the beginnings of what the jobs ask.
     """
 
     jobs: tuple[Job, ...]
+    excerpts: tuple[str, ...]
     total: int
     complete: bool
     looked: int

@@ -9,7 +9,7 @@ from broker import facts, listing, protocol
 from broker.actions import Peer, Persist
 from broker.job import Job, State
 from broker.memory_store import MemoryStore
-from broker.needle import Needle
+from broker.needle import Needle, excerpt
 from broker.store import Store
 
 WHO = Peer('client', b'1')
@@ -214,3 +214,19 @@ def test_a_needle_reads_only_what_people_read():
     assert Needle('abc').in_body(b'{"prompt": "' + b'x' * 10 + b'abc' + b'x' * 2_000_000)
     assert Needle('bro').in_answer('chat', b'{"message":{"content":"bro"}}\n{"mess')
     assert not Needle('1').in_answer('embed', b'{"embeddings":[[1]]}')
+
+
+@pytest.mark.parametrize(
+    ('body', 'said'),
+    [
+        (b'{"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": " b\\n c "}]}', 'b c'),
+        (b'{"messages": [{"role": "user", "content": [{"type": "text", "text": "look"}]}]}', 'look'),
+        (b'{"prompt": "once"}', 'once'),
+        (b'{"input": ["one", "two"]}', 'one two'),
+        (b'[1]', ''),
+        (b'{"messages": 7}', ''),
+        (b'{"prompt": "' + b'x' * 1000 + b'"}', 'x' * 140),
+    ],
+)
+def test_an_excerpt_is_the_beginning_of_what_a_person_asked(body, said):
+    assert excerpt(body) == said
