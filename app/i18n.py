@@ -95,6 +95,16 @@ class Speech:
         """The date of a unix time: 'Nov 22, 2026', '2026年11月22日'."""
         return dates.format_date(_local(at).date(), 'medium', locale=_locale(self.code))
 
+    def weekday(self, day: int, *, short: bool = False) -> str:
+        """A day of the week, 0 is Monday: 'Monday' or 'Mon', '星期一' or '周一'."""
+        return dates.get_day_names('abbreviated' if short else 'wide', locale=_locale(self.code))[day]
+
+    def compact(self, value: float) -> str:
+        """A large number, short: '12.3K', '1.2万'; as ``number`` below ten thousand."""
+        if abs(value) < 10_000:
+            return self.number(value)
+        return numbers.format_compact_decimal(value, locale=_locale(self.code), fraction_digits=1)
+
     def on_switch(self, element: ui.element, callback: Callable[[], object]) -> None:
         """Call back after each switch, for as long as ``element`` is there."""
         self._followers.append((element, callback))
