@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from app import views
+from app.lineup import Lineup
 from app.listeners import Callback, Listeners, Unsubscribe
 from app.roster import Roster
 from app.tap import Tap
@@ -41,6 +42,8 @@ class Board:
         self.boot = ''
         self.broker_alive = False
         self.pauses: set[tuple[str, str]] = set()  # scope and name of what is paused
+        self.drains: set[tuple[str, str]] = set()  # those of them of which something still runs that is waited for
+        self.lineup = Lineup()  # all that wait, by lane
         self.queue_version = 0  # rises with every change of any job but its text
         self.workers_version = 0
         self._clock = clock
@@ -80,6 +83,12 @@ class Board:
         if limit is None or len(front) < limit:
             front = list(self._jobs.values())
         return sorted((job for job in front if job.waits), key=_place_of)[:limit]
+
+    def front(self) -> list[str]:
+        """The ids of the jobs that go next, in the order in which they will, as far as the broker tells it."""
+        ids = self._places.keys() | self._guessed
+        found = [job for job_id in ids if (job := self._jobs.get(job_id)) is not None]
+        return [job.job_id for job in sorted(filter(_goes_soon, found), key=_place_of)]
 
     def finished(self) -> list[JobView]:
         """Jobs that ended lately, newest first."""
@@ -173,6 +182,8 @@ class Board:
                 self._tell_taps(job_id, Tap.lose)
         self._roster.restore(snapshot.workers)
         self.pauses = {(pause.scope, pause.name) for pause in snapshot.pauses}
+        self.drains = {(pause.scope, pause.name) for pause in snapshot.pauses if pause.draining}
+        self.lineup.begin(list(self._jobs.values()))
         self._guess_places()
         self.queue_version += 1
         self.workers_version += 1
@@ -287,6 +298,7 @@ class Board:
             return
         self.queue_version += 1
         self._dirty.add(fact.job_id)
+        self.lineup.take(job)
         if job.state is State.WAITING and job.ahead is None:
             self._place(job)
         self._tell_taps_of(job, fact)
@@ -369,10 +381,15 @@ class Board:
         self._places, self._guessed = places, set()
 
     def _pause(self, fact: facts.Fact) -> None:
-        if not isinstance(fact, facts.Paused | facts.Resumed):
-            return  # of batches, schedules, drains: nothing that is shown here
-        change = self.pauses.add if isinstance(fact, facts.Paused) else self.pauses.discard
-        change((fact.scope, fact.name))
+        if not isinstance(fact, facts.Paused | facts.Resumed | facts.Drained):
+            return  # of batches and schedules: nothing that is shown here
+        what = (fact.scope, fact.name)
+        self.drains.discard(what)
+        if isinstance(fact, facts.Paused):
+            self.pauses.add(what)
+            self.drains |= {what} if fact.draining else set()
+        elif isinstance(fact, facts.Resumed):
+            self.pauses.discard(what)
         self.queue_version += 1
 
     def _place(self, job: JobView) -> None:
@@ -403,6 +420,11 @@ class Board:
         self.broker_alive = alive
         self.workers_version += 1
         self.queue_version += 1
+
+
+def _goes_soon(job: JobView) -> bool:
+    known = job.ahead is not None and job.ahead < protocol.STANDING_LIMIT
+    return known and job.state is State.WAITING and job.reason == 'ahead'
 
 
 def _place_of(job: JobView) -> tuple[int, float, int, float]:

@@ -43,6 +43,7 @@ def root(parts: Parts) -> None:
         {
             '/chat': lambda: chat_page.create(parts),
             '/queue': lambda: queue_page.create(parts),
+            '/queue/{view}': lambda view: queue_page.create(parts, view),
             '/jobs/{job_id}': lambda job_id: job_page.create(parts, job_id),
             '/history': lambda: history_page.create(parts),
             '/workers': lambda: workers_page.create(parts),

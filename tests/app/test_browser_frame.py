@@ -48,52 +48,6 @@ async def submit(broker: client.BrokerClient, count: int, **fields: object) -> l
     return ids
 
 
-async def test_the_queue_page_is_live_and_obeys(corral, chromium):
-    desk = corral('--engine', 'demo')
-    async with broker_of(desk) as broker, visiting(chromium) as page:
-        await page.goto(f'{desk.url}/queue')
-        await expect(page.get_by_role('heading', name='Nothing waits and nothing runs')).to_be_visible()
-
-        first, second, _ = await submit(broker, 3, user='anna')
-        rows = page.locator('.jobs-waiting tbody tr')
-        await expect(rows).to_have_count(3)
-        await expect(rows.first).to_have_attribute('data-job', first)
-        await expect(rows.first).to_contain_text('no machine has this model')
-        await expect(page.locator('.status')).to_contain_text('3 waiting')
-        await expect(page.locator('.rail .count')).to_have_text('3')
-        waited = await rows.first.locator('.c-time').inner_text()
-        await expect(rows.first.locator('.c-time')).not_to_have_text(waited)  # the browser ticks
-
-        await rows.nth(1).get_by_role('button', name='Change the priority').click()
-        await page.get_by_role('menuitemradio', name='Realtime').click()
-        await expect(rows.first).to_have_attribute('data-job', second)
-        assert (await broker.get(second)).job.priority == 15
-        await rows.first.get_by_role('button', name='Change the priority').click()
-        await page.get_by_label('Exactly').fill('2')
-        await page.get_by_role('button', name='Set', exact=True).click()
-        await expect(rows.nth(2)).to_have_attribute('data-job', second)
-        assert (await broker.get(second)).job.priority == 2
-        await rows.nth(2).get_by_role('button', name='Change the priority').press('Enter')  # and with keys alone
-        await expect(page.locator('.q-menu')).to_be_focused()
-        await page.keyboard.press('ArrowDown')
-        await page.keyboard.press('ArrowDown')
-        await expect(page.get_by_role('menuitemradio', name='Normal')).to_be_focused()
-        await page.keyboard.press('Enter')
-        await expect(rows.nth(1)).to_have_attribute('data-job', second)
-        assert (await broker.get(second)).job.priority == 5
-
-        await rows.nth(1).get_by_role('button', name='Cancel').click()
-        await expect(rows).to_have_count(2)
-        ended = page.locator(f'.jobs-finished tr[data-job="{second}"]')
-        await expect(ended).to_contain_text('Cancelled')
-
-        body = b'{"messages": [{"role": "user", "content": "Tell me about queues"}]}'
-        (running,) = await submit(broker, 1, model='demo', body=body)
-        await expect(page.locator(f'.jobs-running tr[data-job="{running}"]')).to_contain_text('tokens/s')
-        await page.locator(f'.jobs-running tr[data-job="{running}"]').get_by_role('button', name='Stop').click()
-        await expect(page.locator(f'.jobs-finished tr[data-job="{running}"]')).to_contain_text('Cancelled')
-
-
 async def test_language_and_theme_switch_in_place_and_are_remembered(corral, chromium):
     desk = corral('--engine', 'demo')
     async with visiting(chromium, color_scheme='light') as page:

@@ -10,7 +10,7 @@ from nicegui.testing import User, UserInteraction, user_simulation
 
 from app import frame, theme
 from app.board import Board
-from app.components.job_table import JobTable
+from app.components.queue_board import QueueBoard
 from app.pages import queue
 from app.parts import Parts
 from app.settings import AppSettings
@@ -84,8 +84,12 @@ async def opened(parts: Parts, path: str = '/queue', **headers: str) -> AsyncIte
         yield user
 
 
-def table(user: User) -> JobTable:
-    return next(iter(user.find(kind=JobTable).elements))
+def shown(user: User) -> QueueBoard:
+    return next(iter(user.find(kind=QueueBoard).elements))
+
+
+def lanes(element: QueueBoard) -> dict[str, list[str]]:
+    return {lane: window['ids'] for lane, window in element.state['windows'].items()}
 
 
 def tell(board: Board, *items: object) -> None:
@@ -106,52 +110,44 @@ async def test_an_empty_queue_says_what_will_appear_and_how(parts: Parts, board:
         await user.should_see('Go to the chat')
 
 
-async def test_jobs_come_move_and_go(parts: Parts, board: Board):
-    news = News()
-    async with opened(parts) as user:
-        shown = table(user)
-        tell(board, news.joined(), news.queued('a', conversation_id='c1', user='anna'), news.queued('b', priority=10))
-        state = shown._props['state']
-        assert (state['waiting'], state['running'], state['total']) == (['b', 'a'], [], 2)
-        assert (state['rows']['a']['title'], state['rows']['a']['user']) == ('季度报告', 'anna')
-        tell(board, standing(('b', 0), ('a', 1)), news.started('b'))
-        state = shown._props['state']
-        assert (state['waiting'], state['running'], state['rows']['a']['ahead']) == (['a'], ['b'], 1)
-        tell(board, tokens('b', 0, 'x'), news.completed('b', lines=1))
-        assert shown._props['state']['finished'] == ['b']
-
-
-async def test_only_what_changed_is_sent(parts: Parts, board: Board, monkeypatch: pytest.MonkeyPatch):
+async def test_jobs_come_move_and_go(parts: Parts, board: Board, monkeypatch: pytest.MonkeyPatch):
     news, sent = News(), []
-    monkeypatch.setattr(JobTable, 'run_method', lambda self, name, *args: sent.append((name, *args)))
+    monkeypatch.setattr(QueueBoard, 'run_method', lambda self, name, *args: sent.append((name, *args)))
     async with opened(parts) as user:
-        tell(board, *(news.queued(str(number)) for number in range(50)))
+        element = shown(user)
+        tell(board, news.joined(), news.queued('a', conversation_id='c1', user='anna'), news.queued('b', priority=10))
+        assert lanes(element) == {'real': [], 'high': ['b'], 'normal': ['a'], 'low': []}
+        assert (element.state['rows']['a']['title'], element.state['rows']['a']['user']) == ('季度报告', 'anna')
+        tell(board, standing(('b', 0), ('a', 1)), news.started('b'))
+        assert (lanes(element)['normal'], element.state['running']) == (['a'], ['b'])
+        tell(board, tokens('b', 0, 'x'), news.completed('b', lines=1))
+        assert element.state['ended'] == ['b']
         sent.clear()
-        tell(board, news.moved('7', 15))
-        (name, patch) = sent.pop()
-        assert name == 'patch' and list(patch['rows']) == ['7'] and patch['rows']['7']['priority'] == 15
-        version = patch['version']
-        table(user).show(queue.state_of(parts))
-        assert not sent  # nothing differs but the time
-        tell(board, news.queued('new'))
-        assert sent[0][1]['version'] == version + 1
+        tell(board, news.moved('a', 15))
+        ((name, patch),) = sent
+        assert name == 'patch' and list(patch['rows']) == ['a'] and patch['rows']['a']['priority'] == 15
+        element.show(dict(element.state))
+        assert len(sent) == 1, 'nothing differs, nothing is sent'
 
 
-async def test_ten_thousand_waiting_jobs_send_two_hundred_rows(parts: Parts, board: Board):
+async def test_a_filter_comes_from_the_address_and_changes_with_it(parts: Parts, board: Board):
     news = News()
-    for number in range(10_000):
-        board.apply(news.queued(f'{number:032x}'))
-    async with opened(parts) as user:
-        state = table(user)._props['state']
-        assert len(state['waiting']) == len(state['rows']) == queue.SHOWN_WAITING and state['total'] == 10_000
+    tell(board, news.joined(), news.queued('a', user='anna'), news.queued('b', user='bob'))
+    async with opened(parts, '/queue?user=bob&state=waiting') as user:
+        element = shown(user)
+        assert lanes(element)['normal'] == ['b'] and element.state['filter']['state'] == 'waiting'
+        user.find(kind=QueueBoard).trigger('filter', {'state': '', 'model': '', 'user': 'anna', 'text': ''})
+        assert lanes(element)['normal'] == ['a']
+        await go(user, '/queue')
+        assert lanes(element)['normal'] == ['a', 'b']
 
 
 async def test_cancel_and_priority_reach_the_broker_and_say_so(parts: Parts, board: Board, broker: FakeBroker):
     tell(board, News().queued('a'))
     async with opened(parts) as user:
-        user.find(kind=JobTable).trigger('stop', 'a')
+        user.find(kind=QueueBoard).trigger('stop', ['a'])
         await user.should_see('Cancelled.')
-        user.find(kind=JobTable).trigger('priority', ['a', 15])
+        user.find(kind=QueueBoard).trigger('priority', [['a'], 15])
         await user.should_see('Priority changed.')
     assert broker.wanted == [('cancel', 'a'), ('priority', 'a', 15)]
 
@@ -168,7 +164,7 @@ async def test_a_wish_that_is_refused_says_why(parts, board, broker, trouble: Ex
     tell(board, News().queued('a'))
     broker.trouble = trouble
     async with opened(parts) as user:
-        user.find(kind=JobTable).trigger('stop', 'a')
+        user.find(kind=QueueBoard).trigger('stop', ['a'])
         await user.should_see(sentence)
 
 
@@ -238,33 +234,36 @@ async def test_the_first_language_follows_the_browser_and_the_cookie_wins(parts:
 async def test_a_switch_changes_every_text_and_keeps_the_page(parts: Parts, board: Board):
     tell(board, News().joined())
     async with opened(parts) as user:
-        shown = table(user)
+        element = shown(user)
         press(user, 'Language: 中文')
         await user.should_see('队列正常')
         await user.should_see('1 个工作进程')
         await user.should_see('没有等待或运行的任务')
-        assert table(user) is shown and shown._props['labels']['cancel'] == '取消' and shown._props['lang'] == 'zh-CN'
+        assert shown(user) is element and element._props['labels']['pause'] == '暂停' and element._props['lang'] == 'zh-CN'
         press(user, '语言：English')
         await user.should_see('Queue running')
 
 
-async def test_the_queue_can_be_paused_and_says_what_is_paused(parts: Parts, board: Board):
+async def test_what_is_paused_is_shown_and_a_lane_is_all_its_priorities(parts: Parts, board: Board):
     news = News()
     tell(board, news.joined(), news.pulse())
     async with opened(parts) as user:
-        user.find(marker='pause').click()
+        element = shown(user)
+        user.find(kind=QueueBoard).trigger('pause', ['all', '', False])
         await user.should_see('Nothing new starts until you resume.')
-        await user.should_not_see('Resume')
         tell(board, news.paused('all'))
-        await user.should_see('The queue is paused: what runs goes on, nothing new starts.')
+        assert element.state['pauses'] == [{'scope': 'all', 'name': '', 'draining': False}]
         await user.should_see('Queue paused')
-        user.find(marker='resume').click()
+        user.find(kind=QueueBoard).trigger('resume', ['all', ''])
         await user.should_see('The queue goes on.')
-        tell(board, news.paused('all', over=True), news.paused('model', 'qwen3'), news.paused('user', 'anna'))
-        await user.should_see('Paused: model qwen3, user anna')
-        assert parts.broker.wanted == [('pause', 'all', ''), ('resume', 'all', '')]
+        tell(board, news.paused('all', over=True))
+        user.find(kind=QueueBoard).trigger('pause', ['lane', 'real', False])
+        await user.should_see('Paused.')
+        assert parts.broker.wanted[-3:] == [('pause', 'priority', value) for value in ('13', '14', '15')]
+        tell(board, *(news.paused('priority', value) for value in ('13', '14', '15')), news.paused('model', 'qwen3'))
+        assert [(each['scope'], each['name']) for each in element.state['pauses']] == [('lane', 'real'), ('model', 'qwen3')]
         parts.broker.trouble = errors.BrokerUnreachable()
-        user.find(marker='pause').click()
+        user.find(kind=QueueBoard).trigger('pause', ['model', 'm', False])
         await user.should_see('The queue does not answer; nothing was changed.')
 
 
@@ -272,7 +271,7 @@ async def test_a_draft_outlives_a_look_at_the_queue(parts: Parts):
     async with opened(parts, '/chat') as user:
         user.find('draft').type('half a question')
         await go(user, '/queue')
-        await user.should_see(kind=JobTable)
+        await user.should_see(kind=QueueBoard)
         await go(user, '/chat')
         assert next(iter(user.find(kind=ui.input).elements)).value == 'half a question'
 
@@ -303,7 +302,7 @@ async def test_a_handler_that_fails_says_one_sentence(parts: Parts, board: Board
     tell(board, News().queued('a'))
     broker.trouble = RuntimeError('secret detail')
     async with opened(parts) as user:
-        user.find(kind=JobTable).trigger('stop', 'a')
+        user.find(kind=QueueBoard).trigger('stop', ['a'])
         await user.should_see('That did not work: something is wrong on our side.')
         await user.should_not_see('secret detail')
     assert 'secret detail' in caplog.text
