@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -27,9 +27,14 @@ class Ledger:
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, path: Path, fetch: Callable[[int], Awaitable[pump.Page]]) -> Self:
-        """Open the file and begin to record; ``fetch(seq)`` gets the facts after ``seq`` from the queue."""
-        ledger = cls(await recorder.Recorder.open(path), fetch)
+    async def open(
+        cls, path: Path, fetch: Callable[[int], Awaitable[pump.Page]], *, watts: Mapping[str, float] | None = None
+    ) -> Self:
+        """Open the file and begin to record; ``fetch(seq)`` gets the facts after ``seq`` from the queue.
+
+        ``watts`` is what a busy worker draws, by its name, a label of it, or ``default``.
+        """
+        ledger = cls(await recorder.Recorder.open(path, watts=watts), fetch)
         ledger._task = asyncio.create_task(ledger._pump.run(), name='analytics-pump')
         return ledger
 
@@ -59,21 +64,91 @@ class Ledger:
 
         return remove
 
-    async def summary(self, *, since: float, until: float) -> queries.Summary:
+    async def summary(self, *, since: float, until: float, only: queries.Filter = queries.ALL) -> queries.Summary:
         """See ``queries.summary``."""
-        return await queries.summary(self._sink.store, since=since, until=until)
+        return await queries.summary(self._sink.store, since=since, until=until, only=only)
 
-    async def per_minute(self, *, since: float, until: float, step_s: float = 60.0) -> list[queries.Point]:
+    async def compare(self, *, since: float, until: float, only: queries.Filter = queries.ALL) -> queries.Comparison:
+        """See ``queries.compare``."""
+        return await queries.compare(self._sink.store, since=since, until=until, only=only)
+
+    async def per_minute(
+        self, *, since: float, until: float, step_s: float = 60.0, only: queries.Filter = queries.ALL
+    ) -> list[queries.Point]:
         """See ``queries.per_minute``."""
-        return await queries.per_minute(self._sink.store, since=since, until=until, step_s=step_s)
+        return await queries.per_minute(self._sink.store, since=since, until=until, step_s=step_s, only=only)
 
-    async def by_priority(self, *, since: float, until: float) -> list[queries.PrioritySummary]:
+    async def by_priority(
+        self, *, since: float, until: float, only: queries.Filter = queries.ALL
+    ) -> list[queries.PrioritySummary]:
         """See ``queries.by_priority``."""
-        return await queries.by_priority(self._sink.store, since=since, until=until)
+        return await queries.by_priority(self._sink.store, since=since, until=until, only=only)
 
-    async def by_model(self, *, since: float, until: float) -> list[queries.ModelSummary]:
+    async def by_model(
+        self, *, since: float, until: float, only: queries.Filter = queries.ALL
+    ) -> list[queries.ModelSummary]:
         """See ``queries.by_model``."""
-        return await queries.by_model(self._sink.store, since=since, until=until)
+        return await queries.by_model(self._sink.store, since=since, until=until, only=only)
+
+    async def groups(
+        self, dimension: str, *, since: float, until: float, only: queries.Filter = queries.ALL
+    ) -> list[queries.Group]:
+        """See ``queries.groups``: by model, user, worker, priority, kind, engine or source."""
+        return await queries.groups(self._sink.store, dimension, since=since, until=until, only=only)
+
+    async def by_hour_of_week(
+        self, *, since: float, until: float, zone: str = '', only: queries.Filter = queries.ALL
+    ) -> list[queries.Hour]:
+        """See ``queries.by_hour_of_week``."""
+        return await queries.by_hour_of_week(self._sink.store, since=since, until=until, zone=zone, only=only)
+
+    async def failures(
+        self, *, since: float, until: float, only: queries.Filter = queries.ALL
+    ) -> list[queries.Failure]:
+        """See ``queries.failures``."""
+        return await queries.failures(self._sink.store, since=since, until=until, only=only)
+
+    async def queue_depth(
+        self, *, since: float, until: float, step_s: float = 60.0, models: tuple[str, ...] = ()
+    ) -> list[queries.Depth]:
+        """See ``queries.queue_depth``."""
+        return await queries.queue_depth(self._sink.store, since=since, until=until, step_s=step_s, models=models)
+
+    async def saturation(
+        self, *, since: float, until: float, step_s: float = 60.0, workers: tuple[str, ...] = ()
+    ) -> list[queries.Saturation]:
+        """See ``queries.saturation``."""
+        return await queries.saturation(self._sink.store, since=since, until=until, step_s=step_s, workers=workers)
+
+    async def eta(
+        self, *, since: float, until: float, step_s: float = 3600.0, only: queries.Filter = queries.ALL
+    ) -> queries.Eta:
+        """See ``queries.eta``."""
+        return await queries.eta(self._sink.store, since=since, until=until, step_s=step_s, only=only)
+
+    async def model_speed(
+        self, *, since: float, until: float, step_s: float = 3600.0, only: queries.Filter = queries.ALL
+    ) -> list[queries.ModelPoint]:
+        """See ``queries.model_speed``."""
+        return await queries.model_speed(self._sink.store, since=since, until=until, step_s=step_s, only=only)
+
+    async def usage(
+        self, *, since: float, until: float, models: bool = False, only: queries.Filter = queries.ALL
+    ) -> list[queries.Usage]:
+        """See ``queries.usage``."""
+        return await queries.usage(self._sink.store, since=since, until=until, models=models, only=only)
+
+    async def waits(self, *, since: float, until: float, only: queries.Filter = queries.ALL) -> queries.Waits:
+        """See ``queries.waits``."""
+        return await queries.waits(self._sink.store, since=since, until=until, only=only)
+
+    async def job_time(self, job_id: str) -> queries.JobTime | None:
+        """See ``queries.job_time``."""
+        return await queries.job_time(self._sink.store, job_id)
+
+    async def choices(self, *, since: float, until: float) -> queries.Choices:
+        """See ``queries.choices``."""
+        return await queries.choices(self._sink.store, since=since, until=until)
 
     async def close(self) -> None:
         """Stop recording and let go of the file. What was not recorded is fetched after the next start."""

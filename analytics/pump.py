@@ -110,7 +110,7 @@ class Pump:
 
     async def _catch_up(self) -> bool:
         while True:
-            after = self._sink.last_seq()
+            after = self._sink.after()
             missing, head = await self._fetch_missing(after)
             if head < self._sink.last_seq():
                 await self._sink.start_over('its facts are newer than the queue: that queue was begun anew')

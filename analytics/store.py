@@ -18,7 +18,7 @@ import duckdb
 
 from analytics import errors
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 KEEP_BROKEN = 3  # files set aside; older ones are deleted, since they hold nothing that the queue has not
 
 log = logging.getLogger('corral.analytics')
@@ -76,14 +76,18 @@ class Store:
         """Open the file again after ``Unavailable``; does nothing when it is open. Raises as ``open`` does."""
         await self._run(self._ensure_open)
 
-    async def insert(self, tables: Mapping[str, Columns], *, after: int, last_seq: int) -> None:
+    async def insert(
+        self, tables: Mapping[str, Columns], *, after: int, last_seq: int, clock: tuple[int, bytes] | None = None
+    ) -> None:
         """Append the facts ``after + 1`` … ``last_seq`` and remember ``last_seq``, all in one transaction.
+
+        ``clock`` is where the timekeeper stands, and after which fact; it is kept beside.
 
         Raises ``errors.Gap`` when ``after`` is not the newest recorded fact any more.
         Raises ``errors.Rebuilding`` when the file turned out broken: nothing was written, ``last_seq`` is 0 again.
         Raises ``errors.Unavailable`` when nothing could be written but the file may be fine (a full disk, say).
         """
-        await self._run(lambda: self._insert(tables, after, last_seq))
+        await self._run(lambda: self._insert(tables, after, last_seq, clock))
 
     async def read(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises ``errors.Rebuilding`` or ``errors.Unavailable`` as ``insert`` does."""
@@ -92,6 +96,11 @@ class Store:
         except errors.Rebuilding:
             self.on_rebuild()
             raise
+
+    async def clock(self) -> tuple[int, bytes]:
+        """Where the timekeeper stood when that was kept last, and after which fact. Raises as ``insert`` does."""
+        [(seq, data)] = await self.read('SELECT clock_seq, clock FROM meta')
+        return seq, data
 
     async def start_over(self, reason: str) -> None:
         """Set the file aside and begin a new one. Raises ``errors.Unavailable`` when that cannot be done."""
@@ -110,7 +119,9 @@ class Store:
 
     # --- on the thread -----------------------------------------------------------------------------------------------
 
-    def _insert(self, tables: Mapping[str, Columns], after: int, last_seq: int) -> None:
+    def _insert(
+        self, tables: Mapping[str, Columns], after: int, last_seq: int, clock: tuple[int, bytes] | None
+    ) -> None:
         self._ensure_open()
         if not self._file_is_ours():
             self._rebuild('it was deleted or replaced')
@@ -123,6 +134,8 @@ class Store:
             for table, columns in tables.items():
                 connection.execute(*self._append(table, columns))
             connection.execute('UPDATE meta SET last_seq = ?', [last_seq])
+            if clock is not None:
+                connection.execute('UPDATE meta SET clock_seq = ?, clock = ?', clock)
             connection.execute('COMMIT')
         except duckdb.Error as error:
             self._roll_back()
@@ -203,7 +216,7 @@ class Store:
         if new:
             connection.execute('BEGIN')
             connection.execute(_SCHEMA)
-            connection.execute('INSERT INTO meta VALUES (?, 0)', [SCHEMA_VERSION])
+            connection.execute("INSERT INTO meta VALUES (?, 0, ''::BLOB, 0, 0, 0)", [SCHEMA_VERSION])
             connection.execute('COMMIT')
         meta = connection.execute('SELECT schema_version, last_seq FROM meta').fetchall()
         if not meta or meta[0][0] != SCHEMA_VERSION:
