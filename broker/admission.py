@@ -145,6 +145,8 @@ class Admission:
             priority, rule = self._guess.priority_of(request.body)
             request = msgspec.structs.replace(request, priority=priority)
         queue.order += 1
+        if (model := queue.fleet.spelt(request.model)) != request.model:
+            request = msgspec.structs.replace(request, model=model)
         job = intake.job_from(request, queue.order, now)
         job.idempotency_key = request.idempotency_key
         job.terms = _terms(request, request_print, rule)

@@ -1,5 +1,6 @@
 """Jobs that belong together: how far each open batch is, and when it is over."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -22,18 +23,21 @@ class Batches:
     def __init__(self) -> None:
         self._open: dict[str, protocol.Batch] = {}
         self._alive: dict[str, dict[str, None]] = {}  # by batch, in order of arrival
+        self._idle: dict[str, float] = {}  # since when an open batch has no job that is alive
         self._ended: OrderedDict[str, protocol.Batch] = OrderedDict()
 
-    def restore(self, batches: Iterable[protocol.Batch], jobs: Iterable[Job]) -> None:
+    def restore(self, batches: Iterable[protocol.Batch], jobs: Iterable[Job], now: float) -> None:
         """Take over what an earlier broker left: its open batches, counted, and the jobs that are alive."""
         for batch in batches:
-            self.open(batch)
+            self.open(batch, now)
         for job in jobs:
             if job.parent in self._alive:
                 self._alive[job.parent][job.job_id] = None
+                self._idle.pop(job.parent, None)
 
-    def open(self, batch: protocol.Batch) -> None:
+    def open(self, batch: protocol.Batch, now: float) -> None:
         """It begins."""
+        self._idle[batch.batch_id] = now
         self._open[batch.batch_id] = batch
         self._alive[batch.batch_id] = {}
 
@@ -62,8 +66,13 @@ class Batches:
             return f'the batch has all its {batch.total} jobs; open another one for more'
         return ''
 
+    def idle_since(self, batch_id: str) -> float:
+        """Since when an open batch has had no job that is alive; infinity while it has one, or is over."""
+        return self._idle.get(batch_id, math.inf)
+
     def joined(self, job: Job) -> None:
         """A job of an open batch was accepted."""
+        self._idle.pop(job.parent, None)
         self._alive[job.parent][job.job_id] = None
         self._count(job.parent, submitted=1)
 
@@ -78,6 +87,13 @@ class Batches:
             del self._alive[job.parent][job.job_id]
             self._count(job.parent, **{_ENDS[job.state]: 1})
 
+    def left(self, batch_id: str, now: float) -> bool:
+        """A job of a batch has ended; whether that leaves an open one with none that is alive."""
+        if self._alive.get(batch_id, True):
+            return False
+        self._idle[batch_id] = now
+        return True
+
     def is_over(self, batch_id: str) -> bool:
         """Whether an open batch has nothing to come any more."""
         batch = self._open.get(batch_id)
@@ -86,6 +102,7 @@ class Batches:
     def end(self, batch_id: str, now: float) -> protocol.Batch:
         """It is over; as it ended. What still runs of it was told to stop, and counts as cancelled."""
         batch = self._open.pop(batch_id)
+        self._idle.pop(batch_id, None)
         stopping = len(self._alive.pop(batch_id))
         ended = msgspec.structs.replace(batch, ended_at=now, running=0, cancelled=batch.cancelled + stopping)
         self._ended[batch_id] = ended
@@ -102,6 +119,7 @@ class Batches:
                 alive[job.parent][job.job_id] = None
                 running[job.parent] += job.state in HELD_BY_WORKER
         assert alive == self._alive
+        assert self._idle.keys() == {batch_id for batch_id, jobs in alive.items() if not jobs}
         for batch_id, batch in self._open.items():
             ended = batch.completed + batch.dead + batch.cancelled
             assert batch.running == running[batch_id]

@@ -222,7 +222,11 @@ class BrokerClient:
 
     async def purge(self, job_id: str = '', *, before: float = 0.0) -> int:
         """Delete one dead job, or all that ended before a time; how many are gone."""
-        return (await self._ask(protocol.Purge(job_id=job_id, before=before), protocol.Purged)).count
+        count, more = 0, True
+        while more:
+            purged = await self._ask(protocol.Purge(job_id=job_id, before=before), protocol.Purged)
+            count, more = count + purged.count, purged.more
+        return count
 
     async def pause(self, scope: str, name: str = '') -> str:
         """Let nothing of this start any more: 'all', or a 'model', 'priority', 'user' or 'worker' by name.

@@ -180,6 +180,8 @@ class BrokerCore:
                 self._delay_due(name, now)
             case 'deadline':
                 self._deadline_due(name, now)
+            case 'batch':
+                self._queue.batch_due(name, now)
 
     def _delay_due(self, job_id: str, now: float) -> None:
         job = self._queue.jobs.get(job_id)

@@ -174,6 +174,14 @@ class Fleet:
         """Whether anybody has a free slot."""
         return any(worker.free > 0 for worker in self._by_name.values())
 
+    def spelt(self, model: str) -> str:
+        """The model as those who have it spell it, for Ollama does not mind capitals; as it is where nobody has it."""
+        if any(model in worker.models for worker in self._by_name.values()):
+            return model
+        small = model.lower()
+        known = (name for worker in self._by_name.values() for name in model_names(worker.ready.models))
+        return next((name for name in known if name.lower() == small), model)
+
     def serves(self, model: str) -> bool:
         """Whether somebody can run this model, busy or not."""
         return any(

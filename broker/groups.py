@@ -14,11 +14,11 @@ def opened(queue: Queue, request: protocol.OpenBatch, past: Past, now: float) ->
         if (known.total, known.name, known.user) == (request.total, request.name, request.user):
             return protocol.Done()
         return protocol.Refused(code='conflict', detail='there is another batch of this id; take a new one')
-    queue.batches.open(
-        protocol.Batch(
-            batch_id=request.batch_id, total=request.total, name=request.name, user=request.user, opened_at=now
-        )
+    batch = protocol.Batch(
+        batch_id=request.batch_id, total=request.total, name=request.name, user=request.user, opened_at=now
     )
+    queue.batches.open(batch, now)
+    queue.watch_batch(request.batch_id)
     fact = facts.BatchOpened(
         seq=queue.next_seq(),
         at=now,

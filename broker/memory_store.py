@@ -223,13 +223,13 @@ class MemoryStore:
             cancelled=states[State.CANCELLED],
         )
 
-    def purge(self, job_id: str, before: float) -> int:
-        """Delete dead jobs, one or all that ended before a time, with body and answer; the facts stay. How many."""
+    def purge(self, job_id: str, before: float, limit: int = 1_000_000) -> int:
+        """Delete dead jobs, one or ``limit`` that ended before a time, with all but their facts. How many."""
         gone = [
             name
             for name, job in self._jobs.items()
             if job.state is State.DEAD and (name == job_id if job_id else job.ended_at < before)
-        ]
+        ][:limit]
         self._delete(gone)
         return len(gone)
 

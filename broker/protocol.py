@@ -461,9 +461,10 @@ class JobList(Reply, frozen=True, kw_only=True):
 
 
 class Purged(Reply, frozen=True, kw_only=True):
-    """So many jobs are gone."""
+    """So many jobs are gone; ``more`` of those meant are still there, for only so many go at once."""
 
     count: int
+    more: bool = False
 
 
 class PauseInfo(msgspec.Struct, frozen=True, kw_only=True):

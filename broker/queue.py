@@ -405,9 +405,23 @@ class Queue:
         self.record(telling.ended(end, job, self.next_seq(), trace), job, answer=answer)
         if self.batches.is_over(job.parent):
             self.end_batch(job.parent, now)
+        elif job.parent and self.batches.left(job.parent, now):
+            self.watch_batch(job.parent)
         self._to_follow.append(job)
         if len(self._to_follow) == 1:  # otherwise this is one of those who follow, and has its turn
             self._follow(now)
+
+    def watch_batch(self, batch_id: str) -> None:
+        """It has no job that is alive: after a long while without another one it is over."""
+        self.timers.at(self.batches.idle_since(batch_id) + self.rules.batch_patience_s, 'batch', batch_id)
+
+    def batch_due(self, batch_id: str, now: float) -> None:
+        """End a batch that nobody fills any more."""
+        since = self.batches.idle_since(batch_id)
+        if since + self.rules.batch_patience_s <= now:
+            self.end_batch(batch_id, now)
+        elif since < math.inf:
+            self.watch_batch(batch_id)
 
     def end_batch(self, batch_id: str, now: float) -> None:
         """All its jobs have ended, or will."""
@@ -447,7 +461,11 @@ class Queue:
 
     def _restore_links(self, open_batches: Iterable[protocol.Batch], now: float) -> None:
         """Whoever is not alive any more and has not taken its followers along was completed."""
-        self.batches.restore(open_batches, self.jobs.values())
+        open_batches = tuple(open_batches)
+        self.batches.restore(open_batches, self.jobs.values(), now)
+        for batch in open_batches:
+            if self.batches.idle_since(batch.batch_id) <= now:
+                self.watch_batch(batch.batch_id)
         for job in [job for job in self.jobs.values() if job.state is State.BLOCKED]:
             missing = [other for other in job.terms.after if other in self.jobs]
             self.chains.add(job.job_id, missing)

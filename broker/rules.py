@@ -27,3 +27,4 @@ class Rules(NamedTuple):
     max_answer_bytes: int = 32_000_000
     balance: Policy = 'least_loaded'
     groups: tuple[Group, ...] = ()
+    batch_patience_s: float = 86_400.0

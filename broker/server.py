@@ -31,6 +31,7 @@ MAX_BATCHES = 100  # in one reply
 DRAIN_AT_ONCE = 500  # messages taken from a socket before the batch is committed
 REMEMBER_WORK_S = 4 * DECAY_S  # work longer ago no longer counts
 FACTS_AT_ONCE = 100  # in one message: it has room for so many with the longest of details and traces
+PURGE_AT_ONCE = 500  # dead jobs; meanwhile nobody else is served
 LOAD_EVERY_S = 1.0
 FULL_PAUSE_S = 0.5  # after a commit that found the disk full, for what is due is due again at once
 SPARE_DISK_BYTES = 32 * 1024 * 1024  # below this new jobs are refused, so that running ones can still be stored
@@ -344,7 +345,8 @@ class Server:
                 return self._answer_about_batches(request)
             case protocol.Purge():
                 try:
-                    return protocol.Purged(rid=request.rid, count=self._store.purge(request.job_id, request.before))
+                    gone = self._store.purge(request.job_id, request.before, PURGE_AT_ONCE)
+                    return protocol.Purged(rid=request.rid, count=gone, more=gone == PURGE_AT_ONCE)
                 except errors.StoreFull as error:
                     return protocol.Refused(rid=request.rid, code='disk_full', detail=str(error), retry_after_s=30.0)
         return self._answer_about(request, getattr(request, 'job_id', ''))

@@ -117,6 +117,9 @@ class BrokerSettings(BaseModel):
     user_running: int = Field(
         default=0, ge=0, description='Jobs of one user that may run at the same time; 0 is no limit.'
     )
+    batch_patience_s: float = Field(
+        default=86_400.0, gt=0, description='A batch that has no job to do and gets no other is over then, seconds.'
+    )
     max_answer_bytes: int = Field(default=32_000_000, ge=1_000, description='A longer answer ends its job as dead.')
     keep_completed: PeriodText = Field(
         default='30 d',
@@ -149,6 +152,7 @@ class BrokerSettings(BaseModel):
             max_losses=self.max_losses,
             max_waiting=self.max_waiting,
             max_answer_bytes=self.max_answer_bytes,
+            batch_patience_s=self.batch_patience_s,
         )
 
     def limits(self) -> limits.Limits:

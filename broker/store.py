@@ -418,16 +418,17 @@ class Store:
         rows = self._db.execute('SELECT lines FROM answers WHERE job_id = ?', (job.job_id,)).fetchall()
         return bool(rows) and needle.in_answer(job.kind, _beginning(_blob(rows[0][0]), MOST_BYTES))
 
-    def purge(self, job_id: str, before: float) -> int:
-        """Delete dead jobs, one or all that ended before a time, with body and answer; the facts stay. How many.
+    def purge(self, job_id: str, before: float, limit: int = 1_000_000) -> int:
+        """Delete dead jobs, one or ``limit`` that ended before a time, with body and answer; the facts stay. How many.
 
         Raises as ``commit`` does.
         """
         condition = 'job_id = ?' if job_id else 'ended_at < ?'
-        query = f"SELECT job_id, parent FROM jobs WHERE state = 'dead' AND ended_at > 0 AND {condition}"
+        query = f"SELECT job_id, parent FROM jobs WHERE state = 'dead' AND ended_at > 0 AND {condition} LIMIT ?"
         try:
             with self._db:
-                gone = [(str(name), str(parent)) for name, parent in self._db.execute(query, (job_id or before,))]
+                rows = self._db.execute(query, (job_id or before, limit))
+                gone = [(str(name), str(parent)) for name, parent in rows]
                 self._delete(gone)
         except _TROUBLE as error:
             raise _plain(error, self.path) from error

@@ -21,7 +21,7 @@ def move(batches, job, state):
 
 def opened(total, **fields):
     batches = Batches()
-    batches.open(protocol.Batch(batch_id='b', total=total, user='u', **fields))
+    batches.open(protocol.Batch(batch_id='b', total=total, user='u', **fields), 0.0)
     return batches
 
 
@@ -68,7 +68,7 @@ def test_a_batch_takes_no_more_than_its_total():
 def test_an_earlier_brokers_batches_go_on():
     batches, job = Batches(), a_job(2, State.RUNNING)
     counted = protocol.Batch(batch_id='b', total=2, submitted=2, running=1, completed=1)
-    batches.restore([counted], [job, a_job(3, parent='')])
+    batches.restore([counted], [job, a_job(3, parent='')], 0.0)
     batches.check([job])
     assert batches.alive('b') == [job_id(2)]
     assert move(batches, job, State.COMPLETED).completed == 2
@@ -77,7 +77,7 @@ def test_an_earlier_brokers_batches_go_on():
 def test_batches_that_ended_are_known_for_a_while_only():
     batches = Batches()
     for number in range(REMEMBERED + 1):
-        batches.open(protocol.Batch(batch_id=str(number), total=1))
+        batches.open(protocol.Batch(batch_id=str(number), total=1), 0.0)
         batches.end(str(number), 1.0)
     assert batches.find('0') is None and batches.find('1') is not None
 

@@ -3,7 +3,7 @@
 import pytest
 
 from broker import facts, protocol
-from tests.broker.desk import Desk, failed, job_id
+from tests.broker.desk import RULES, Desk, failed, job_id
 
 BATCH = f'{0xB:032x}'
 
@@ -108,3 +108,26 @@ def test_a_batch_goes_on_after_a_restart():
         desk.ask(protocol.Cancel(job_id=job_id(number)))
     desk.wait(60.0)  # the worker never came back
     assert ends(desk) == [(1, 0, 2)]
+
+
+def test_a_batch_that_nobody_fills_is_over_after_a_while_also_over_a_restart():
+    desk = Desk(RULES._replace(batch_patience_s=100.0))
+    worker = desk.join('w')
+    open_batch(desk)
+    desk.ask(protocol.Pause(scope='all'))
+    desk.submit(1, parent=BATCH)
+    desk.wait(200.0)
+    assert batch(desk).ended_at == 0, 'a job of it is alive'
+    desk.ask(protocol.Resume(scope='all'))
+    worker = desk.join('w', session='again')
+    desk.run(worker, 1, b'{}')
+    desk.wait(90.0)
+    desk.submit(2, parent=BATCH)
+    desk.ask(protocol.Cancel(job_id=job_id(2)))
+    desk.wait(90.0)
+    desk.restart()
+    desk.wait(90.0)
+    assert ends(desk) == []
+    desk.wait(20.0)
+    assert ends(desk) == [(1, 0, 1)]
+    assert desk.submit(3, parent=BATCH).code == 'bad_batch'

@@ -249,3 +249,16 @@ def test_a_failed_job_may_go_elsewhere():
     join(desk, 'w2', 'm', slots=4)
     desk.wait(5.0)
     assert desk.history(1)[-1] == 'JobStarted'
+
+
+def test_capitals_in_a_models_name_do_not_matter():
+    desk = Desk()
+    desk.join('w', slots=2, models=('qwen3:latest', 'hf.co/Org/Model-GGUF:Q4'))
+    for number, model in enumerate(('Qwen3', 'HF.co/org/model-gguf:q4', 'Other'), 1):
+        desk.submit(number, model=model)
+    assert [desk.store.job(job_id(number)).model for number in (1, 2, 3)] == [
+        'qwen3',
+        'hf.co/Org/Model-GGUF:Q4',
+        'Other',
+    ]
+    assert [desk.state(number) for number in (1, 2, 3)] == ['running', 'running', 'waiting']

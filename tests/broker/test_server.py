@@ -272,6 +272,19 @@ async def test_a_dead_job_is_found_told_of_done_again_and_purged(broker, worker)
             await desk.replay(job.job_id, client.new_job_id())
 
 
+async def test_many_dead_jobs_are_purged_a_few_at_a_time(broker, worker, monkeypatch):
+    monkeypatch.setattr('broker.server.PURGE_AT_ONCE', 2)
+    async with client.BrokerClient(broker.endpoints.for_peers()) as desk:
+        await worker.ready()
+        for _ in range(3):
+            await desk.submit(a_job())
+            job_id = (await worker.hears(protocol.Assign)).job_id
+            await worker.say(protocol.Failed(job_id=job_id, epoch=1, code='bad_request', detail='', retryable=False))
+            await worker.hears(protocol.Settled)
+        assert await desk.purge(before=1e12) == 3
+        assert (await desk.find(protocol.FindJobs(states=('dead',)))).jobs == ()
+
+
 async def test_a_pause_is_kept_through_a_restart(broker, worker):
     async with client.BrokerClient(broker.endpoints.for_peers(), timeout_s=20) as desk:
         await desk.pause('model', 'm')
