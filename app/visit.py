@@ -14,7 +14,9 @@ class Visit:
     """State that outlives a switch between Chat, Queue and Analytics: a page rebuilt finds here what it left."""
 
     state: dict[str, Any] = field(default_factory=dict)  # whatever a page wants to find again, by a name of its own
+    place: str = ''  # of the rail, where this page is
     theme: str = 'system'
+    on_theme: Callable[[], None] = lambda: None  # called when the theme was changed
 
 
 def visit() -> Visit:

@@ -23,9 +23,11 @@ export default {
   },
   mounted() {
     document.addEventListener("keydown", this.pressed, true);
+    addEventListener("corral-sheet", this.show);
   },
   beforeUnmount() {
     document.removeEventListener("keydown", this.pressed, true);
+    removeEventListener("corral-sheet", this.show);
     this.restore();
   },
   methods: {

@@ -53,7 +53,7 @@ class NotifySwitch(ui.element, component='notify_switch.js'):
             self,
             name='Notify me when a long answer is ready',
             hint='Only while no tab of this desk is in sight, for answers that take 10 seconds or more.',
-            denied='This browser blocks notifications of this site. Allow them in the site settings of the address bar.',
+            denied='This browser blocks notifications of this site. Allow them in its site settings.',
             insecure='Browsers show notifications only over https or on the computer that Corral runs on.',
             missing='This browser has no notifications.',
             sample='This is how it will look.',

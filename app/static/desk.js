@@ -62,12 +62,25 @@
     go(path) {
       if (path !== location.pathname + location.search) emitEvent("sub_pages_navigate", path);
     },
-    // a new conversation, ready to be written
-    compose() {
-      corral.go("/chat");
-      dispatchEvent(new CustomEvent("corral-compose"));
-      const box = document.querySelector(".composer textarea");
-      if (box && location.pathname === "/chat") box.focus();
+    // another place is shown: the keyboard goes on there, unless it does already
+    arrived() {
+      requestAnimationFrame(() => {
+        const content = document.getElementById("content");
+        if (!content.contains(document.activeElement) && !document.querySelector("dialog[open]")) content.focus({ preventScroll: true });
+      });
+    },
+    // a new conversation, ready to be written; with a model if one is named
+    compose(wish = {}) {
+      const draft = "corral-draft:"; // as the composer keeps it
+      if (wish.model)
+        try {
+          const kept = JSON.parse(sessionStorage.getItem(draft) ?? "{}");
+          sessionStorage.setItem(draft, JSON.stringify({ text: "", ...kept, model: wish.model }));
+        } catch {}
+      const here = location.pathname === "/chat";
+      if (!here) return corral.go("/chat");
+      dispatchEvent(new CustomEvent("corral-compose", { detail: wish }));
+      document.querySelector(".composer textarea")?.focus();
     },
     // to the first place to search in on this page
     search() {

@@ -8,7 +8,7 @@ import pytest
 from nicegui import ui
 from nicegui.testing import User, UserInteraction, user_simulation
 
-from app import frame, theme
+from app import banner, frame, theme
 from app.board import Board
 from app.components.queue_board import QueueBoard
 from app.pages import queue
@@ -192,7 +192,7 @@ async def test_the_banner_says_the_one_thing_that_matters(parts: Parts, board: B
         await user.should_see('No worker is connected.')
         tell(board, news.joined(engine='demo', models=(n.model('demo', 'demo'),)))
         await user.should_see('This is the built-in demo')
-        await user.should_see(frame.CONNECT_COMMAND)
+        await user.should_see(banner.CONNECT_COMMAND)
         tell(board, news.changed(engine='demo', models=(n.model('demo', 'demo'),), problem='no_models'))
         await user.should_see('Ollama has no model yet.')
         tell(board, news.changed())

@@ -1,0 +1,135 @@
+// Opens at once with what is fixed; titles, models and jobs come in beneath it as the server finds them.
+const ASK_MS = 60;
+const ORDER = ["page", "action", "conversation", "model", "job"];
+
+export default {
+  props: { fixed: Array, labels: Object, lang: String },
+  emits: ["ask", "run"],
+  data() {
+    return { text: "", found: [], own: this.fixed, at: 0, nth: 0, open: false };
+  },
+  template: `
+  <dialog ref="dialog" class="over palette" :aria-label="labels.title" @click.self="close" @close="open = false">
+    <div class="palette-line"><i class="icon icon-search" aria-hidden="true"></i>
+      <input ref="input" type="text" role="combobox" aria-expanded="true" aria-controls="palette-list" aria-autocomplete="list" :aria-activedescendant="items.length ? 'palette-' + at : null"
+        :aria-label="labels.title" :placeholder="labels.placeholder" :value="text" autocomplete="off" spellcheck="false" maxlength="200" @input="typed" @keydown="keyed"></div>
+    <div ref="list" id="palette-list" role="listbox" class="palette-list" :aria-label="labels.title" @mousedown.prevent>
+      <div v-for="group in groups" :key="group.kind" role="group" :aria-labelledby="'palette-of-' + group.kind">
+        <h3 :id="'palette-of-' + group.kind">{{ group.name }}</h3>
+        <div v-for="item in group.items" :key="item.at" :id="'palette-' + item.at" role="option" class="palette-item" :aria-selected="item.at === at" @mousemove="at = item.at" @click="choose(item)">
+          <i class="icon" :class="'icon-' + item.icon" aria-hidden="true"></i><span class="clip">{{ item.name }}</span><i v-if="item.dot" class="dot" :class="item.dot"></i><span class="grow"></span>
+          <span v-if="item.note" class="faint">{{ item.note }}</span></div>
+      </div>
+    </div>
+    <p v-if="!items.length" class="palette-none">{{ labels.none.replace("{text}", text.trim()) }}</p>
+    <p class="sr" role="status">{{ open ? labels.count.replace("{n}", items.length) : "" }}</p>
+    <footer aria-hidden="true"><span><kbd>↑</kbd><kbd>↓</kbd> {{ labels.move }}</span><span><kbd>{{ labels.enter }}</kbd> {{ labels.open }}</span><span><kbd>{{ labels.escape }}</kbd> {{ labels.leave }}</span></footer>
+  </dialog>`,
+  computed: {
+    groups() {
+      const wanted = folded(this.text);
+      const fixed = this.own
+        .map((item) => ({ ...item, fit: wanted ? Math.max(score(folded(item.name), wanted), score(item.also, wanted) - 0.5) : 1 }))
+        .filter((item) => item.fit > 0)
+        .sort((one, other) => other.fit - one.fit);
+      let at = 0;
+      const order = wanted ? ORDER : ["conversation", "page", "action"];
+      return order
+        .map((kind) => ({ kind, name: kind === "conversation" && !wanted ? this.labels.recent : this.labels[kind], items: [...fixed, ...this.found].filter((item) => item.kind === kind) }))
+        .filter((group) => group.items.length)
+        .map((group) => ({ ...group, items: group.items.map((item) => ({ ...item, at: at++ })) }));
+    },
+    items() {
+      return this.groups.flatMap((group) => group.items);
+    },
+  },
+  watch: {
+    fixed(fixed) {
+      this.own = fixed;
+    },
+  },
+  mounted() {
+    addEventListener("corral-palette", this.show);
+  },
+  beforeUnmount() {
+    removeEventListener("corral-palette", this.show);
+    clearTimeout(this.timer);
+  },
+  methods: {
+    show() {
+      const dialog = this.$refs.dialog;
+      if (dialog.open) return this.close();
+      document.querySelectorAll("dialog[open]").forEach((each) => each.close());
+      this.text = "";
+      this.at = 0;
+      this.open = true;
+      dialog.showModal();
+      this.$refs.input.focus();
+      this.ask();
+    },
+    close() {
+      this.$refs.dialog.close();
+    },
+    typed(event) {
+      this.text = event.target.value;
+      this.at = 0;
+      clearTimeout(this.timer);
+      this.timer = setTimeout(this.ask, ASK_MS);
+    },
+    ask() {
+      this.$emit("ask", ++this.nth, this.text.trim());
+    },
+    // called from the server
+    answer({ nth, found, fixed }) {
+      if (nth !== this.nth) return; // more was typed meanwhile
+      const chosen = this.items[this.at];
+      this.found = found;
+      if (fixed) this.own = fixed;
+      const same = this.items.findIndex((item) => item.name === chosen?.name && item.kind === chosen?.kind);
+      this.at = this.at && same > 0 ? same : 0; // who has moved already stays there
+    },
+    keyed(event) {
+      if (event.isComposing || event.keyCode === 229) return;
+      const last = this.items.length - 1;
+      const to = { ArrowDown: this.at < last ? this.at + 1 : 0, ArrowUp: this.at > 0 ? this.at - 1 : last, PageDown: Math.min(last, this.at + 8), PageUp: Math.max(0, this.at - 8) }[event.key];
+      if (to !== undefined) this.at = Math.max(0, to);
+      else if (event.key === "Enter") this.items[this.at] && this.choose(this.items[this.at]);
+      else return;
+      event.preventDefault();
+      this.$nextTick(() => {
+        const chosen = this.$refs.list.querySelector('[aria-selected="true"]');
+        if (this.at === 0) this.$refs.list.scrollTop = 0;
+        else chosen?.scrollIntoView({ block: "nearest" });
+      });
+    },
+    choose(item) {
+      this.close();
+      if (item.href) corral.go(item.href);
+      else if (item.model) corral.compose({ model: item.model });
+      else if (item.run?.startsWith("js ")) this.here(item.run.slice(3));
+      else this.$emit("run", item.run);
+    },
+    // what needs no server
+    here(what) {
+      if (what === "compose") corral.compose();
+      else if (what === "sheet") dispatchEvent(new CustomEvent("corral-sheet"));
+      else if (what === "address") corral.copy(location.href);
+    },
+  },
+};
+
+function folded(text) {
+  return text.normalize("NFKC").toLowerCase().split(/\s+/).filter(Boolean).join(" ");
+}
+
+// as app/palette.py scores
+function score(name, wanted) {
+  if (name.startsWith(wanted)) return 4;
+  if (name.includes(wanted)) return 3;
+  const words = wanted.split(" ");
+  if (words.every((word) => name.includes(word))) return 2;
+  if (words.length > 1 || wanted.length < 2 || !/^[\x20-\x7e]+$/.test(wanted)) return 0;
+  let from = 0;
+  for (const letter of wanted) if (!(from = name.indexOf(letter, from) + 1)) return 0;
+  return 1;
+}
