@@ -1,38 +1,25 @@
 """``export``: jobs as a file for spreadsheets and programs."""
 
 import contextlib
-import csv
-import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from enum import StrEnum
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from app import sheets
 from app.commands import jobs, moments, telling
 from app.commands.command import CommandError, Here, command, usage
-from app.commands.terminal import clean, escape_json
 from app.commands.views import job_dict
+from app.sheets import Kind
 from broker import protocol
-from broker.job import Job
 
 if TYPE_CHECKING:
     from broker.client import BrokerClient
 
 app = typer.Typer()
-_USAGE = ('prompt_tokens', 'output_tokens', 'load_s', 'first_token_s', 'total_s', 'done_reason')
-_FORMULA = ('=', '+', '-', '@', '\t', '\r')
-
-
-class Kind(StrEnum):
-    """What to write."""
-
-    CSV = 'csv'
-    JSON = 'json'
-    NDJSON = 'ndjson'
 
 
 @command(app, 'export')
@@ -59,7 +46,7 @@ async def export(
     wanted = protocol.FindJobs(states=tuple(state or ()), model=model, user=user, parent=parent)
     count = 0
     with _target(to) as file, here.out.progress('Writing jobs', None, printing=to is None) as progress:
-        write, end = _WRITERS[kind](file, texts)
+        write, end = sheets.writer(kind, file, texts=texts)
         async for job in broker.find_all(wanted):
             if job.queued_at < after:
                 continue
@@ -73,60 +60,6 @@ async def export(
         end()
     if to:
         here.out.note(f'{count} jobs are in {to}.')
-
-
-def _csv(file: IO[str], texts: bool) -> tuple[Callable[[dict[str, Any]], None], Callable[[], None]]:
-    fields = [name for name in job_dict(_NO_JOB) if name not in ('usage', 'after')]
-    writer = csv.DictWriter(
-        file, [*fields, *_USAGE, 'after', *(['text', 'embeddings', 'status', 'thinking'] if texts else [])]
-    )
-    writer.writeheader()
-
-    def write(row: dict[str, Any]) -> None:
-        usage = row.pop('usage')
-        row |= {name: usage[name] for name in _USAGE} | {'after': ' '.join(row['after'])}
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-
-    return write, lambda: None
-
-
-def _json(file: IO[str], texts: bool) -> tuple[Callable[[dict[str, Any]], None], Callable[[], None]]:
-    begun = False
-
-    def write(row: dict[str, Any]) -> None:
-        nonlocal begun
-        print(',' if begun else '[', _encoded(row), sep='\n', file=file, end='\n')
-        begun = True
-
-    def end() -> None:
-        print(']' if begun else '[]', file=file)
-
-    return write, end
-
-
-def _ndjson(file: IO[str], texts: bool) -> tuple[Callable[[dict[str, Any]], None], Callable[[], None]]:
-    def write(row: dict[str, Any]) -> None:
-        print(_encoded(row), file=file)
-
-    return write, lambda: None
-
-
-_WRITERS = {Kind.CSV: _csv, Kind.JSON: _json, Kind.NDJSON: _ndjson}
-_NO_JOB = Job(job_id='', order=0, kind='', model='', priority=0, queued_at=0.0)
-
-
-def _encoded(row: dict[str, Any]) -> str:
-    return escape_json(json.dumps(row, ensure_ascii=False))
-
-
-def _cell(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula: whoever named a user so must not run one there."""
-    if isinstance(value, list):
-        return json.dumps(value)
-    if not isinstance(value, str):
-        return value
-    value = clean(value)
-    return f"'{value}" if value.startswith(_FORMULA) else value
 
 
 def _by_name(to: Path | None) -> Kind | None:
