@@ -62,6 +62,20 @@ class Script:
     tool_calls: list[dict[str, Any]] = field(default_factory=list)  # in one chunk after the text
     capabilities: tuple[str, ...] = ('completion', 'tools')
     listed: bool = True  # whether /api/tags names it
+    size: int = 5_225_388_164
+
+
+@dataclass
+class Library:
+    """What a pull of a model gives, by its name; ``parts`` are the sizes of its layers."""
+
+    parts: tuple[int, ...] = (1_200_000_000, 11_000, 500)
+    steps: int = 8  # lines for each part
+    pause_s: float = 0.0  # between two lines
+    error: str = ''  # told in mid-stream, after the first part
+    status: int = 0  # answered with it and ``error`` before anything else
+    fault: str = ''  # reset, after the first part
+    script: Script = field(default_factory=lambda: Script(chars_per_s=400))
 
 
 @dataclass
@@ -147,6 +161,9 @@ class StandIn:
         self.queued = 0  # requests that wait for a place
         self.most_queued = 0
         self.replies: dict[str, Reply] = {}
+        self.library: dict[str, Library] = {'smollm:latest': Library(), 'gemma3:4b': Library(pause_s=0.15, steps=20)}
+        self.admin: list[tuple[str, str]] = []  # path and model of what changed the models
+        self._come: dict[str, int] = {}  # bytes of a model that a broken pull has left here
         self.loads: list[str] = []  # every time that a model was loaded
         self.loaded: dict[str, Loaded] = {}
         self.knows_ps = True  # old ones do not
@@ -225,6 +242,8 @@ class StandIn:
         whole, path = path, path.partition('?')[0]
         if method == 'POST' and (path in ('/api/chat', '/api/generate', '/api/embed') or path in self.replies):
             await self._infer(connection, path if path not in self.replies else whole, headers, body)
+        elif method == 'POST' and path in ('/api/pull', '/api/push', '/api/create'):
+            await self._change(connection, path, body)
         elif path == '/' and method in ('GET', 'HEAD'):
             connection.reply(200, b'Ollama is running', 'text/plain; charset=utf-8', head=method == 'HEAD')
         elif (reply := await self._meta(method, path, body)) is not None:
@@ -235,11 +254,13 @@ class StandIn:
             connection.reply(405 if known else 404, text, 'text/plain')
         await connection.drain()
 
-    async def _meta(  # noqa: PLR0911 - one line per route reads best
+    async def _meta(  # noqa: PLR0911, PLR0912 - one line per route reads best
         self, method: str, path: str, body: bytes
     ) -> tuple[int, object] | None:
         if method not in _METHODS.get(path, ()):
             return None
+        if path in ('/api/delete', '/api/copy'):
+            return self._moved(path, body)
         match path:
             case '/api/version':
                 return 200, {'version': self.version}
@@ -256,6 +277,10 @@ class StandIn:
                 return self._show(body)
             case '/control/state':
                 return 200, self.state()
+            case '/control/library':
+                for name, entry in json.loads(body).items():
+                    self.library[name] = Library(**entry)
+                return 200, {}
             case '/control/replies':
                 for where, reply in json.loads(body).items():
                     chunks = tuple(chunk.encode('latin-1') for chunk in reply.pop('chunks', ('{}',)))
@@ -288,8 +313,87 @@ class StandIn:
             'modified_at': tag['modified_at'],
         }
 
+    # what changes the models
+
+    async def _change(self, connection: '_Connection', path: str, body: bytes) -> None:
+        request, problem = _decoded(body)
+        asked = str(request.get('model') or request.get('name') or '')
+        name = _full(asked)
+        entry = self.library.get(name)
+        if problem is None and not asked:
+            problem = 400, {'error': 'model is required'}
+        elif problem is None and path == '/api/pull' and entry is not None and entry.status:
+            problem = entry.status, {'error': entry.error}
+        elif problem is None and path == '/api/push' and self._installed(asked) is None:
+            problem = 404, {'error': f"model '{asked}' not found"}
+        if problem is not None:
+            connection.json(*problem)
+            return
+        self.admin.append((path, asked))
+        lines = self._pulling(name, entry) if path == '/api/pull' else self._making(path, name)
+        stream, last = request.get('stream') is not False, {}
+        if stream:
+            connection.start_stream()
+        async for last in lines:
+            if last.get('fault'):
+                await connection.reset()
+                raise ConnectionResetError
+            if stream:
+                connection.chunk(json.dumps(last, separators=(',', ':')).encode() + b'\n')
+                await connection.drain()
+        if stream:
+            connection.end_stream()
+        else:
+            connection.json(500 if 'error' in last else 200, last)
+        await self._tell()
+
+    async def _pulling(self, name: str, entry: Library | None) -> AsyncIterator[dict[str, Any]]:
+        yield {'status': 'pulling manifest'}
+        if entry is None:
+            yield {'error': 'pull model manifest: file does not exist'}
+            return
+        for place, size in enumerate(entry.parts):
+            digest = f'sha256:{hashlib.sha256(f"{name}{place}".encode()).hexdigest()}'
+            part = {'status': f'pulling {digest[7:19]}', 'digest': digest, 'total': size}
+            begun = self._come.get(digest, 0)
+            for step in range(1, entry.steps + 1):
+                self._come[digest] = max(begun, size * step // entry.steps)
+                yield part | {'completed': self._come[digest]}
+                await asyncio.sleep(entry.pause_s)
+            if entry.fault:
+                yield {'fault': entry.fault}
+            if entry.error:
+                yield {'error': entry.error}
+                return
+        for status in ('verifying sha256 digest', 'writing manifest'):
+            yield {'status': status}
+        self.models[name] = replace(entry.script, size=sum(entry.parts))
+        yield {'status': 'success'}
+
+    async def _making(self, path: str, name: str) -> AsyncIterator[dict[str, Any]]:
+        if path == '/api/create':
+            self.models[name] = Script(chars_per_s=400)
+        yield {'status': 'writing manifest'}
+        yield {'status': 'success'}
+
+    def _moved(self, path: str, body: bytes) -> tuple[int, object]:
+        request, problem = _decoded(body)
+        if problem is not None:
+            return problem
+        asked = str(request.get('source' if path == '/api/copy' else 'model') or request.get('name') or '')
+        name = self._installed(asked) if asked else None
+        if name is None:
+            return 404, {'error': f"model '{asked}' not found"}
+        self.admin.append((path, asked))
+        if path == '/api/copy':
+            self.models[_full(str(request.get('destination')))] = replace(self.models[name])
+        else:
+            del self.models[name]
+            self.loaded.pop(name, None)
+        return 200, None
+
     def _installed(self, asked: str) -> str | None:
-        name = asked if ':' in asked else f'{asked}:latest'
+        name = _full(asked)
         return next((known for known in self.models if known.lower() == name.lower()), None)
 
     # inference
@@ -415,6 +519,8 @@ class StandIn:
         script = self.models[name]
         if script.status:
             return script.status, {'error': script.error}
+        if path == '/api/generate' and _load_only(path, request) == 'unload':
+            return None  # whatever the model can do
         if not embed and 'completion' not in script.capabilities:
             return 400, {'error': f'"{asked}" does not support {"chat" if path == "/api/chat" else "generate"}'}
         if embed and not _embed_input_ok(request.get('input')):
@@ -552,6 +658,9 @@ class _Connection:
         self._writer.write('\r\n'.join(lines).encode() + (b'' if head else body))
 
     def json(self, status: int, value: object, *, head: bool = False) -> None:
+        if value is None:
+            self.reply(status, b'', 'text/plain; charset=utf-8')
+            return
         body = json.dumps(value, ensure_ascii=False, separators=(',', ':')).encode()
         self.reply(status, body, 'application/json; charset=utf-8', head=head)
 
@@ -591,7 +700,13 @@ _METHODS: dict[str, tuple[str, ...]] = {
     '/api/chat': ('POST',),
     '/api/generate': ('POST',),
     '/api/embed': ('POST',),
+    '/api/pull': ('POST',),
+    '/api/push': ('POST',),
+    '/api/create': ('POST',),
+    '/api/copy': ('POST',),
+    '/api/delete': ('DELETE',),
     '/control/state': ('GET',),
+    '/control/library': ('POST',),
     '/control/models': ('POST',),
     '/control/replies': ('POST',),
 }
@@ -644,6 +759,10 @@ def _load_only(path: str, request: dict[str, Any]) -> str:
     if request.get('messages' if path == '/api/chat' else 'prompt'):
         return ''
     return 'unload' if request.get('keep_alive') == 0 else 'load'
+
+
+def _full(name: str) -> str:
+    return name if ':' in name else f'{name}:latest'
 
 
 def _parts(text: str) -> list[str]:
@@ -702,7 +821,7 @@ def _tag(name: str, script: Script) -> dict[str, Any]:
         'name': name,
         'model': name,
         'modified_at': '2026-11-01T08:00:00.123456789+00:00',
-        'size': 5_225_388_164,
+        'size': script.size,
         'digest': hashlib.sha256(name.encode()).hexdigest(),
         'details': {
             'parent_model': '',

@@ -4,7 +4,7 @@ import math
 
 import msgspec
 
-from broker import facts
+from broker import facts, vitals
 from workers import parallel
 from workers.breaker import OF_THE_SERVER, Breaker
 from workers.canary import PROBLEM, Canaries
@@ -53,6 +53,7 @@ class Backend:
         self._good_at = self._cut_at = -math.inf
         self._names: dict[str, str] = {}  # in the engine's list, by what jobs call them
         self._said: tuple[tuple[object, ...], Said] | None = None
+        self._last_failure = ''  # of the server
 
     @property
     def said(self) -> Said:
@@ -77,6 +78,17 @@ class Backend:
         if self.breaker.half_open:
             return 1
         return DEMO_SLOTS if self.state.engine == 'demo' and not self._fixed else self._parallel.slots
+
+    def vitals(self, machine: vitals.Vitals, now: float) -> vitals.Vitals:
+        """How the machine is, with how the engine is."""
+        fuse = self.breaker
+        return msgspec.structs.replace(
+            machine,
+            loaded=self.state.loaded[: vitals.MOST_LOADED],
+            breaker='open' if fuse.open else 'half_open' if fuse.half_open else '',
+            breaker_code='' if fuse.closed else self._last_failure,
+            breaker_retry_s=max(0.0, fuse.retry_at - now) if fuse.open and fuse.retry_at < math.inf else 0.0,
+        )
 
     def takes(self, busy: int) -> bool:
         """Whether there is room for a job that makes them ``busy`` in all."""
@@ -127,6 +139,7 @@ class Backend:
         if code == _OURS:
             return
         if code in OF_THE_SERVER:
+            self._last_failure = code
             self.breaker.failed(now)
         else:
             self.breaker.answered()

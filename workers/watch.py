@@ -5,6 +5,8 @@ import logging
 import math
 from collections.abc import Callable
 
+import msgspec
+
 from workers.backend import Backend
 from workers.engines.base import Engine, EngineState
 from workers.engines.failure import EngineFailure
@@ -76,6 +78,10 @@ class Watch:
             await happens(self._look, self._engine.check_again_s())
             await self._look_once()
 
+    async def look_now(self) -> None:
+        """Look, and come back when what there is was told."""
+        await self._look_once()
+
     async def _look_once(self) -> None:
         async with self._looking:  # two at once would count one slow reply twice
             self._described(await self._engine.describe())
@@ -89,7 +95,7 @@ class Watch:
         now = self._looked_at = asyncio.get_running_loop().time()
         self._backend.described(state, now)
         self._news.set()
-        if state != before:
+        if msgspec.structs.replace(state, loaded=()) != msgspec.structs.replace(before, loaded=()):
             in_memory = sum(model.resident for model in state.models)
             logger.info(
                 'engine %s, %s models, %s in memory%s', state.engine, len(state.models), in_memory,

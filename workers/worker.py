@@ -7,12 +7,14 @@ import os
 import socket
 from collections.abc import Callable
 
-from broker import protocol
+from broker import protocol, vitals
 from workers.backend import Backend, Said
 from workers.engines import address
 from workers.engines.base import Engine, EngineState
 from workers.engines.failure import EngineFailure
+from workers.errands import Errands
 from workers.link import Link
+from workers.machine import Machine
 from workers.runs import Outcome, Run, trace_of
 from workers.settings import WorkerSettings
 from workers.watch import Watch, happens
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 CLOSE_S = 1.0  # how long an engine may take to let go of a run; then the run is over without its consent
 _SETTLE_S = 1.0  # when leaving, how long the broker may take to settle what is left
 _MIN_HEARTBEAT_S = 0.05
+_MIN_FEEL_S = 2.0  # between looks at the machine
+_TELL_AGAIN_S = 60.0  # how the machine is, also when it has not changed
 _RETRY_S = 0.05  # when the broker does not keep up, how soon to try again
 _LONGEST_GRACE_S = 86_400.0
 _LOADED_APART_S, _ENDED_APART_S = 1.0, 5.0  # between looks at what is in memory
@@ -53,6 +57,11 @@ class Worker:
         self._session = os.urandom(8).hex()
         self._runs: dict[str, Run] = {}
         self._link = Link(settings.endpoints, on_message=self._receive, on_up=self._greet)
+        self._errands = Errands(settings.worker, engine, send=self._link.send, look=self._look_now)
+        self._machine = Machine()
+        self._felt: vitals.Vitals | None = None  # of the machine, lately
+        self._told: vitals.Vitals | None = None  # what the broker was told of it, and …
+        self._told_at = -math.inf  # … when
         self._heartbeat_s = 5.0
         self._announced = False
         self._draining = False
@@ -79,6 +88,7 @@ class Worker:
                 serving.result()  # only a programming error ends it
             await self._drain()
         finally:
+            await self._errands.aclose()
             left = (serving, stopping, *self._tasks)
             for task in left:
                 task.cancel()
@@ -90,6 +100,7 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._link.run())
             group.create_task(self._beat())
+            group.create_task(self._feel())
             group.create_task(self._watch.run())
 
     # what the broker says
@@ -101,6 +112,7 @@ class Worker:
                 if rhythm_s != self._heartbeat_s:
                     self._heartbeat_s = rhythm_s
                     self._new_rhythm.set()
+                self._say_first_beat()
             case protocol.Identify():
                 self._greet()
             case protocol.Assign():
@@ -114,9 +126,20 @@ class Worker:
             case protocol.Settled():
                 if (run := self._held(message.job_id, message.epoch)) is not None and run.outcome is not None:
                     self._forget(run)
+            case protocol.DoErrand() | protocol.StopErrand() | protocol.Look():
+                self._about_models(message)
             case protocol.Leave():
                 self.left = True
                 self._leave_within(message.grace_s)
+
+    def _about_models(self, message: protocol.DoErrand | protocol.StopErrand | protocol.Look) -> None:
+        match message:
+            case protocol.DoErrand():
+                self._errands.do(message.order)
+            case protocol.StopErrand():
+                self._errands.stop(message.errand_id)
+            case protocol.Look():
+                self._watch.look()
 
     def _held(self, job_id: str, epoch: int) -> Run | None:
         run = self._runs.get(job_id)
@@ -244,8 +267,8 @@ class Worker:
 
     # sending
 
-    def _greet(self) -> None:
-        """Say who we are and what we hold, then what the broker may not have heard."""
+    def _greet(self, *, anew: bool = True) -> None:
+        """Say who we are and what we hold, then what the broker may not have heard, ``anew`` or again."""
         said = self._said = self._backend.said
         ready = protocol.Ready(
             worker=self._settings.worker,
@@ -268,6 +291,9 @@ class Worker:
             return
         if self._draining:
             self._link.send(protocol.Bye(draining=True))
+        if anew:
+            self._told = None
+            self._errands.repeat()
         for run in list(self._runs.values()):
             run.repeat_outcome()
             self._flush(run)
@@ -280,7 +306,7 @@ class Worker:
         before, said = self._said, self._backend.said
         if not self._link.up or said == before:
             return
-        self._greet()
+        self._greet(anew=False)
         if before is not None and (before.slots, before.problem) != (said.slots, said.problem):
             logger.info('%s slots%s', said.slots, said.problem and f', {said.problem}', extra={'action': 'slots'})
 
@@ -319,10 +345,39 @@ class Worker:
             if await happens(self._new_rhythm, self._heartbeat_s):
                 continue
             if self._link.up:
-                self._link.send(protocol.Heartbeat(runs=self._shown(), quiet_s=self._backend.quiet_s(_now())))
+                self._say_beat()
                 for run in list(self._runs.values()):
                     run.repeat_outcome()
                     self._flush(run)
+
+    def _say_beat(self) -> None:
+        """A heartbeat, with how the machine is where that has changed or was not told for long."""
+        now, news = _now(), None
+        if self._felt is not None:
+            felt = self._backend.vitals(self._felt, now)
+            if vitals.differs(felt, self._told) or now - self._told_at >= _TELL_AGAIN_S:
+                news = felt
+        beat = protocol.Heartbeat(runs=self._shown(), quiet_s=self._backend.quiet_s(now), vitals=news)
+        if self._link.send(beat) and news is not None:
+            self._told, self._told_at = news, now
+
+    def _say_first_beat(self) -> None:
+        """A broker that does not know yet how the machine is, need not wait for it."""
+        if self._announced and self._felt is not None and self._told is None and self._link.up:
+            self._say_beat()
+
+    async def _feel(self) -> None:
+        """Keep an eye on the machine; what takes long there holds up no heartbeat."""
+        while True:
+            self._felt = await self._machine.look()
+            self._say_first_beat()
+            await asyncio.sleep(max(_MIN_FEEL_S, self._heartbeat_s))
+
+    async def _look_now(self) -> None:
+        """Somebody had the models changed: what there is now is told at once."""
+        await self._watch.look_now()
+        if self._link.up:
+            self._say_beat()
 
     # leaving
 

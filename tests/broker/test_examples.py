@@ -8,7 +8,7 @@ import pytest
 
 from tests.broker.test_server import Broker, ipc
 from tests.conftest import ROOT
-from workers.engines.demo import MODEL
+from workers.engines.demo_models import MODEL
 
 
 def example():

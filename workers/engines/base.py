@@ -1,12 +1,14 @@
 """What a worker asks of an engine, in the words of both."""
 
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import msgspec
 
-from broker import facts
+from broker import errand, facts, vitals
 from workers.engines.answer import Answer
+from workers.engines.tending import Progress
 
 
 class EngineState(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +19,7 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[facts.ModelInfo, ...] = ()
     problem: str = ''
     lasting: tuple[str, ...] = ()  # models in memory that stay there until somebody unloads them
+    loaded: tuple[vitals.Loaded, ...] = ()  # what takes memory now, and until when; it changes all the time
 
 
 class Engine(Protocol):
@@ -39,6 +42,9 @@ class Engine(Protocol):
 
     def canary(self, model: str) -> AbstractAsyncContextManager[Answer] | None:
         """The least that this model, which is in memory, can answer; None where that would show nothing."""
+
+    def tend(self, order: errand.Order) -> AsyncIterator[Progress]:
+        """Load, unload, pull or remove a model; iterate to the end. Raises ``EngineFailure``."""
 
     async def aclose(self) -> None:
         """Let go of all connections."""

@@ -7,19 +7,20 @@ import asyncio
 import hashlib
 import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from broker import facts
+from broker import errand
 from workers.engines import demo_script, demo_text, raw
 from workers.engines.answer import Answer, Deadlines
 from workers.engines.base import EngineState
+from workers.engines.demo_models import DemoModels
 from workers.engines.failure import EngineFailure
+from workers.engines.tending import Progress
 
-MODEL = 'demo'
 _DIMENSIONS = 64
 _NO_RAW = 'The demo answers chat, generate and embed only; connect an Ollama to use other paths.'
 _MIN_SLEEP_S = 0.002  # faster speeds send several chunks per wake-up
@@ -31,8 +32,14 @@ class DemoEngine:
     name = 'demo'
 
     def __init__(
-        self, *, chars_per_s: float = 250.0, first_token_s: float = 0.0, deadlines: Deadlines | None = None
+        self,
+        *,
+        chars_per_s: float = 250.0,
+        first_token_s: float = 0.0,
+        deadlines: Deadlines | None = None,
+        models: DemoModels | None = None,
     ) -> None:
+        self.models = models or DemoModels()
         self._chars_per_s = chars_per_s
         self._first_token_s = first_token_s
         self._deadlines = deadlines or Deadlines()
@@ -45,16 +52,8 @@ class DemoEngine:
         return 3600.0
 
     async def describe(self) -> EngineState:
-        """One model, always there."""
-        model = facts.ModelInfo(
-            name=MODEL,
-            engine=self.name,
-            capabilities=('completion',),
-            resident=True,
-            format='built-in',
-            family='demo',
-        )
-        return EngineState(engine=self.name, version='1', models=(model,))
+        """Its own model, always there, and those that it plays to have."""
+        return EngineState(engine=self.name, version='1', models=self.models.infos(), loaded=self.models.loaded())
 
     def run(self, kind: str, model: str, body: bytes, path: str = '') -> Answer:
         """The canned answer to ``body``."""
@@ -63,9 +62,14 @@ class DemoEngine:
     def canary(self, model: str) -> None:
         """Its health is ours."""
 
+    def tend(self, order: errand.Order) -> AsyncIterator[Progress]:
+        """It plays that, too."""
+        return self.models.tend(order)
+
     async def _lines(self, kind: str, model: str, body: bytes, path: str) -> AsyncGenerator[bytes, None]:
-        if model != MODEL:
+        if not self.models.has(model):
             raise EngineFailure('model_not_found', f"model '{model}' not found")
+        self.models.used(model)
         if kind == 'raw':
             raw.check(path)
             yield raw.head(501, {'content-type': 'application/json'})

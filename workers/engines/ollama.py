@@ -1,19 +1,22 @@
 """Ollama over its native API. What it sends is passed on byte for byte."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import httpx
 import msgspec
 
-from broker import facts
+from broker import errand, facts, vitals
 from broker.job import LOAD_OPTIONS
-from workers.engines import failure, meter, raw
+from workers.engines import failure, meter, ollama_models, raw
 from workers.engines.address import base_url
 from workers.engines.answer import MAX_LINE_BYTES, Answer, Deadlines
 from workers.engines.base import EngineState
 from workers.engines.failure import EngineFailure
+from workers.engines.tending import Progress
 
 _PATHS = {'chat': '/api/chat', 'generate': '/api/generate', 'embed': '/api/embed'}
 _DESCRIBE_S = 5.0  # for all that describe asks
@@ -50,6 +53,8 @@ class _Loaded(msgspec.Struct):
     name: str
     context_length: float = 0
     expires_at: str = ''
+    size: float = 0
+    size_vram: float = 0
 
 
 class _InMemory(msgspec.Struct):
@@ -119,6 +124,7 @@ class OllamaEngine:
                 models=models,
                 problem='' if models else 'no_models',
                 lasting=tuple(sorted(m.name for m in self._loaded.values() if m.expires_at[:4] >= _FOR_EVER)),
+                loaded=tuple(_in_memory(model) for model in self._loaded.values()),
             )
             listed = {_full(model.name) for model in models}
             self._options = {name: options for name, options in self._options.items() if name in listed}
@@ -154,6 +160,12 @@ class OllamaEngine:
         soon = min(_CANARY_S, self._deadlines.first_token_s)
         deadlines = Deadlines(first_token_s=soon, idle_s=soon, total_s=2 * soon)
         return Answer(self._lines(kind, body, ''), kind=kind, model=model, deadlines=deadlines)
+
+    def tend(self, order: errand.Order) -> AsyncIterator[Progress]:
+        """Over its own API."""
+        abilities = next((m.capabilities for m in self._state.models if _full(m.name) == _full(order.model)), ())
+        embeds = bool(abilities) and 'completion' not in abilities and 'embedding' in abilities
+        return ollama_models.tend(self._http, order, embeds=embeds)
 
     async def _lines(self, kind: str, body: bytes, path: str) -> AsyncGenerator[bytes, None]:
         if kind == 'raw':
@@ -288,6 +300,26 @@ def _too_long() -> EngineFailure:
 
 def _full(name: str) -> str:
     return (name if ':' in name.rpartition('/')[2] else f'{name}:latest').lower()
+
+
+def _in_memory(model: _Loaded) -> vitals.Loaded:
+    return vitals.Loaded(
+        name=model.name,
+        size_bytes=meter.count(model.size),
+        vram_bytes=meter.count(model.size_vram),
+        expires_at=_moment(model.expires_at),
+        context_length=meter.count(model.context_length),
+    )
+
+
+def _moment(text: str) -> float:
+    """A time of Go's as unix seconds; 0 for one that cannot be read, -1 for one that is as good as never."""
+    if text[:4] >= _FOR_EVER:
+        return errand.FOR_EVER
+    try:
+        return max(0.0, datetime.fromisoformat(re.sub(r'(\.\d{6})\d+', r'\1', text)).timestamp())
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _load_options(body: bytes) -> dict[str, msgspec.Raw]:
