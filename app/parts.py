@@ -18,6 +18,8 @@ class Parts:
     board: Board
     broker: BrokerClient
     chat: Any = None  # app.chat.ChatService
+    shelf: Any = None  # app.shelf.Shelf: folders, pins, the order of conversations
+    search: Any = None  # app.shelf_search.Search: over all that was said
     analytics: Any = None  # analytics' queries, for the analytics page
 
     def title_of(self, conversation_id: str) -> str:

@@ -21,6 +21,8 @@ from app.board import Board
 from app.feed import Feed
 from app.parts import Parts
 from app.settings import AppSettings
+from app.shelf import Shelf
+from app.shelf_search import Search
 from broker import child, facts
 from broker.client import BrokerClient
 
@@ -123,6 +125,10 @@ async def _working(
         stack.push_async_callback(book.close)
         chats = await chat.ChatService.open(settings, broker, board)
         stack.push_async_callback(chats.close)
+        shelf = await Shelf.open(chats)
+        stack.callback(shelf.close)
+        search = Search(chats, settings.data_dir / 'desk.db')
+        stack.callback(search.close)
 
         def on_fact(fact: facts.AnyFact) -> None:
             book.push(fact)
@@ -131,7 +137,9 @@ async def _working(
         feed = asyncio.create_task(Feed(broker, board, on_fact).run(), name='feed')
         feed.add_done_callback(lambda task: _feed_ended(task, stop))
         stack.push_async_callback(_end, feed)
-        yield Parts(settings=settings, board=board, broker=broker, chat=chats, analytics=book)
+        yield Parts(
+            settings=settings, board=board, broker=broker, chat=chats, shelf=shelf, search=search, analytics=book
+        )
 
 
 def _feed_ended(task: 'asyncio.Task[None]', stop: Callable[[], object]) -> None:

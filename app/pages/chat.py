@@ -9,12 +9,12 @@ from nicegui import background_tasks, context, ui
 from app import attempts, refusals, theme
 from app.chat import ChatError
 from app.components.composer import Composer
-from app.components.conversation_list import ConversationList, Row
+from app.components.conversation_list import ConversationList
 from app.components.inspector import Inspector
 from app.components.panes import Panes
 from app.components.title import Title
 from app.components.transcript import Transcript
-from app.desk import Conversation, Message
+from app.desk import Message
 from app.i18n import N_, T, speech
 from app.pages.chat_details import ALIVE, details, pickable, subject_of
 from app.parts import Parts
@@ -59,7 +59,7 @@ class _Page:
             self._panes = Panes()
             with self._panes.list:
                 self._list = ConversationList(
-                    {each.id: self._row(each, self._chat.active()) for each in self._chat.conversations()},
+                    parts,
                     on_new=self._new,
                     on_rename=self._chat.rename,
                     on_delete=self._delete,
@@ -195,11 +195,6 @@ class _Page:
     # What happens elsewhere
 
     def _changed(self, conversation_id: str) -> None:
-        header = self._chat.conversation(conversation_id)
-        if header is None:
-            self._list.drop(conversation_id)
-        else:
-            self._list.set(conversation_id, self._row(header, self._chat.active()))
         if conversation_id == self._id:
             self._reload()
 
@@ -219,10 +214,6 @@ class _Page:
             self._loading = False
 
     def _queue_moved(self) -> None:
-        active = self._chat.active()
-        for conversation_id, row in list(self._list.rows.items()):
-            if row['state'] != active.get(conversation_id, ''):
-                self._list.set(conversation_id, {**row, 'state': active.get(conversation_id, '')})
         self._refresh_inspector()
         self._refresh_composer()
 
@@ -318,9 +309,6 @@ class _Page:
             for left, message in zip(range(len(answers), 0, -1), answers, strict=True)
             if left <= 2 or message.state in OPEN
         ]
-
-    def _row(self, header: Conversation, active: dict[str, str]) -> Row:
-        return {'title': header.title, 'at': header.updated_at, 'state': active.get(header.id, '')}
 
     def _composer_state(self) -> dict[str, Any]:
         header = self._chat.conversation(self._id)

@@ -335,7 +335,7 @@ async def test_a_conversation_is_renamed_deleted_and_brought_back(demo_desk, per
     someone, other = await person(demo_desk), await person(demo_desk)
     await someone.ask('to be renamed')
     id_ = await someone.addressed()
-    row, rows = f'.conv[data-conversation="{id_}"]', someone.page.locator('.conv')
+    row = f'.conv[data-conversation="{id_}"]'
     await someone.page.locator('.page-bar').get_by_role('button', name='Rename').click()
     await someone.page.keyboard.type('Renamed <b>here</b>')
     await someone.page.keyboard.press('Enter')
@@ -347,7 +347,8 @@ async def test_a_conversation_is_renamed_deleted_and_brought_back(demo_desk, per
     await other.page.keyboard.press('Enter')
     await expect(someone.page.locator('.page-bar h1')).to_contain_text('going away')
     await someone.page.locator(row).hover()
-    await someone.page.locator(row).get_by_role('button', name='Delete:').click()
+    await someone.page.locator(row).get_by_role('button', name='More:').click()
+    await someone.page.get_by_role('menuitem', name='Delete').click()
     await expect(someone.page).to_have_url(re.compile('/chat$'))
     for each in (someone, other):
         await expect(each.page.locator(row)).to_have_count(0)
@@ -355,10 +356,10 @@ async def test_a_conversation_is_renamed_deleted_and_brought_back(demo_desk, per
     await expect(someone.page).to_have_url(re.compile(id_))
     await expect(someone.page.locator('.msg.user')).to_have_text('to be renamed')
     await expect(other.page.locator(row)).to_be_visible()
-    await someone.page.get_by_label('Filter by title').fill('nothing is called so')
-    await expect(rows).to_have_count(0)
-    await someone.page.get_by_label('Filter by title').fill('GOING')
-    await expect(rows).to_have_count(1)
+    await someone.page.get_by_label('Search conversations').fill('nothing is called so')
+    await expect(someone.page.locator('.convs-none')).to_contain_text('nothing is called so')
+    await someone.page.get_by_label('Search conversations').fill('GOING')
+    await expect(someone.page.locator('.find')).to_have_count(1)
 
 
 async def test_an_unknown_conversation_says_so_and_offers_a_new_one(demo_desk, person):

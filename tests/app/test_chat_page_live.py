@@ -11,6 +11,7 @@ from app.components.inspector import Inspector
 from app.components.transcript import Transcript
 from app.pages import chat as page
 from app.parts import Parts
+from app.shelf import Shelf
 from broker import protocol
 from tests.app.test_chat import Setup, lines
 
@@ -25,7 +26,8 @@ async def setup(tmp_path):
 
 @contextlib.asynccontextmanager
 async def opened(setup, conversation):
-    parts = Parts(settings=setup.settings, board=setup.board, broker=setup.broker, chat=setup.service)
+    shelf = await Shelf.open(setup.service)
+    parts = Parts(settings=setup.settings, board=setup.board, broker=setup.broker, chat=setup.service, shelf=shelf)
     async with user_simulation(root=lambda: frame.create(parts, {'/chat': lambda: page.create(parts)})) as user:
         await user.open(f'/chat/{conversation.id}')
         await until(lambda: only(user, Transcript).messages)
