@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import json
 import logging
 import os
@@ -43,7 +42,6 @@ def launch(settings: LaunchSettings, compose: Compose, root: Path) -> int:
     Raises:
         CannotLaunch: Nothing was started.
     """
-    check_loopback(settings.host)
     os.umask(0o077)  # whatever we and the children write is the user's alone
     try:
         with data_dir.hold(settings.data_dir) as held:
@@ -52,18 +50,6 @@ def launch(settings: LaunchSettings, compose: Compose, root: Path) -> int:
             return asyncio.run(_Launch(settings, _composed(compose, settings), held, root).run())
     except data_dir.DataDirError as error:
         raise CannotLaunch(str(error)) from None
-
-
-def check_loopback(host: str) -> None:
-    """Refuse to listen where others could reach us."""
-    try:
-        loopback = ipaddress.ip_address(host.strip('[]')).is_loopback
-    except ValueError:
-        loopback = host == 'localhost'
-    if not loopback:
-        raise CannotLaunch(
-            f'--host {host} is refused: Corral has no login yet, so it only listens on this machine (127.0.0.1).'
-        )
 
 
 def check_port(host: str, port: int) -> None:

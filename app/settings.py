@@ -64,6 +64,17 @@ def _read_workers(value: object) -> object:
     return found
 
 
+def _loopback(host: str) -> str:
+    """Only where others cannot reach us."""
+    try:
+        loopback = ipaddress.ip_address(host.strip('[]')).is_loopback
+    except ValueError:
+        loopback = host == 'localhost'
+    if not loopback:
+        raise ValueError('Corral has no login yet, so it only listens on this machine (127.0.0.1)')
+    return host
+
+
 def _read_slots(value: object) -> object:
     """A number, or 0 for ``auto``."""
     if value is None or value == 'auto':
@@ -132,7 +143,7 @@ class LaunchSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra='forbid')
 
-    host: str = Field(default='127.0.0.1', description=HELP['host'])
+    host: Annotated[str, AfterValidator(_loopback)] = Field(default='127.0.0.1', description=HELP['host'])
     port: int = Field(default=8080, ge=0, le=65535, description=HELP['port'])
     data_dir: Path = Field(default=ROOT / 'data', description=HELP['data_dir'])
     engine: Engine = Field(default='auto', description=HELP['engine'])
@@ -196,7 +207,8 @@ def load(
     try:
         settings = model.model_validate(merged)
     except ValidationError as error:
-        raise SettingsError(_sentence(error.errors()[0], origins, model)) from None
+        sentences = dict.fromkeys(_sentence(each, origins, model) for each in error.errors())
+        raise SettingsError('\n'.join(sentences)) from None
     base = file.parent if file and origins.get(('data_dir',)) == str(file) else cwd
     data_dir = (base / settings.data_dir.expanduser()).resolve()
     return Loaded(settings=settings.model_copy(update={'data_dir': data_dir}), warnings=warnings)
@@ -238,11 +250,11 @@ def _from_file(file: Path | None) -> dict[str, Any]:
 
 
 def _table_or_text(value: str) -> Any:
-    """A table is written as JSON in the environment: '{"qwen3": "2 per min"}'."""
+    """A table is written as JSON in the environment: '{"qwen3": "2 per min"}'; so is a list of tables."""
     with contextlib.suppress(json.JSONDecodeError):
-        table = json.loads(value)
-        if isinstance(table, dict):
-            return table
+        found = json.loads(value)
+        if isinstance(found, dict | list):
+            return found
     return value
 
 
@@ -300,6 +312,8 @@ def _sentence(error: ErrorDetails, origins: Mapping[tuple[str, ...], str], model
         )
         return f'{origin}: "{".".join(path)}" is not a setting{allowed}.'
     what = error['msg'].removeprefix('Value error, ').replace('Input should be', 'it should be')
+    if deeper := '.'.join(loc[len(path) :]):
+        what = f'{deeper}: {what}'
     if error['type'].startswith('int_'):
         what = 'it should be a whole number'
     elif error['type'].startswith('model_'):

@@ -209,14 +209,27 @@ def test_a_data_directory_that_cannot_be_written_is_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize('host', ['0.0.0.0', '192.168.1.5', 'desk.lan', '::'])
-def test_only_loopback_is_listened_on(host):
-    with pytest.raises(launch.CannotLaunch, match='no login yet'):
-        launch.check_loopback(host)
+def test_only_loopback_is_listened_on(tmp_path, host):
+    why = 'Corral has no login yet, so it only listens on this machine (127.0.0.1).'
+    assert refused(cwd=tmp_path, flags={'host': host}) == f'--host {host} is not allowed: {why}'
 
 
-@pytest.mark.parametrize('host', ['127.0.0.1', 'localhost', '::1', '127.0.0.9'])
-def test_loopback_is_fine(host):
-    launch.check_loopback(host)
+@pytest.mark.parametrize('host', ['127.0.0.1', 'localhost', '::1', '[::1]', '127.0.0.9'])
+def test_loopback_is_fine(tmp_path, host):
+    assert load(cwd=tmp_path, environ={'CORRAL_HOST': host}).settings.host == host
+
+
+def test_everything_that_is_wrong_is_told_at_once(tmp_path):
+    toml = 'port = "x"\n[broker]\nmax_waiting = 0\n[[broker.groups]]\nmodels = []\n'
+    told = sorted(line.partition(': ')[2] for line in refused(cwd=tmp_path, toml=toml).splitlines())
+    assert [line.partition(' ')[0] for line in told] == ['broker.groups', 'broker.max_waiting', 'port']
+    assert '0.models' in told[0]
+
+
+def test_a_list_of_tables_is_json_in_the_environment(tmp_path):
+    groups = json.dumps([{'models': ['qwen*'], 'labels': ['gpu']}])
+    (group,) = load(cwd=tmp_path, environ={'CORRAL_BROKER__GROUPS': groups}).settings.broker.groups
+    assert (group.models, group.labels) == (('qwen*',), ('gpu',))
 
 
 def test_a_taken_port_is_one_sentence():
@@ -294,7 +307,7 @@ def test_a_wrong_flag_or_setting_ends_with_code_2(capsys, monkeypatch, tmp_path)
     assert '--port' in capsys.readouterr().err
     assert cli.run(['--engine', 'vllm'], None, run.tables) == 2
     assert capsys.readouterr().err.startswith('--engine vllm is not allowed')
-    assert cli.run(['--host', '0.0.0.0', '--data-dir', str(tmp_path / 'd')], None, run.tables) == 1
+    assert cli.run(['--host', '0.0.0.0', '--data-dir', str(tmp_path / 'd')], None, run.tables) == 2
     assert not (tmp_path / 'd').exists()
 
 

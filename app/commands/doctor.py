@@ -91,21 +91,22 @@ def _running(here: Here, corral: Running) -> Iterator[Finding]:
     for worker in snapshot.workers:
         ill = f': {worker.problem}' if worker.problem else ''
         names = ', '.join(sorted(model.name for model in worker.models)) or 'no model'
-        detail = f'{worker.worker}, {worker.engine}, {worker.slots} slots, {names}{ill}'
+        detail = (
+            f'{worker.worker}, {worker.engine}, {worker.slots} slot{"s" if worker.slots != 1 else ""}, {names}{ill}'
+        )
         advice = 'Its engine does not answer as it should; see Ollama below.' if ill or not worker.models else ''
         yield Finding('worker', WARNING if advice else OK, detail, advice)
     waits_s = max((time.time() - job.queued_at for job in snapshot.jobs if job.state == 'waiting'), default=0.0)
     state = WARNING if snapshot.pauses else OK
     advice = '"resume" ends a pause; "status" shows which.' if snapshot.pauses else ''
     oldest = f', the oldest for {took(waits_s)}' if waits_s else ''
-    yield Finding('queue', state, f'{len(snapshot.jobs)} jobs{oldest}, {len(snapshot.pauses)} pauses', advice)
+    yield Finding('queue', state, f'jobs: {len(snapshot.jobs)}{oldest}; pauses: {len(snapshot.pauses)}', advice)
 
 
 def _port(host: str, port: int) -> Finding:
     from app import launch
 
     try:
-        launch.check_loopback(host)
         launch.check_port(host, port)
     except launch.CannotLaunch as error:
         return Finding('port', PROBLEM, str(error), 'Choose another with --port, or 0 for any free one.')

@@ -67,7 +67,7 @@ def verdict(here: Here, job: Job, status: int = 0) -> int:
 
 async def ended(here: Here, broker: 'BrokerClient', job_id: str) -> None:
     """Wait for a job's end; on Ctrl-C the job goes on."""
-    with _Waiting() as waiting:
+    with _Waiting(here) as waiting:
         try:
             async for news in follow.follow(here, broker, job_id):
                 waiting.hear(news)
@@ -82,7 +82,7 @@ async def stream(here: Here, broker: 'BrokerClient', job_id: str, kind: str) -> 
     speaker = _Speaker(here, kind)
     job = None
     try:
-        with _Waiting() as waiting:
+        with _Waiting(here) as waiting:
             async for news in follow.follow(here, broker, job_id):
                 waiting.hear(news)
                 job = speaker.hear(news)
@@ -177,11 +177,15 @@ class _Speaker:
 
 
 class _Waiting:
-    """One line on a terminal's stderr that says what a job waits for; it is gone when the answer begins."""
+    """One line on a terminal's stderr that says what a job waits for; it is gone when the answer begins.
 
-    def __init__(self) -> None:
+    Where stderr is no terminal it is said once, and only what waiting alone does not solve.
+    """
+
+    def __init__(self, here: Here) -> None:
+        self._here = here
         self._on = sys.stderr.isatty()
-        self._shown = False
+        self._shown = self._told = False
 
     def __enter__(self) -> '_Waiting':
         return self
@@ -192,6 +196,9 @@ class _Waiting:
     def hear(self, news: follow.News) -> None:
         """Show why it waits, or that it was put back."""
         if isinstance(news, follow.Waits):
+            if not (self._on or self._told) and news.place.reason in ('no_worker', 'paused'):
+                self._told = True
+                self._here.out.note(f'The job is {why_waiting(news.place, time.time())}.')
             self._show(why_waiting(news.place, time.time()))
         elif isinstance(news, follow.Back):
             self._show('failed, is tried again' if news.fact.reason == 'retry' else 'goes to another worker')

@@ -115,6 +115,14 @@ def test_priority_user_times_and_deadline_reach_the_queue(call):
     call('cancel', guessed['job_id'])
 
 
+def test_in_a_pipe_it_says_once_what_waiting_alone_does_not_solve(call, start):
+    waiting = start('submit', 'chat', 'x', '--model', 'nobody:has', '--wait')
+    assert waiting.stderr.readline() == 'The job is waiting: no machine has this model.\n'
+    call('cancel', 'last')
+    assert waiting.wait(30) == 1
+    assert waiting.stderr.read().endswith('was cancelled.\n')
+
+
 @pytest.mark.parametrize(
     ('arguments', 'sentence'),
     [
