@@ -14,10 +14,11 @@ import msgspec
 from app import views
 from app.lineup import Lineup
 from app.listeners import Callback, Listeners, Unsubscribe
-from app.roster import Roster
+from app.roster import Departed, Roster
 from app.tap import Tap
 from app.views import Counts, EngineView, JobView, ModelView
 from broker import facts, protocol
+from broker.errand import Errand
 from broker.job import State
 
 KEEP_FINISHED = 200
@@ -46,6 +47,7 @@ class Board:
         self.lineup = Lineup()  # all that wait, by lane
         self.queue_version = 0  # rises with every change of any job but its text
         self.workers_version = 0
+        self.staff_version = 0  # rises when a machine or an errand is told of
         self._clock = clock
         self._jobs: dict[str, JobView] = {}  # alive
         self._held: dict[str, JobView] = {}  # those of them that a worker has
@@ -60,10 +62,12 @@ class Board:
         self._over: list[JobView] = []  # ended and complete, not told yet
         self._told_queue = (0, 0.0)
         self._told_workers = (0, 0.0)
+        self._told_staff = (0, 0.0)
         self._by_job: dict[str, Listeners] = {}
         self._taps: dict[str, list[Tap]] = {}
         self._on_queue = Listeners()
         self._on_workers = Listeners()
+        self._on_staff = Listeners()
         self._on_ended = Listeners()
 
     # What pages ask
@@ -97,6 +101,14 @@ class Board:
     def workers(self) -> list[protocol.WorkerInfo]:
         """The workers that are there, by name; ``busy`` counts the jobs they hold."""
         return self._roster.all(Counter(job.worker for job in self._held.values()))
+
+    def departed(self) -> list[Departed]:
+        """Workers that went since the desk began and did not come back, newest first."""
+        return self._roster.departed()
+
+    def errands(self) -> list[Errand]:
+        """What workers do with their models now, and did lately; oldest first."""
+        return self._roster.errands()
 
     def models(self) -> list[ModelView]:
         """The models to pick from, by name. The demo engine's are hidden while a real one can answer."""
@@ -152,6 +164,10 @@ class Board:
         """Call back after workers, models, the engine or ``broker_alive`` changed; at most 4 times a second."""
         return self._on_workers.add(callback)
 
+    def on_staff(self, callback: Callback) -> Unsubscribe:
+        """Call back after news of how machines are, or of errands; at most 4 times a second."""
+        return self._on_staff.add(callback)
+
     def on_ended(self, callback: Callable[[JobView], object]) -> Unsubscribe:
         """Call back once per job that ended, with its view, when its answer is complete (``job.ended`` is the fact)."""
         return self._on_ended.add(callback)
@@ -180,13 +196,14 @@ class Board:
         for job_id in known.keys() & self._taps.keys():
             if self.job(job_id) is None:
                 self._tell_taps(job_id, Tap.lose)
-        self._roster.restore(snapshot.workers)
+        self._roster.restore(snapshot.workers, snapshot.errands)
         self.pauses = {(pause.scope, pause.name) for pause in snapshot.pauses}
         self.drains = {(pause.scope, pause.name) for pause in snapshot.pauses if pause.draining}
         self.lineup.begin(list(self._jobs.values()))
         self._guess_places()
         self.queue_version += 1
         self.workers_version += 1
+        self.staff_version += 1
         self.hear(now)
 
     def apply(self, item: protocol.AnyPublished, now: float | None = None) -> None:
@@ -202,6 +219,12 @@ class Board:
                 self._take_lines(item.job_id, item.epoch, item.index, item.lines, now)
             case protocol.Standing():
                 self._stand(item)
+            case protocol.WorkerOut():
+                self.workers_version += self._roster.tell(item.worker)
+                self.staff_version += 1
+            case protocol.ErrandOut():
+                self._roster.take_errand(item.errand)
+                self.staff_version += 1
             case protocol.Pulse():
                 self.boot = item.boot
 
@@ -265,12 +288,17 @@ class Board:
             self._on_ended.call(job)
         self._told_queue = _tell(self._on_queue, self.queue_version, self._told_queue, now)
         self._told_workers = _tell(self._on_workers, self.workers_version, self._told_workers, now)
+        self._told_staff = _tell(self._on_staff, self.staff_version, self._told_staff, now)
+
+    @property
+    def _versions(self) -> tuple[int, int, int]:
+        return self.queue_version, self.workers_version, self.staff_version
 
     @property
     def restless(self) -> bool:
         """Whether ``flush`` has something to tell, now or after the queue-level pause."""
-        told = (self._told_queue[0], self._told_workers[0])
-        return bool(self._dirty or self._over or told != (self.queue_version, self.workers_version))
+        told = (self._told_queue[0], self._told_workers[0], self._told_staff[0])
+        return bool(self._dirty or self._over or told != self._versions)
 
     # How it learns
 

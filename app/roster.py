@@ -1,11 +1,27 @@
-"""The workers that are there, and what they can run: a part of the board."""
+"""The workers that are there, what they can run, and what they do with their models: a part of the board."""
 
+from collections import OrderedDict
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
 from app.views import EngineView, ModelView
 from broker import facts, protocol
+from broker.errand import Errand
+
+KEEP_DEPARTED = 12
+KEEP_ERRANDS = 50
+# What is told all the time and by no fact.
+_LIVE = ('labels', 'draining', 'last_token_at', 'saturated', 'backend', 'started_at', 'vitals')
+
+
+class Departed(NamedTuple):
+    """A worker that is gone: what was known of it, when it went (unix seconds), and why, see ``facts.WorkerLeft``."""
+
+    worker: protocol.WorkerInfo
+    at: float
+    reason: str
 
 
 class Roster:
@@ -13,15 +29,43 @@ class Roster:
 
     def __init__(self) -> None:
         self._workers: dict[str, protocol.WorkerInfo] = {}
+        self._departed: OrderedDict[str, Departed] = OrderedDict()
+        self._errands: OrderedDict[str, Errand] = OrderedDict()
         self._had_real = False  # an engine other than the demo has answered since this process began
 
     def __len__(self) -> int:
         return len(self._workers)
 
-    def restore(self, workers: Iterable[protocol.WorkerInfo]) -> None:
+    def restore(self, workers: Iterable[protocol.WorkerInfo], errands: Iterable[Errand] = ()) -> None:
         """These and no others."""
         self._workers = {worker.worker: worker for worker in workers}
+        self._errands = OrderedDict((errand.errand_id, errand) for errand in errands)
+        for name in self._workers.keys() & self._departed.keys():
+            del self._departed[name]
         self._remember()
+
+    def tell(self, worker: protocol.WorkerInfo) -> bool:
+        """How one of them is now; whether what it does for others has changed, too: it begins to leave, say."""
+        known = self._workers.get(worker.worker)
+        if known is None:
+            return False
+        self._workers[worker.worker] = msgspec.structs.replace(known, **{name: getattr(worker, name) for name in _LIVE})
+        return known.draining != worker.draining or known.labels != worker.labels
+
+    def take_errand(self, errand: Errand) -> None:
+        """How far an errand is."""
+        self._errands[errand.errand_id] = errand
+        ended = [each.errand_id for each in self._errands.values() if each.final]
+        for errand_id in ended[: max(0, len(ended) - KEEP_ERRANDS)]:
+            del self._errands[errand_id]
+
+    def errands(self) -> list[Errand]:
+        """Those that go on, and those that ended lately; oldest first."""
+        return list(self._errands.values())
+
+    def departed(self) -> list[Departed]:
+        """Workers that went since this process began and did not come back; newest first."""
+        return list(reversed(self._departed.values()))
 
     def learn(self, fact: facts.WorkerFact) -> None:
         """Take in a fact about a worker."""
@@ -38,7 +82,9 @@ class Roster:
                     models=fact.models,
                     problem=fact.problem,
                     joined_at=fact.at,
+                    labels=fact.labels,
                 )
+                self._departed.pop(fact.worker, None)
             case facts.WorkerChanged() if fact.worker in self._workers:
                 self._workers[fact.worker] = msgspec.structs.replace(
                     self._workers[fact.worker],
@@ -47,9 +93,12 @@ class Roster:
                     slots=fact.slots,
                     models=fact.models,
                     problem=fact.problem,
+                    labels=fact.labels,
                 )
+            case facts.WorkerRetired() if fact.worker in self._workers:
+                self._workers[fact.worker] = msgspec.structs.replace(self._workers[fact.worker], draining=True)
             case facts.WorkerLeft():
-                self._workers.pop(fact.worker, None)
+                self._depart(fact)
         self._remember()
 
     def all(self, busy: dict[str, int]) -> list[protocol.WorkerInfo]:
@@ -113,6 +162,13 @@ class Roster:
         if kind == 'demo' and self._had_real:
             problem = problem or 'unreachable'
         return EngineView(kind=kind, version=ranked[0].engine_version, problem=problem)
+
+    def _depart(self, fact: facts.WorkerLeft) -> None:
+        worker = self._workers.pop(fact.worker, None)
+        if worker is not None and fact.reason != 'replaced':
+            self._departed[fact.worker] = Departed(worker, fact.at, fact.reason)
+            while len(self._departed) > KEEP_DEPARTED:
+                self._departed.popitem(last=False)
 
     def _remember(self) -> None:
         self._had_real |= any(worker.models and worker.engine != 'demo' for worker in self._workers.values())
