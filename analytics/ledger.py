@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from analytics import pump, queries, recorder
+from analytics import pump, queries, recorder, spread
 from broker import facts
 
 log = logging.getLogger('corral.analytics')
@@ -77,6 +77,12 @@ class Ledger:
     ) -> list[queries.Point]:
         """See ``queries.per_minute``."""
         return await queries.per_minute(self._sink.store, since=since, until=until, step_s=step_s, only=only)
+
+    async def spread(
+        self, *, since: float, until: float, step_s: float = 3600.0, only: queries.Filter = queries.ALL
+    ) -> list[spread.Spread]:
+        """See ``spread.spread``: medians and 95 % over time."""
+        return await spread.spread(self._sink.store, since=since, until=until, step_s=step_s, only=only)
 
     async def by_priority(
         self, *, since: float, until: float, only: queries.Filter = queries.ALL
