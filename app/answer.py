@@ -1,15 +1,22 @@
 """The answer of one run, put together from the engine's NDJSON lines in whatever order they come."""
 
+import json
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
+from app.desk import ToolCall
+
+MOST_TOOLS = 50  # calls in one line
+MOST_ARGUMENTS = 20_000  # characters
 MAX_EARLY = 400  # batches kept while a gap before them is being read
 
 
 class _Message(msgspec.Struct):
     content: str = ''
     thinking: str | None = None
+    tool_calls: list[Any] | None = None
 
 
 class _Line(msgspec.Struct):
@@ -34,6 +41,8 @@ class Answer:
         self._early: dict[int, tuple[bytes, ...]] = {}
         self._rate_from: tuple[float, int] | None = None  # when the first live token came, tokens until then
         self._last_at = 0.0
+        self._tools: list[ToolCall] = []
+        self._thought_from = self._thought_to = 0.0
 
     @property
     def text(self) -> str:
@@ -44,6 +53,16 @@ class Answer:
     def thinking(self) -> str:
         """The thinking so far."""
         return _joined(self._thinking)
+
+    @property
+    def tools(self) -> tuple[ToolCall, ...]:
+        """The tools that the model wants to be called, in order."""
+        return tuple(self._tools)
+
+    @property
+    def thought_s(self) -> float:
+        """How long it thought, as far as that was heard live."""
+        return max(0.0, self._thought_to - self._thought_from) if self._thought_from else 0.0
 
     @property
     def gap(self) -> bool:
@@ -67,13 +86,13 @@ class Answer:
                 self._early[index] = lines
             return []
         fresh = list(lines[self.lines - index :])
-        self._append(fresh)
+        self._append(fresh, now)
         while self._early:
             first = min(self._early)
             if first > self.lines:
                 break
             early = self._early.pop(first)[self.lines - first :]
-            self._append(early)
+            self._append(early, now)
             fresh += early
         if fresh and now is None:
             self._rate_from = None  # a burst from the log says nothing about the speed
@@ -83,7 +102,7 @@ class Answer:
                 self._rate_from = (now, self.tokens)
         return fresh
 
-    def _append(self, lines: Iterable[bytes]) -> None:
+    def _append(self, lines: Iterable[bytes], now: float | None) -> None:
         for raw in lines:
             self.lines += 1
             try:
@@ -98,6 +117,21 @@ class Answer:
                 self._thinking.append(thinking)
             if content or thinking:
                 self.tokens += 1
+            if now is not None and (thinking or (content and not self._text[1:])):
+                self._thought_to = now  # until the first word of the answer
+                self._thought_from = self._thought_from or (now if thinking else 0.0)
+            if line.message is not None and line.message.tool_calls:
+                self._tools += filter(None, map(_tool, line.message.tool_calls[:MOST_TOOLS]))
+
+
+def _tool(call: Any) -> ToolCall | None:
+    """A tool call as Ollama writes it; None for what is none."""
+    function = call.get('function') if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get('name'), str):
+        return None
+    arguments = function.get('arguments')
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False, indent=2)
+    return ToolCall(name=function['name'][:200], arguments=text[:MOST_ARGUMENTS])
 
 
 def _joined(parts: list[str]) -> str:

@@ -10,10 +10,12 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
+import msgspec
+
 from app.answer import Answer
 from app.board import Board
 from app.chat_refusal import ChatError
-from app.desk import Desk, DeskError, Message, Stats
+from app.desk import Desk, DeskError, Extras, Message, Stats
 from app.views import END_STATES, JobView
 from broker import errors, facts, protocol
 from broker.client import BrokerClient, new_job_id
@@ -30,16 +32,27 @@ Request = Callable[[Message], Awaitable[bytes]]  # what to ask the engine for th
 
 
 class AnswerJobs:
-    """The jobs of all answers that have not ended. ``tell`` hears the id of a conversation in which one changed."""
+    """The jobs of all answers that have not ended.
+
+    ``tell`` hears the id of a conversation in which one changed, ``ended`` of each answer whose end is stored.
+    """
 
     def __init__(
-        self, broker: BrokerClient, board: Board, desk: Desk, *, request: Request, tell: Callable[[str], object]
+        self,
+        broker: BrokerClient,
+        board: Board,
+        desk: Desk,
+        *,
+        request: Request,
+        tell: Callable[[str], object],
+        ended: Callable[[Message], Coroutine[Any, Any, None]],
     ) -> None:
         self._broker = broker
         self._board = board
         self._desk = desk
         self._request = request
         self._tell = tell
+        self._told_end = ended
         self.awaited: dict[str, Message] = {}  # by job id
         self.giving_way: set[str] = set()  # jobs that are being replaced by those of another model
         self.retry_after_s: dict[str, float] = {}  # of jobs that were refused, where the queue said when to ask again
@@ -102,8 +115,11 @@ class AnswerJobs:
             if job is not None and job.complete:
                 self._ended(job)  # what was not stored meanwhile, if it still has to be
 
-    async def again(self, old: Message, model: str, priority: int) -> None:
-        """A new job for an answer, in the place of the old one."""
+    async def again(self, old: Message, model: str, priority: int, *, go_on: bool = False) -> None:
+        """A new job for an answer, in the place of the old one; with ``go_on`` its text follows the old one's."""
+        extras = Extras(beside=old.extras.beside)
+        if go_on:
+            extras = msgspec.structs.replace(old.extras, kept=old.content, kept_thinking=old.thinking)
         answer = Message(
             id=old.id,
             conversation_id=old.conversation_id,
@@ -113,6 +129,10 @@ class AnswerJobs:
             model=model,
             priority=priority,
             created_at=time.time(),
+            parent=old.parent,
+            content=extras.kept,
+            thinking=extras.kept_thinking,
+            extras=extras,
         )
         if await self._desk.change(answer, only_job=old.job_id):
             self.awaited.pop(old.job_id, None)
@@ -179,11 +199,11 @@ class AnswerJobs:
     def _ended(self, job: JobView) -> None:
         message = self.awaited.get(job.job_id)
         if message is not None and job.ended is not None and job.job_id not in self.giving_way:
-            self.later(self._store(message, job.ended, job.text, job.thinking), name='store')
+            self.later(self._store(message, job.ended, job.answer), name='store')
 
-    async def _store(self, message: Message, end: facts.JobEnded, text: str, thinking: str) -> None:
+    async def _store(self, message: Message, end: facts.JobEnded, answer: Answer) -> None:
         """The answer as it ended. Doing it twice changes nothing."""
-        message.content, message.thinking = text, thinking
+        _take(message, answer)
         message.state = str(END_STATES[type(end)])
         message.code, message.detail = (end.code, end.detail) if isinstance(end, facts.JobDied) else ('', '')
         message.priority = end.priority
@@ -197,6 +217,7 @@ class AnswerJobs:
                 await asyncio.sleep(STORE_AGAIN_S)
         self.awaited.pop(end.job_id, None)
         self._tell(message.conversation_id)
+        await self._told_end(message)
 
     async def _reconcile(self, message: Message) -> None:
         """After a start: what became of an answer that was on its way."""
@@ -223,7 +244,7 @@ class AnswerJobs:
         job = (await self._broker.get(message.job_id)).job
         answer = Answer(job.epoch)
         answer.take(0, (await self._broker.read_all(message.job_id)).lines, None)
-        message.content, message.thinking = answer.text, answer.thinking
+        _take(message, answer)
         message.state, message.priority = str(job.state), job.priority
         dead = job.state is State.DEAD
         message.code, message.detail = (job.code, job.detail) if dead else ('', '')
@@ -238,11 +259,22 @@ class AnswerJobs:
         await self._desk.change(message, only_job=message.job_id)
         self.awaited.pop(message.job_id, None)
         self._tell(message.conversation_id)
+        await self._told_end(message)
 
     def _over(self, task: 'asyncio.Task[None]') -> None:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error('a message could not be handled', exc_info=error, extra={'action': 'chat'})
+
+
+def _take(message: Message, answer: Answer) -> None:
+    """Put what a job wrote behind what the message goes on from."""
+    extras = message.extras
+    message.content = extras.kept + answer.text
+    message.thinking = extras.kept_thinking + answer.thinking
+    if answer.tools or answer.thought_s:
+        thought_s = answer.thought_s or extras.thought_s
+        message.extras = msgspec.structs.replace(extras, tools=answer.tools or extras.tools, thought_s=thought_s)
 
 
 def _stats(end: facts.JobEnded) -> Stats:

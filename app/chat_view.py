@@ -1,8 +1,9 @@
 """A message as the transcript shows it: what is stored, and what the board knows of its job now."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from app.desk import Message, Stats
+from app.desk import File, Message, Stats, ToolCall
 from app.views import JobView
 from broker import protocol
 from broker.job import State
@@ -25,10 +26,30 @@ def of(message: Message, job: JobView | None, *, retry_after_s: float = 0.0) -> 
         'code': message.code,
         'detail': message.detail,
         'retry_after': retry_after_s,
+        'files': [
+            {'id': file.id, 'name': file.name, 'picture': file.picture, 'size': file.size, 'ratio': _ratio(file)}
+            for file in message.extras.files
+        ],
+        'tools': _tools(message.extras.tools),
+        'thought': message.extras.thought_s,
+        'beside': message.extras.beside,
         **_figures(message.stats),
         **_IDLE,
     }
-    return {**shown, **_live(job)} if job is not None else shown
+    if job is None:
+        return shown
+    kept = message.extras
+    live = {**shown, **_live(job)}
+    live['text'], live['thinking'] = kept.kept + job.text, kept.kept_thinking + job.thinking
+    return live
+
+
+def _ratio(file: File) -> float:
+    return round(file.width / file.height, 3) if file.width and file.height else 0.0
+
+
+def _tools(calls: Iterable[ToolCall]) -> list[dict[str, str]]:
+    return [{'name': call.name, 'arguments': call.arguments} for call in calls]
 
 
 _IDLE: dict[str, Any] = {
@@ -74,6 +95,8 @@ def _live(job: JobView) -> dict[str, Any]:
     return {
         'text': job.text,
         'thinking': job.thinking,
+        'tools': _tools(job.answer.tools),
+        'thought': job.answer.thought_s,
         'state': 'dead' if job.state is State.DEAD else str(job.state),
         'priority': job.priority,
         'ahead': job.ahead,

@@ -1,4 +1,6 @@
 // The text belongs to the browser until it is sent: one draft per conversation in sessionStorage ('' is a new one).
+import { Attached, NextList, PromptMenu, MOST_FILES, bring, gapIn, nextGap } from "corral-writing";
+
 const LEVELS = [
   [-1, "auto"], // guessed from the content by the queue
   [1, "low"],
@@ -11,8 +13,9 @@ const DRAFT = "corral-draft:";
 const PICKS = "corral-picks";
 
 export default {
+  components: { "composer-attached": Attached, "composer-next": NextList, "composer-prompts": PromptMenu },
   props: { state: Object, labels: Object, lang: String },
-  emits: ["part", "send", "stop"],
+  emits: ["part", "send", "stop", "next", "suggest", "book", "options"],
   data() {
     return {
       key: this.state.conversation,
@@ -23,15 +26,35 @@ export default {
       notice: "",
       refusal: false, // the notice is a no of the server
       found: "",
+      files: [], // {key, name, picture, size, url, id}; without an id it is on its way up
+      beside: "", // another model, that answers as well
+      over: false, // something is being dragged over the page
+      asked: "", // what stands behind "/", null when no prompt is looked for
+      looking: false,
+      marked: 0,
       touch: matchMedia("(hover: none)").matches,
     };
   },
   template: `
-  <form class="composer" :class="{ over: tooLong }" @submit.prevent="press">
+  <form class="composer" :class="{ over: tooLong, dropping: over }" @submit.prevent="press">
+    <composer-next v-if="state.next.length" :lines="state.next" :held="state.held" :labels="labels" @next="(...wish) => $emit('next', ...wish)"></composer-next>
+    <div v-if="state.suggesting" class="composer-suggesting" role="status"><i class="dot run live"></i><span class="grow">{{ suggestingSaid }}</span><button type="button" class="btn tiny" @click="$emit('suggest', false)">{{ labels.cancel }}</button></div>
+    <composer-prompts v-if="looking" :found="promptsFound" :marked="marked" :labels="labels" @take="takePrompt" @book="openBook"></composer-prompts>
+    <composer-attached v-if="files.length" :files="files" :labels="labels" :amount="amount" @remove="detach"></composer-attached>
     <p v-if="said" class="composer-notice" :class="{ bad: wrong }" role="status"><i class="icon small" :class="wrong ? 'icon-warn' : 'icon-info'"></i><span>{{ said }}</span></p>
     <textarea ref="box" rows="1" :value="text" :aria-label="labels.message" :placeholder="touch ? labels.placeholder_touch : labels.placeholder"
-      :aria-invalid="tooLong" enterkeyhint="send" @input="typed" @keydown.enter="entered"></textarea>
+      :aria-invalid="tooLong" enterkeyhint="send" :aria-controls="looking ? 'composer-prompts' : null" :aria-activedescendant="looking && promptsFound.length ? 'prompt-' + marked : null"
+      @input="typed" @keydown="keyed" @keydown.enter="entered" @paste="pasted" @blur="looking = false"></textarea>
+    <input ref="picker" type="file" multiple hidden :aria-label="labels.attach" @change="pickedFiles">
     <div class="composer-row">
+      <button type="button" class="btn square ghost composer-more" :aria-label="labels.extras" :title="labels.extras" aria-haspopup="menu"><i class="icon icon-plus"></i>
+        <q-menu anchor="top left" self="bottom left" :offset="[0, 6]"><div role="menu" class="composer-add" :aria-label="labels.extras">
+          <button type="button" role="menuitem" class="menu-item" v-close-popup @click="$refs.picker.click()"><i class="icon small icon-clip" aria-hidden="true"></i><span class="grow">{{ labels.attach }}</span></button>
+          <button type="button" role="menuitem" class="menu-item" v-close-popup :disabled="!model || Boolean(state.suggesting)" @click="$emit('suggest', true, model, key)"><i class="icon small icon-spark" aria-hidden="true"></i><span class="grow">{{ labels.suggest }}</span></button>
+          <button type="button" role="menuitem" class="menu-item" v-close-popup @click="lookUp"><i class="icon small icon-book" aria-hidden="true"></i><span class="grow">{{ labels.prompts }}</span><kbd>/</kbd></button>
+          <button type="button" role="menuitem" class="menu-item" v-close-popup :disabled="state.models.length < 2" @click="compare"><i class="icon small icon-columns" aria-hidden="true"></i><span class="grow">{{ labels.compare }}</span></button>
+          <button type="button" role="menuitem" class="menu-item" v-close-popup @click="$emit('options')"><i class="icon small icon-sliders" aria-hidden="true"></i><span class="grow">{{ labels.options }}</span></button>
+        </div></q-menu></button>
       <button type="button" class="btn composer-model" :class="{ missing: !listed }" :aria-label="labels.model + colon + (model || labels.no_model)" aria-haspopup="menu">
         <span class="clip">{{ model || labels.no_model }}</span><span v-if="isDemo(model)" class="chip soft">{{ labels.demo }}</span><i class="icon icon-down"></i>
         <q-menu anchor="top left" self="bottom left" :offset="[0, 6]" @show="opened" @hide="found = ''">
@@ -45,13 +68,16 @@ export default {
           </div>
         </q-menu>
       </button>
+      <span v-if="beside" class="composer-beside"><span class="faint">{{ labels.against }}</span><span class="select"><select class="field" v-model="beside" :aria-label="labels.compare"><option v-for="each in others" :key="each.name" :value="each.name">{{ each.name }}</option></select><i class="icon icon-down" aria-hidden="true"></i></span>
+        <button type="button" class="btn square ghost" :aria-label="labels.no_compare" :title="labels.no_compare" @click="beside = ''"><i class="icon small icon-close"></i></button></span>
       <div class="seg" role="radiogroup" :aria-label="labels.priority" @keydown="steer">
         <button v-for="[value, name] in levels" :key="value" type="button" role="radio" :aria-checked="priority === value" :tabindex="priority === value ? 0 : -1" :class="levelOf(value)" :title="value < 0 ? labels.auto_why : undefined" @click="rank(value)">{{ labels[name] }}</button>
       </div>
       <span class="grow"></span>
       <span v-if="meter" class="faint composer-size">{{ meter }}</span>
-      <button type="submit" class="btn composer-send" :class="{ primary: !state.alive }" :disabled="state.alive === 'stopping'" :aria-disabled="!state.alive && !ready" :title="why">
-        <i class="icon small" :class="state.alive ? 'icon-stop' : 'icon-send'"></i><span>{{ state.alive ? (state.alive === "stopping" ? labels.stopping : labels.stop) : labels.send }}</span></button>
+      <button v-if="state.alive && writes" type="button" class="btn square composer-stop" :disabled="state.alive === 'stopping'" :aria-label="labels.stop" :title="labels.stop" @click="$emit('stop')"><i class="icon small icon-stop"></i></button>
+      <button type="submit" class="btn composer-send" :class="{ primary: !stops }" :disabled="stops && state.alive === 'stopping'" :aria-disabled="!stops && !ready" :title="why">
+        <i class="icon small" :class="stops ? 'icon-stop' : 'icon-send'"></i><span>{{ stops ? (state.alive === "stopping" ? labels.stopping : labels.stop) : state.alive ? labels.send_next : labels.send }}</span></button>
     </div>
   </form>`,
   created() {
@@ -69,16 +95,19 @@ export default {
     });
     this.resizes.observe(this.$el);
     addEventListener("resize", this.fit); // the limit follows the window's height
+    this.place = this.$el.closest(".pane-middle") ?? this.$el; // files are dropped anywhere on the conversation
+    for (const [name, call] of Object.entries(this.drops())) this.place.addEventListener(name, call);
   },
   beforeUnmount() {
     this.resizes.disconnect();
     removeEventListener("resize", this.fit);
+    for (const [name, call] of Object.entries(this.drops())) this.place.removeEventListener(name, call);
+    for (const { url } of this.files) if (url) URL.revokeObjectURL(url);
   },
   watch: {
     state(now, before) {
       if (now.conversation !== this.key && !this.pending) this.turn(now.conversation);
       else if (now.models !== before.models || now.model !== before.model) this.settle();
-      if (before.alive && !now.alive && this.notice === this.labels.wait) this.notice = "";
     },
     labels() {
       this.notice = "";
@@ -112,11 +141,36 @@ export default {
       if (this.bytes < this.state.limit * 0.8 || this.tooLong) return "";
       return this.labels.size_of.replace("{size}", this.amount(this.bytes)).replace("{limit}", this.amount(this.state.limit));
     },
+    writes() {
+      return Boolean(this.text.trim()) || this.files.length > 0;
+    },
+    // what the large button does: while an answer is made and nothing is written, it stops that
+    stops() {
+      return Boolean(this.state.alive) && !this.writes;
+    },
+    bringing() {
+      return this.files.some((file) => !file.id);
+    },
     ready() {
-      return Boolean(this.text.trim()) && !this.tooLong && !this.why && !this.pending;
+      return this.writes && !this.tooLong && !this.why && !this.pending && !this.bringing;
+    },
+    others() {
+      return this.state.models.filter((each) => each.name !== this.model);
+    },
+    promptsFound() {
+      const wanted = this.asked.trim().toLowerCase();
+      return this.state.prompts.filter((each) => (each.name + "\n" + each.text).toLowerCase().includes(wanted)).slice(0, 40);
+    },
+    suggestingSaid() {
+      const { ahead } = this.state.suggesting;
+      return ahead > 0 ? this.labels.suggesting_waits.replace("{n}", new Intl.NumberFormat(this.lang).format(ahead)) : this.labels.suggesting;
+    },
+    // pictures that the picked model cannot see
+    blind() {
+      const known = this.state.models.find((each) => each.name === this.model);
+      return known?.sees === false && this.files.some((file) => file.picture);
     },
     why() {
-      if (this.state.alive) return "";
       if (this.state.blocked) return this.labels[this.state.blocked];
       return this.model ? "" : this.labels.no_model_why;
     },
@@ -127,6 +181,7 @@ export default {
       if (this.tooLong)
         return this.labels.too_long.replace("{size}", this.amount(this.bytes)).replace("{limit}", this.amount(this.state.limit));
       if (this.notice) return this.notice;
+      if (this.blind) return this.labels.blind.replace("{model}", () => this.model);
       if (!this.text.trim()) return "";
       return this.why || (this.listed || this.state.alive ? "" : this.labels.not_there.replace("{model}", this.model));
     },
@@ -137,6 +192,8 @@ export default {
       if (this.pending?.nonce !== nonce) return;
       const { key, text } = this.pending;
       this.pending = null;
+      this.files = this.files.filter((file) => !this.sent.has(file.key));
+      this.beside = "";
       const rest = this.text.startsWith(text) ? this.text.slice(text.length) : this.text; // typed meanwhile
       forget(key);
       this.key = conversation;
@@ -155,6 +212,12 @@ export default {
     fill(text) {
       this.put(text);
       this.focus();
+      this.selectGap(gapIn(text));
+    },
+    // a question that was asked for: it does not take the place of what was written meanwhile
+    offer(text) {
+      if (this.text.trim()) this.notice = text;
+      else this.fill(text);
     },
     focus() {
       const box = this.$refs.box;
@@ -166,21 +229,26 @@ export default {
     typed(event) {
       this.text = event.target.value;
       this.notice = "";
+      this.look();
       this.save();
       this.fit();
     },
     entered(event) {
       if (event.shiftKey || event.isComposing || event.keyCode === 229) return; // Enter picks a word while composing
       event.preventDefault();
-      if (this.state.alive) this.notice = this.labels.wait;
-      else this.send();
+      if (this.looking && this.promptsFound.length) this.takePrompt(this.promptsFound[this.marked]);
+      else if (!this.looking) this.send();
     },
     press() {
-      if (this.state.alive) this.$emit("stop");
+      if (this.stops) this.$emit("stop");
       else this.send();
     },
     send() {
-      if (!this.text.trim() || this.tooLong || this.pending) return this.focus();
+      if (!this.writes || this.tooLong || this.pending) return this.focus();
+      if (this.bringing) {
+        this.notice = this.labels.bringing;
+        return;
+      }
       if (this.why) {
         this.notice = this.why;
         return;
@@ -190,7 +258,8 @@ export default {
       keep("sending", { ...this.pending });
       const { nonce, key, text } = this.pending;
       for (const part of parts(text)) this.$emit("part", nonce, part);
-      this.$emit("send", { nonce, key, model: this.model, priority: this.priority });
+      this.sent = new Set(this.files.map((file) => file.key));
+      this.$emit("send", { nonce, key, model: this.model, priority: this.priority, files: this.files.map((file) => file.id), beside: this.beside });
     },
     put(text) {
       this.text = text;
@@ -203,6 +272,132 @@ export default {
       box.style.height = "auto";
       box.style.height = Math.min(box.scrollHeight, innerHeight * 0.4) + "px";
       box.style.overflowY = box.scrollHeight > innerHeight * 0.4 ? "auto" : "hidden";
+    },
+
+    // what is attached
+    pickedFiles(event) {
+      this.attach([...event.target.files]);
+      event.target.value = "";
+    },
+    pasted(event) {
+      const found = [...(event.clipboardData?.files ?? [])];
+      if (!found.length) return;
+      event.preventDefault();
+      this.attach(found);
+    },
+    drops() {
+      this.dropping ??= {
+        dragover: (event) => {
+          if (!event.dataTransfer?.types.includes("Files")) return;
+          event.preventDefault();
+          this.over = true;
+        },
+        dragleave: (event) => {
+          if (!this.place.contains(event.relatedTarget)) this.over = false;
+        },
+        drop: (event) => {
+          this.over = false;
+          if (!event.dataTransfer?.files.length) return;
+          event.preventDefault();
+          this.attach([...event.dataTransfer.files]);
+        },
+      };
+      return this.dropping;
+    },
+    attach(found) {
+      this.notice = "";
+      for (const file of found) {
+        if (this.files.length >= MOST_FILES) {
+          this.complain({ code: "too_many", limit: MOST_FILES });
+          break;
+        }
+        this.bringUp(file);
+      }
+      this.focus();
+    },
+    async bringUp(file) {
+      const picture = file.type.startsWith("image/");
+      const entry = { key: Math.random().toString(36).slice(2), name: file.name || this.labels.pasted, picture, size: file.size, url: picture ? URL.createObjectURL(file) : "", id: "" };
+      this.files.push(entry);
+      const of = this.key;
+      try {
+        const told = await bring(file);
+        if (entry.url) URL.revokeObjectURL(entry.url);
+        const kept = this.files.find((each) => each.key === entry.key);
+        if (kept) Object.assign(kept, told, { url: "", name: entry.name });
+      } catch (refusal) {
+        this.detach(entry.key);
+        if (of === this.key) this.complain(refusal, entry.name);
+      }
+      this.save();
+    },
+    detach(key) {
+      this.files = this.files.filter((file) => file.key !== key);
+      this.save();
+      this.focus();
+    },
+    complain({ code, limit }, name = "") {
+      const text = this.labels[code] ?? this.labels.file_lost;
+      this.notice = text.replace("{name}", () => name).replace("{limit}", code === "too_many" ? limit : this.amount(limit ?? 0));
+      this.refusal = true;
+    },
+
+    // prompts
+    look() {
+      const box = this.$refs.box;
+      const asked = /^\/([^\n/]{0,40})$/.exec(this.text);
+      this.looking = Boolean(asked) && box.selectionEnd === this.text.length;
+      this.asked = asked?.[1] ?? "";
+      this.marked = 0;
+    },
+    lookUp() {
+      if (!this.text.trim()) this.put("/");
+      this.focus();
+      this.asked = "";
+      this.marked = 0;
+      setTimeout(() => {
+        this.focus();
+        this.looking = true;
+      });
+    },
+    keyed(event) {
+      if (event.isComposing) return;
+      if (this.looking) {
+        const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+        if (event.key === "Escape") this.looking = false;
+        else if (step && this.promptsFound.length) {
+          event.preventDefault();
+          this.marked = (this.marked + step + this.promptsFound.length) % this.promptsFound.length;
+          this.$nextTick(() => document.getElementById("prompt-" + this.marked)?.scrollIntoView({ block: "nearest" }));
+        } else if (event.key === "Tab" && this.promptsFound.length) {
+          event.preventDefault();
+          this.takePrompt(this.promptsFound[this.marked]);
+        }
+        return;
+      }
+      if (event.key !== "Tab" || event.altKey || event.ctrlKey || event.metaKey || !this.text.includes("{{")) return;
+      const gap = nextGap(this.text, this.$refs.box[event.shiftKey ? "selectionStart" : "selectionEnd"], event.shiftKey);
+      if (!gap) return;
+      event.preventDefault();
+      this.selectGap(gap);
+    },
+    takePrompt({ text }) {
+      this.looking = false;
+      const kept = /^\//.test(this.text) ? "" : this.text;
+      this.put(kept ? kept.trimEnd() + "\n\n" + text : text);
+      this.focus();
+      this.$nextTick(() => this.selectGap(gapIn(this.text)));
+    },
+    selectGap(gap) {
+      if (gap) this.$nextTick(() => this.$refs.box.setSelectionRange(...gap));
+    },
+    openBook() {
+      this.looking = false;
+      if (this.text === "/") this.put("");
+      this.$emit("book");
+    },
+    compare() {
+      this.beside = this.others[0]?.name ?? "";
     },
 
     // drafts and picks
@@ -219,9 +414,15 @@ export default {
       const draft = read(sessionStorage, DRAFT + this.key) ?? {};
       const sent = read(sessionStorage, DRAFT + "sending");
       this.text = draft.text ?? "";
+      this.files = draft.files ?? [];
+      this.beside = "";
+      this.looking = false;
       if (sent && this.state.accepted.includes(sent.nonce)) {
         // the page was left between the sending and the answer
-        if (sent.key === this.key && this.text === sent.text) this.put("");
+        if (sent.key === this.key && this.text === sent.text) {
+          this.files = [];
+          this.put("");
+        }
         forget("sending");
       }
       const last = read(localStorage, PICKS) ?? {};
@@ -240,10 +441,12 @@ export default {
     },
     save() {
       const own = this.picked ? { model: this.model, priority: this.priority } : {};
-      if (this.text || this.picked) keep(this.key, { text: this.text, ...own });
+      const files = this.files.filter((file) => file.id).map((file) => ({ ...file, url: "" }));
+      if (this.text || this.picked || files.length) keep(this.key, { text: this.text, ...own, ...(files.length && { files }) });
       else forget(this.key);
     },
     choose(name) {
+      if (name === this.beside) this.beside = this.model === name ? "" : this.model;
       this.model = this.wanted = name;
       this.remember();
       this.$nextTick(() => this.focus());

@@ -10,16 +10,28 @@ from app import i18n
 State = dict[str, Any]
 
 
-class Composer(ui.element, component='composer.js'):
+class Composer(ui.element, component='composer.js', esm={'corral-writing': 'writing'}):
     """Writes for one conversation at a time ('' is a new one); drafts and the last picks stay in the browser.
 
-    ``show`` changes parts of its state: ``conversation``, ``models`` (``{name, size, demo}``), ``model`` and
+    ``show`` changes parts of its state: ``conversation``, ``models`` (see ``chat_details.pickable``), ``model`` and
     ``priority`` of the conversation, ``alive`` ('' or 'running' or 'stopping'), ``blocked`` ('' or 'broker' or
-    'model' or 'gone').
-    ``on_send`` gets ``{key, nonce, text, model, priority}`` and has to be answered by ``accept`` or ``refuse``.
+    'model' or 'gone'), ``next`` (``{id, text, model, files}``, what is sent next) and whether it is ``held``,
+    ``prompts`` (``{id, name, text}``), ``suggesting`` (``{ahead}`` while a question is being thought of).
+    ``on_send`` gets ``{key, nonce, text, model, priority, files, beside}`` and has to be answered by ``accept`` or
+    ``refuse``; ``on_next(what, id, value)`` is 'send', 'edit', 'move' or 'drop'; ``on_suggest(begin, model, key)``.
     """
 
-    def __init__(self, state: State, *, on_send: Callable[[dict[str, Any]], Any], on_stop: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        state: State,
+        *,
+        on_send: Callable[[dict[str, Any]], Any],
+        on_stop: Callable[[], Any],
+        on_next: Callable[..., Any],
+        on_suggest: Callable[..., Any],
+        on_book: Callable[[], Any],
+        on_options: Callable[[], Any],
+    ) -> None:
         super().__init__()
         self._props['state'] = state
         _labels(self)
@@ -27,6 +39,10 @@ class Composer(ui.element, component='composer.js'):
         self.on('part', lambda event: self._take(str(event.args[0]), str(event.args[1])))
         self.on('send', lambda event: on_send({**event.args, 'text': self._whole(str(event.args['nonce']))}))
         self.on('stop', on_stop)
+        self.on('next', lambda event: on_next(*event.args))
+        self.on('suggest', lambda event: on_suggest(*event.args) if isinstance(event.args, list) else on_suggest(False))
+        self.on('book', on_book)
+        self.on('options', on_options)
 
     def show(self, **changes: Any) -> None:
         """Change parts of the state."""
@@ -46,6 +62,10 @@ class Composer(ui.element, component='composer.js'):
     def fill(self, text: str) -> None:
         """Put a text in, ready to send."""
         self.run_method('fill', text)
+
+    def offer(self, text: str) -> None:
+        """Put a text in unless something was written meanwhile; then it is only shown."""
+        self.run_method('offer', text)
 
     def _take(self, nonce: str, part: str) -> None:
         if nonce != self._nonce:
@@ -88,7 +108,41 @@ def _labels(composer: Composer) -> None:
         normal='Normal',
         high='High',
         realtime='Realtime',
-        wait='The last answer is not over yet. Wait for its end, or stop it first.',
+        send_next='Send next',
+        send_now='Send now',
+        next='Will be sent next, as soon as the answer is complete',
+        next_held='Waiting, because the last answer was not completed',
+        sooner='Sooner',
+        later='Later',
+        edit_next='Edit this message',
+        remove_next='Do not send this message',
+        save='Save',
+        cancel='Cancel',
+        only_files='Attached files',
+        extras='More',
+        files='Attached files',
+        attach='Attach pictures or text files',
+        remove_file='Remove {name}',
+        pasted='Pasted picture',
+        bringing='A file is still on its way up; send the message in a moment.',
+        blind='{model} cannot see pictures. Pick a model that can, or remove them.',
+        suggest='Suggest a question',
+        suggesting='A question is being thought of…',
+        suggesting_waits='A question is being thought of: {n} ahead of it',
+        prompts='Prompts',
+        no_prompt='No prompt is called that.',
+        book='Edit the prompts…',
+        compare='Compare with another model',
+        no_compare='Do not compare',
+        against='beside',
+        options='Model settings…',
+        file_kind='{name} is neither a picture nor a text. Attach PNG, JPEG, WebP or GIF pictures, or text files.',
+        file_picture='{name} cannot be read as a picture. Save it as PNG or JPEG and attach it again.',
+        file_empty='{name} is empty.',
+        file_large='{name} is too large: at most {limit} can be attached.',
+        file_lost='{name} did not get here. Check the connection and attach it again.',
+        file_unstored='{name} could not be stored: the disk may be full.',
+        too_many='At most {limit} files can be attached to a message.',
         broker='The queue does not answer at the moment. Your text stays here; send it when the queue is back.',
         gone='This conversation was deleted.',
         too_long='This message is {size} long and at most {limit} can be sent. Shorten it, or send it in parts.',

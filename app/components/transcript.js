@@ -5,19 +5,21 @@ const NEAR_PX = 48;
 
 export default {
   components: { "desk-message": Message },
-  props: { state: Object, labels: Object, lang: String },
-  emits: ["stop", "retry", "priority", "other", "gap", "ready"],
+  props: { state: Object, labels: Object, lang: String, models: Array },
+  emits: ["stop", "retry", "priority", "other", "wish", "gap", "ready"],
   data() {
     return { order: [], views: {}, clock: 0, stuck: true, news: "" };
   },
   template: `
   <div class="transcript">
-    <div class="transcript-scroll" ref="scroll" role="log" aria-live="off" :aria-label="labels.conversation" tabindex="0" @scroll.passive="scrolled">
+    <div class="transcript-scroll" :class="{ more: !stuck && order.length }" ref="scroll" role="log" aria-live="off" :aria-label="labels.conversation" tabindex="0" @scroll.passive="scrolled">
       <slot v-if="!order.length"></slot>
       <div class="transcript-column" ref="column" v-show="order.length">
-        <desk-message v-for="(id, index) in order" :key="id" ref="messages" :view="views[id]" :source="sources.get(id)" :labels="labels" :words="words"
-          :clock="ticks(id) ? clock : 0" :order="index" @stop="(job) => $emit('stop', job)" @retry="(which) => $emit('retry', which)"
-          @priority="(job, value) => $emit('priority', job, value)" @other="(job, model) => $emit('other', job, model)"></desk-message>
+        <div v-for="row in rows" :key="row[0]" :class="row.length > 1 ? 'pair' : 'single'">
+          <desk-message v-for="id in row" :key="id" ref="messages" :view="views[id]" :source="sources.get(id)" :labels="labels" :words="words" :models="models"
+            :clock="ticks(id) ? clock : 0" :order="places[id]" :last="id === order[order.length - 1]" @stop="(job) => $emit('stop', job)" @retry="(which) => $emit('retry', which)"
+            @priority="(job, value) => $emit('priority', job, value)" @other="(job, model) => $emit('other', job, model)" @wish="(...wish) => $emit('wish', ...wish)"></desk-message>
+        </div>
       </div>
     </div>
     <button v-show="!stuck && order.length" type="button" class="btn jump" @click="toEnd(true)"><i class="icon icon-down small" aria-hidden="true"></i>{{ labels.jump }}</button>
@@ -47,6 +49,19 @@ export default {
     },
   },
   computed: {
+    // two answers that are compared stand beside each other
+    rows() {
+      const rows = [];
+      for (const id of this.order) {
+        const last = rows.at(-1)?.at(-1);
+        if (last && this.views[id].beside === last) rows.at(-1).push(id);
+        else rows.push([id]);
+      }
+      return rows;
+    },
+    places() {
+      return Object.fromEntries(this.order.map((id, place) => [id, place]));
+    },
     words() {
       return new Words(this.labels, this.lang);
     },

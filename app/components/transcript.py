@@ -21,7 +21,8 @@ class Transcript(
     """Shows messages as ``ChatService.view`` gives them; only what changed is sent, of a growing text its growth.
 
     ``on_stop(job_id)``, ``on_retry(message_id)``, ``on_priority(job_id, priority)`` and ``on_other(job_id, model)``
-    (let that model answer instead) are what the user wants done.
+    (let that model answer instead) are what the user wants done, and ``on_wish(name, message_id, …)``: 'turn' with so
+    many steps to another version, 'edit' with the new text, 'again' with another model, 'goon' and 'keep'.
     What is put inside with ``with`` stands there while there are no messages. It fills a flex column and scrolls.
     """
 
@@ -33,11 +34,14 @@ class Transcript(
         on_retry: Callable[[str], Any],
         on_priority: Callable[[str, int], Any],
         on_other: Callable[[str, str], Any],
+        on_wish: Callable[..., Any] = lambda *_: None,
     ) -> None:
         super().__init__()
         self._shown = {message['id']: message for message in messages}
         self._props['state'] = {'messages': list(messages), 'version': 0, 'now': time.time()}
+        self._props['models'] = []
         _labels(self)
+        self.on('wish', lambda event: on_wish(*event.args))
         self.on('stop', lambda event: on_stop(str(event.args)))
         self.on('retry', lambda event: on_retry(str(event.args)))
         self.on('priority', lambda event: on_priority(str(event.args[0]), int(event.args[1])))
@@ -88,6 +92,12 @@ class Transcript(
             self._props['state']['messages'][place] = message
         self._patch({'messages': {message['id']: change}})
 
+    def offer(self, models: list[str]) -> None:
+        """The models that could answer again."""
+        if models != self._props['models']:
+            self._props['models'] = models
+            self.update()
+
     def release(self, message_id: str) -> None:
         """A wish for this message was refused: its buttons work again."""
         self.run_method('release', message_id)
@@ -137,6 +147,22 @@ def _labels(transcript: Transcript) -> None:
         copied='Copied',
         copy_by_hand='Press Ctrl + C',
         retry='Retry',
+        anew='Regenerate',
+        anew_with='Regenerate with another model',
+        goon='Continue',
+        keep='Go on with this one',
+        edit='Edit',
+        edit_why='The old question and its answers stay, as another version.',
+        send='Send',
+        more='Show all',
+        less='Show less',
+        versions='Versions',
+        version_before='The version before',
+        version_after='The next version',
+        files='Attached files',
+        kilobytes='{n} kB',
+        tool='Calls a tool:',
+        thought_for='Thought for {time}',
         details='Details',
         priority='Priority',
         change='Change the priority',

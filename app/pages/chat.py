@@ -7,7 +7,8 @@ from typing import Any
 from nicegui import background_tasks, context, ui
 
 from app import attempts, refusals, theme
-from app.chat import ChatError
+from app.branches import Branches
+from app.chat_refusal import ChatError
 from app.components.composer import Composer
 from app.components.conversation_list import ConversationList
 from app.components.inspector import Inspector
@@ -17,6 +18,7 @@ from app.components.transcript import Transcript
 from app.desk import Message
 from app.i18n import N_, T, speech
 from app.pages.chat_details import ALIVE, details, pickable, subject_of
+from app.pages.chat_wishes import Gone, Prompts, Settings, Suggesting, Versions, refusal
 from app.parts import Parts
 from app.visit import visit, watch
 from broker import errors
@@ -30,12 +32,6 @@ EXAMPLES = (
     N_('Compare tea and coffee in a table.'),
     N_('Write a friendly message that moves a meeting to Thursday.'),
 )
-REFUSALS = {
-    'empty': N_('There is nothing to send yet.'),
-    'no_model': N_('Pick a model first.'),
-    'gone': N_('This conversation was deleted.'),
-    'started': N_('It has just started, so it goes on as it is.'),
-}
 
 
 def create(parts: Parts) -> None:
@@ -49,13 +45,19 @@ class _Page:
         self._chat = parts.chat
         self._id = ''  # of the open conversation, '' for a new one
         self._missing = False
-        self._messages: dict[str, Message] = {}
+        self._messages: dict[str, Message] = {}  # of the branch that is shown
+        self._branches = Branches()
         self._watches: dict[str, watch] = {}  # by job id
         self._loading = False
         self._stale = False
         self._past: tuple[Any, attempts.Past] = (None, attempts.NOTHING)  # of the job in the inspector, with its state
         self._accepted: list[str] = visit().state.setdefault('accepted', [])
+        self._versions = Versions(parts.chat, lambda: self._id, self._ask)
         with theme.box('page chat') as self._root:
+            self._suggesting = Suggesting(parts.chat, parts.board, lambda: self._composer)
+            self._prompts = Prompts(parts.chat, lambda: self._composer)
+            Gone(self._suggesting.left)
+            self._settings = Settings(parts.chat, lambda: self._id, self._picked)
             self._panes = Panes()
             with self._panes.list:
                 self._list = ConversationList(
@@ -87,16 +89,30 @@ class _Page:
                 theme.box('btn square ghost chat-new', tag='a').props('href=/chat'), 'New conversation', 'aria-label'
             ):
                 theme.icon('plus')
+            self._tune = theme.icon_button('sliders', 'Model settings', self._settings.open)
             self._panes.toggle_button('inspector', 'panel', 'Details').classes('tip-left')
         with theme.box('chat-talk'):
             self._gone = self._unknown()
             self._transcript = Transcript(
-                on_stop=self._stop_job, on_retry=self._retry, on_priority=self._prioritise, on_other=self._use_instead
+                on_stop=self._stop_job,
+                on_retry=self._retry,
+                on_priority=self._prioritise,
+                on_other=self._use_instead,
+                on_wish=self._versions.do,
             )
             with self._transcript:
                 self._empty()
         with theme.box('chat-write'):
-            self._composer = Composer(self._composer_state(), on_send=self._send, on_stop=self._stop)
+            self._composer = Composer(
+                {**self._composer_state(), 'prompts': [], 'suggesting': None},
+                on_send=self._send,
+                on_stop=self._stop,
+                on_next=self._versions.next,
+                on_suggest=self._suggesting.ask,
+                on_book=self._prompts.open,
+                on_options=self._settings.open,
+            )
+        self._prompts.refresh()
 
     def _empty(self) -> None:
         with theme.box('chat-welcome'):
@@ -138,10 +154,12 @@ class _Page:
         """Read the open conversation and show it; changes that come meanwhile are read again."""
         opened = self._id
         header = self._chat.conversation(opened) if opened else None
-        messages = await self._chat.messages(opened) if header is not None else []
+        branches = await self._chat.branches(opened) if header is not None else Branches()
+        messages = _with_pair(branches, branches.shown(header.shown)) if header is not None else []
         if opened != self._id or self._root.is_deleted:
             return
         self._missing = bool(opened) and header is None
+        self._branches = branches
         self._messages = {message.id: message for message in messages}
         self._head()
         self._show_all()
@@ -154,11 +172,15 @@ class _Page:
         self._model.set_text(header.model if header else '')
         self._list.activate(self._id if header else '')
         ui.page_title(f'{title} · Corral')
+        set_ = self._settings.count
+        self._tune.classes(add='on') if set_ else self._tune.classes(remove='on')
+        self._settings.refresh()
 
     def _show_all(self) -> None:
         self._gone.set_visibility(self._missing)
         self._transcript.set_visibility(not self._missing)
-        self._transcript.show([self._chat.view(message) for message in self._messages.values()])
+        self._transcript.offer([each['name'] for each in pickable(self._parts.board.models())])
+        self._transcript.show([self._view(message) for message in self._messages.values()])
         self._watch_jobs()
         self._refresh_composer()
         self._refresh_inspector()
@@ -183,7 +205,7 @@ class _Page:
             message = self._messages.get(message_id)
             if message is None:
                 return
-            view = self._chat.view(message)
+            view = self._view(message)
             self._transcript.show_one(view)
             if view['state'] != told:
                 told = view['state']
@@ -216,6 +238,7 @@ class _Page:
     def _queue_moved(self) -> None:
         self._refresh_inspector()
         self._refresh_composer()
+        self._suggesting.refresh()
 
     # What the user does
 
@@ -223,9 +246,17 @@ class _Page:
         nonce, key = str(wish['nonce']), str(wish['key'])
         priority = wish['priority'] if wish['priority'] in (AUTO_PRIORITY, *theme.PRIORITIES) else 5
         try:
-            header = await self._chat.send(key or None, str(wish['text']), str(wish['model']), priority)
+            header = await self._chat.send(
+                key or None,
+                str(wish['text']),
+                str(wish['model']),
+                priority,
+                files=[str(each) for each in wish.get('files', ())],
+                options=None if key else self._settings.current(),
+                beside=str(wish.get('beside') or ''),
+            )
         except ChatError as error:
-            self._composer.refuse(nonce, self._refusal(error))
+            self._composer.refuse(nonce, refusal(error))
             return
         except Exception:  # a full disk, say: the text stays where it is and can be sent again
             self._composer.refuse(nonce, speech().tr('That could not be sent.'))
@@ -235,16 +266,10 @@ class _Page:
             return
         if not key and not self._id:
             self._id = header.id
+            self._settings.begun()
             self._address.take(header.id)
             await self._load()
         self._composer.accept(nonce, header.id)
-
-    def _refusal(self, error: ChatError) -> str:
-        if error.code == 'too_long':
-            said = speech()
-            values = {name: said.number(float(str(value))) for name, value in error.values.items()}
-            return said.tr('This message has {size} bytes and at most {limit} can be sent.', **values)
-        return speech().tr(REFUSALS.get(error.code, N_('That could not be sent.')))
 
     async def _stop(self) -> None:
         for view in self._views():
@@ -270,17 +295,19 @@ class _Page:
     def _message_of(self, job_id: str) -> str:
         return next((message.id for message in self._messages.values() if message.job_id == job_id), '')
 
-    async def _ask(self, wish: Any, message_id: str) -> None:
+    async def _ask(self, wish: Any, message_id: str) -> bool:
         try:
             await wish
         except ChatError as error:
-            why = self._refusal(error)
+            why = refusal(error)
         except errors.BrokerError as error:
             why = refusals.why(error, speech())
         else:
-            return
-        self._transcript.release(message_id)
+            return True
+        if message_id:
+            self._transcript.release(message_id)
         theme.toast(why, bad=True)
+        return False
 
     def _new(self) -> None:
         self._composer.focus()
@@ -301,11 +328,19 @@ class _Page:
 
     # What is shown around it
 
+    def _picked(self) -> str:
+        header = self._chat.conversation(self._id)
+        return header.model if header else ''
+
+    def _view(self, message: Message) -> dict[str, Any]:
+        turn, turns = self._branches.turn(message.id)
+        return {**self._chat.view(message), 'turn': turn, 'turns': turns}
+
     def _views(self) -> list[dict[str, Any]]:
         """Those of the answers that matter for what is around the transcript: the last two, and all that are alive."""
         answers = [message for message in self._messages.values() if message.role == 'assistant']
         return [
-            self._chat.view(message)
+            self._view(message)
             for left, message in zip(range(len(answers), 0, -1), answers, strict=True)
             if left <= 2 or message.state in OPEN
         ]
@@ -313,6 +348,7 @@ class _Page:
     def _composer_state(self) -> dict[str, Any]:
         header = self._chat.conversation(self._id)
         states = {view['state'] for view in self._views()}
+        waiting = self._chat.next_of(self._id)
         running = 'running' if states & {*ALIVE} - {'cancelling'} else ''
         return {
             'conversation': self._id,
@@ -322,6 +358,10 @@ class _Page:
             'alive': running or ('stopping' if 'cancelling' in states else ''),
             'blocked': 'gone' if self._missing else '' if self._parts.board.broker_alive else 'broker',
             'limit': self._parts.settings.max_prompt_bytes,
+            'next': [
+                {'id': each.id, 'text': each.content, 'model': each.model, 'files': len(each.files)} for each in waiting
+            ],
+            'held': bool(waiting) and not running and 'cancelling' not in states,
             'accepted': self._accepted[-20:],
         }
 
@@ -371,3 +411,9 @@ class _Address(ui.sub_pages):
         router.current_path = path
         self._show()
         ui.run_javascript(f'history.replaceState({{page: {json.dumps(path)}}}, "", {json.dumps(path)})')
+
+
+def _with_pair(branches: Branches, shown: list[Message]) -> list[Message]:
+    """The branch, with both of two answers at its end that are compared."""
+    other = branches.message(shown[-1].extras.beside) if shown else None
+    return [*shown, other] if other is not None else shown

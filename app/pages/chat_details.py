@@ -24,6 +24,7 @@ def pickable(models: list[ModelView]) -> list[dict[str, Any]]:
             'name': model.name,
             'size': ' '.join(filter(None, (model.parameter_size, model.quantization))),
             'demo': model.engine == 'demo',
+            'sees': 'vision' in model.capabilities if model.capabilities else None,
         }
         for model in models
         if not model.capabilities or 'completion' in model.capabilities

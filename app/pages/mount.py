@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app import frame, theme
 from app.pages import analytics as analytics_page
 from app.pages import chat as chat_page
+from app.pages import files
 from app.pages import history as history_page
 from app.pages import job as job_page
 from app.pages import queue as queue_page
@@ -22,6 +23,7 @@ from app.parts import Parts
 def mount(api: FastAPI, parts: Callable[[], Parts]) -> None:
     """Mount NiceGUI in ``api``. ``parts`` is asked for each browser tab."""
     api.mount('/static', GZipMiddleware(_Static(directory=theme.STATIC), minimum_size=1024))
+    api.include_router(files.router(parts))
     theme.head()
     ui.run_with(
         api,

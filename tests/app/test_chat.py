@@ -246,7 +246,7 @@ async def test_a_failed_answer_says_why(setup):
     assert (answer.state, answer.code, answer.detail) == ('dead', 'model_not_found', "model 'm' not found")
 
 
-async def test_asking_again_replaces_the_answer_and_the_old_job_cannot_come_back(setup):
+async def test_asking_again_makes_another_answer_beside_the_old_one(setup):
     talk = await setup.service.send(None, 'hi', 'm', 5)
     await setup.settle()
     await setup.run(talk, 'first')
@@ -254,10 +254,14 @@ async def test_asking_again_replaces_the_answer_and_the_old_job_cannot_come_back
     await setup.service.retry(old.id, talk.id, 'other')
     await setup.settle()
     new = await setup.answer_of(talk)
-    assert (new.id, new.state, new.content, new.model) == (old.id, 'pending', '', 'other')
-    assert new.job_id != old.job_id
-    await setup.service.retry(old.id, talk.id)
+    assert (new.state, new.content, new.model) == ('pending', '', 'other')
+    assert new.id != old.id and new.job_id != old.job_id
+    await setup.service.retry(new.id, talk.id)
     assert (await setup.answer_of(talk)).job_id == new.job_id, 'one at a time'
+    branches = await setup.service.branches(talk.id)
+    assert [each.id for each in branches.shown(setup.service.conversation(talk.id).shown)][-1] == new.id
+    assert (branches.turn(old.id), branches.turn(new.id)) == ((1, 2), (2, 2))
+    assert branches.message(old.id).content == 'first'
 
 
 async def test_after_a_restart_of_the_desk_an_answer_that_ended_meanwhile_is_there(setup):
@@ -307,6 +311,7 @@ async def test_an_answer_that_cannot_be_stored_yet_is_stored_later(setup, monkey
 async def test_a_message_that_cannot_be_stored_changes_nothing(setup, monkeypatch):
     talk = await setup.service.send(None, 'hi', 'm', 5)
     await setup.settle()
+    await setup.run(talk, 'hello')
 
     async def full(*_):
         raise DeskError

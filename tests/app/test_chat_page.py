@@ -21,9 +21,9 @@ def test_models_that_cannot_chat_are_not_offered():
         model('qwen3:8b', parameter_size='8.2B', quantization='Q4_K_M', capabilities=('completion', 'tools')),
     ]
     assert page.pickable(models) == [
-        {'name': 'demo', 'size': '', 'demo': True},
-        {'name': 'old:latest', 'size': '', 'demo': False},
-        {'name': 'qwen3:8b', 'size': '8.2B Q4_K_M', 'demo': False},
+        {'name': 'demo', 'size': '', 'demo': True, 'sees': False},
+        {'name': 'old:latest', 'size': '', 'demo': False, 'sees': None},
+        {'name': 'qwen3:8b', 'size': '8.2B Q4_K_M', 'demo': False, 'sees': False},
     ]
 
 

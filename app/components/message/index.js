@@ -3,11 +3,16 @@ import { copy } from "./copy.js";
 import { Markdown } from "./markdown.js";
 import { Offer } from "./offer.js";
 import { forget, request } from "./painter.js";
+import { Files, Turns } from "./parts.js";
 import { LEVELS, level } from "./words.js";
+
+const LONG = 1200; // characters of a question, or lines; what follows is folded
+const LINES = 14;
 
 const WAITS = new Set(["sending", "blocked", "waiting", "delayed"]);
 const LIVE = new Set([...WAITS, "running", "cancelling"]);
 
+export { Markdown } from "./markdown.js"; // for pages that show an answer by itself
 export { Words } from "./words.js";
 
 export function isLive(view) {
@@ -17,19 +22,28 @@ export function isLive(view) {
 export const Message = {
   name: "DeskMessage",
   // view: a message without its texts; source: {text, thinking, show}; clock: unix seconds, for live ones
-  props: { view: Object, source: Object, labels: Object, words: Object, clock: Number, order: Number },
-  emits: ["stop", "retry", "priority", "other"],
+  props: { view: Object, source: Object, labels: Object, words: Object, clock: Number, order: Number, models: Array, last: Boolean },
+  emits: ["stop", "retry", "priority", "other", "wish"],
+  components: { "desk-turns": Turns, "desk-files": Files },
   data() {
-    return { copied: "", pending: "", offer: null };
+    return { copied: "", pending: "", offer: null, draft: null, long: false, whole: false };
   },
   template: `
   <article v-if="view.role === 'user'" class="msg user" :data-message="view.id" :aria-label="labels.you">
-    <div class="bubble" ref="bubble" :title="words.moment(view.at)"></div>
+    <desk-files v-if="view.files.length" :files="view.files" :labels="labels" :words="words"></desk-files>
+    <form v-if="draft !== null" class="edit" @submit.prevent="ask"><textarea ref="draft" v-model="draft" :aria-label="labels.edit" @input="fitDraft" @keydown.esc.stop="draft = null" @keydown.enter="enterDraft"></textarea>
+      <div class="row-line"><span class="faint grow">{{ labels.edit_why }}</span><button type="button" class="btn" @click="draft = null">{{ labels.cancel }}</button><button type="submit" class="btn primary" :disabled="!draft.trim() || pending === 'edit'">{{ labels.send }}</button></div></form>
+    <div v-show="draft === null && view.speaks" class="bubble" :class="{ long: long && !whole }" ref="bubble" :title="words.moment(view.at)"></div>
+    <button v-if="long && draft === null" type="button" class="btn ghost tiny bubble-more" :aria-expanded="whole" @click="whole = !whole"><i class="icon icon-down" :class="{ up: whole }" aria-hidden="true"></i>{{ whole ? labels.less : labels.more }}</button>
+    <div v-if="draft === null" class="meta meta-ask"><desk-turns v-if="view.turns > 1" :view="view" :labels="labels" @turn="turn"></desk-turns>
+      <span class="meta-do"><button v-if="view.speaks" type="button" class="btn ghost tiny" :class="{ done: copied === 'copied' }" @click="copyAll"><i class="icon" :class="copied === 'copied' ? 'icon-check' : 'icon-copy'" aria-hidden="true"></i>{{ labels[copied || 'copy'] }}</button>
+      <button type="button" class="btn ghost tiny" @click="edit"><i class="icon icon-pencil" aria-hidden="true"></i>{{ labels.edit }}</button></span></div>
   </article>
   <article v-else class="msg answer" :class="view.state" :data-message="view.id" :aria-label="labels.answer" :aria-busy="live">
-    <details v-show="view.thinks" class="thinking"><summary><i class="icon icon-right small" aria-hidden="true"></i>{{ streaming && !view.speaks ? labels.thinking : labels.thought }}</summary>
+    <details v-show="view.thinks" class="thinking"><summary><i class="icon icon-right small" aria-hidden="true"></i>{{ thoughts }}</summary>
       <div ref="thinking" class="thinking-text"></div></details>
     <div v-show="view.speaks" ref="body" class="prose" :class="{ live: streaming }"></div>
+    <details v-for="call in view.tools" class="tool"><summary><i class="icon icon-right small" aria-hidden="true"></i>{{ labels.tool }}<code>{{ call.name }}</code></summary><pre tabindex="0">{{ call.arguments }}</pre></details>
 
     <section v-if="waits" class="wait">
       <div class="row-line">
@@ -67,11 +81,17 @@ export const Message = {
     <p v-if="short" class="note"><i class="icon icon-info small" aria-hidden="true"></i>{{ short }}</p>
     <p v-if="view.state === 'completed' && !view.speaks" class="note"><i class="icon icon-info small" aria-hidden="true"></i>{{ labels.silent }}</p>
 
-    <div v-if="ended" class="meta">
+    <div v-if="ended || trouble && view.turns > 1" class="meta">
+      <desk-turns v-if="view.turns > 1 && !view.beside" :view="view" :labels="labels" @turn="turn"></desk-turns>
       <span v-for="part in figures">{{ part }}</span>
       <span class="meta-do"><button v-if="view.speaks" type="button" class="btn ghost tiny" :class="{ done: copied === 'copied' }" @click="copyAll"><i class="icon" :class="copied === 'copied' ? 'icon-check' : 'icon-copy'" aria-hidden="true"></i>{{ labels[copied || 'copy'] }}</button>
-      <button v-if="!trouble" type="button" class="btn ghost tiny" :disabled="pending === 'retry'" @click="retry"><i class="icon icon-retry" aria-hidden="true"></i>{{ labels.retry }}</button></span>
+      <button v-if="!trouble && !view.beside" type="button" class="btn ghost tiny" :disabled="pending === 'retry'" @click="retry"><i class="icon icon-retry" aria-hidden="true"></i>{{ labels.anew }}</button>
+      <button v-if="!view.beside && others.length" type="button" class="btn ghost tiny meta-other" aria-haspopup="menu" :aria-label="labels.anew_with" :title="labels.anew_with"><i class="icon icon-down" aria-hidden="true"></i>
+        <q-menu anchor="top left" self="bottom left" :offset="[0, 4]"><div role="menu" class="again-menu" :aria-label="labels.anew_with"><p class="faint">{{ labels.anew_with }}</p>
+          <button v-for="name in others" type="button" role="menuitem" class="menu-item" v-close-popup @click="again(name)"><span class="clip">{{ name }}</span></button></div></q-menu></button>
+      <button v-if="unfinished" type="button" class="btn ghost tiny" :disabled="pending === 'goon'" @click="goOn"><i class="icon icon-play" aria-hidden="true"></i>{{ labels.goon }}</button></span>
     </div>
+    <button v-if="view.beside && !waits" type="button" class="btn keep" :disabled="pending === 'keep'" @click="keep"><i class="icon icon-check small" aria-hidden="true"></i>{{ labels.keep }}</button>
   </article>`,
   created() {
     this.levels = LEVELS;
@@ -80,7 +100,7 @@ export const Message = {
     this.see();
   },
   mounted() {
-    this.source.show = () => this.refresh();
+    this.source.show = this.show = () => this.refresh();
     if (this.view.role !== "user") {
       this.markdown = new Markdown(this.$refs.body, () => this.labels);
       this.painting = { paint: (until) => this.paint(until) };
@@ -88,7 +108,7 @@ export const Message = {
     this.refresh();
   },
   beforeUnmount() {
-    this.source.show = null;
+    if (this.source.show === this.show) this.source.show = null;
     clearTimeout(this.timer);
     if (this.painting) forget(this.painting);
   },
@@ -103,6 +123,9 @@ export const Message = {
     },
     "view.other"() {
       this.see();
+    },
+    "view.turn"() {
+      this.pending = "";
     },
     labels() {
       this.$nextTick(() => this.markdown?.relabel());
@@ -120,6 +143,19 @@ export const Message = {
     },
     streaming() {
       return this.view.state === "running";
+    },
+    thoughts() {
+      const { view, words } = this;
+      if (this.streaming && !view.speaks) return this.labels.thinking;
+      return view.thought >= 0.1 ? words.say("thought_for", { time: words.seconds(view.thought) }) : this.labels.thought;
+    },
+    others() {
+      return this.models.filter((name) => name !== this.view.model);
+    },
+    // whether the model could go on where it ended
+    unfinished() {
+      const { view } = this;
+      return this.last && !view.beside && view.speaks && !this.live && (view.state === "cancelled" || view.state === "dead" || Boolean(this.short));
     },
     ended() {
       return !this.live && (this.view.speaks || this.view.state === "completed" || this.view.state === "cancelled");
@@ -207,6 +243,7 @@ export const Message = {
     refresh() {
       if (this.view.role === "user") {
         this.$refs.bubble.textContent = this.source.text;
+        this.long = this.source.text.length > LONG || this.source.text.split("\n", LINES + 1).length > LINES;
         return;
       }
       this.painting.order = this.order;
@@ -224,6 +261,43 @@ export const Message = {
     stop() {
       this.pending = "stop";
       this.$emit("stop", this.view.job);
+    },
+    turn(step) {
+      this.$emit("wish", "turn", this.view.id, step);
+    },
+    edit() {
+      this.draft = this.source.text;
+      this.$nextTick(() => {
+        this.fitDraft();
+        this.$refs.draft.focus();
+      });
+    },
+    fitDraft() {
+      const box = this.$refs.draft;
+      box.style.height = "auto";
+      box.style.height = Math.min(box.scrollHeight + 2, innerHeight * 0.5) + "px";
+    },
+    enterDraft(event) {
+      if (event.shiftKey || event.isComposing || event.keyCode === 229) return;
+      event.preventDefault();
+      this.ask();
+    },
+    ask() {
+      if (!this.draft.trim() || this.pending) return;
+      this.pending = "edit";
+      this.$emit("wish", "edit", this.view.id, this.draft.toWellFormed?.() ?? this.draft);
+    },
+    again(model) {
+      this.pending = "retry";
+      this.$emit("wish", "again", this.view.id, model);
+    },
+    goOn() {
+      this.pending = "goon";
+      this.$emit("wish", "goon", this.view.id);
+    },
+    keep() {
+      this.pending = "keep";
+      this.$emit("wish", "keep", this.view.id);
     },
     retry() {
       this.pending = "retry";

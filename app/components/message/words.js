@@ -35,6 +35,10 @@ export class Words {
     return this.say("rate", { n: this.number(value, value < 10 ? 1 : 0) });
   }
 
+  kilobytes(bytes) {
+    return this.say("kilobytes", { n: this.number(Math.max(0.1, bytes / 1000), bytes < 10_000 ? 1 : 0) });
+  }
+
   seconds(value) {
     const whole = Math.max(0, Math.floor(value));
     if (value < 10) return this.say("s", { n: this.number(Math.max(0, value), Number.isInteger(value) ? 0 : 1) });
