@@ -31,8 +31,9 @@ PLACES = {
     'confirm': (0, 1),
     'Dialog': (0,),
     'fail': (0,),
+    'Panes': (),
 }
-KEYWORDS = ('hint', 'placeholder', 'yes')  # whose values are msgids in the functions of ``app.controls``
+KEYWORDS = ('hint', 'placeholder', 'yes', 'list', 'inspector')  # whose values are msgids in those, too
 Msgid = str | tuple[str, str]
 
 

@@ -1,17 +1,25 @@
-"""Three panes side by side: the list, the middle, the inspector; what does not fit becomes a sheet."""
+"""Up to three panes side by side: a list, the middle, an inspector; what does not fit becomes a sheet."""
 
 from nicegui import ui
 
-from app import i18n, theme
+from app import theme
+from app.i18n import N_, labels
 
 
 class Panes(ui.element, component='panes.js'):
-    """Fill the slots ``list``, ``default`` and ``inspector``. Which panes are open is remembered in the browser."""
+    """Fill the slots ``panes.list``, ``panes`` itself, and ``panes.inspector``.
 
-    def __init__(self) -> None:
+    The borders can be dragged, or moved with the arrow keys; how wide the panes are and which are folded is remembered
+    in the browser, for each ``name`` of its own. ``list`` and ``inspector`` are msgids: what the panes hold; '' for a
+    page that has no such pane.
+    """
+
+    def __init__(self, name: str = 'chat', *, list: str = N_('Conversations'), inspector: str = N_('Details')) -> None:
         super().__init__()
         self.classes('panes')
-        i18n.labels(self, list='Conversations', inspector='Details', close='Close')
+        self._props['name'] = name
+        self._props['used'] = [pane for pane, msgid in (('list', list), ('inspector', inspector)) if msgid]
+        labels(self, list=list, inspector=inspector, close='Close', width='Width of the pane: {name}')
         self.list = self.add_slot('list')
         self.inspector = self.add_slot('inspector')
 
