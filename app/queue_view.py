@@ -116,40 +116,7 @@ class QueueView:
 
     def row(self, job: JobView) -> Row:
         """What is told about one job."""
-        rate = job.tokens_per_s if job.held or job.final else 0.0
-        return {
-            'kind': job.kind,
-            'state': str(job.state),
-            'priority': job.priority,
-            'model': job.model,
-            'title': self._parts.title_of(job.conversation_id),
-            'conversation': job.conversation_id,
-            'user': job.user,
-            'queued': job.queued_at,
-            'started': job.started_at,
-            'ended': job.ended_at,
-            'due': job.due_at or job.not_before,
-            'from': job.earliest_at,
-            'until': job.latest_at,
-            'load': round(job.load_s),
-            'other': job.alternative,
-            'waited': job.waited_s,
-            'ran': job.ran_s,
-            'ahead': job.ahead,
-            'reason': job.reason,
-            'hint': job.hint,
-            'after': job.after,
-            'batch': job.parent,
-            'schedule': job.schedule,
-            'claims': job.claims,
-            'requeue': job.requeue_reason,
-            'starts': job.starts,
-            'worker': job.worker,
-            'code': job.code,
-            'detail': job.detail[:300],
-            'tokens': job.tokens if job.held or job.final else 0,
-            'rate': round(rate, 1) if rate < 10 else round(rate),
-        }
+        return row_of(self._parts, job)
 
     def _lane(self, lane: str, order: list[str]) -> tuple[int, int, list[JobView]]:
         """How many there are, where the window begins, and the jobs in it."""
@@ -245,3 +212,41 @@ class QueueView:
         return [[name, count] for name, count in waiting] + [
             [model.name, 0] for model in self._parts.board.models() if model.name not in known
         ]
+
+
+def row_of(parts: Parts, job: JobView) -> Row:
+    """What is told about any job."""
+    rate = job.tokens_per_s if job.held or job.final else 0.0
+    return {
+        'kind': job.kind,
+        'state': str(job.state),
+        'priority': job.priority,
+        'model': job.model,
+        'title': parts.title_of(job.conversation_id),
+        'conversation': job.conversation_id,
+        'user': job.user,
+        'queued': job.queued_at,
+        'started': job.started_at,
+        'ended': job.ended_at,
+        'due': job.due_at or job.not_before,
+        'from': job.earliest_at,
+        'until': job.latest_at,
+        'load': round(job.load_s),
+        'other': job.alternative,
+        'waited': job.waited_s,
+        'ran': job.ran_s,
+        'ahead': job.ahead,
+        'reason': job.reason,
+        'hint': job.hint,
+        'after': job.after,
+        'batch': job.parent,
+        'schedule': job.schedule,
+        'claims': job.claims,
+        'requeue': job.requeue_reason,
+        'starts': job.starts,
+        'worker': job.worker,
+        'code': job.code,
+        'detail': job.detail[:300],
+        'tokens': job.tokens if job.held or job.final else 0,
+        'rate': round(rate, 1) if rate < 10 else round(rate),
+    }
