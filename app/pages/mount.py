@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.staticfiles import StaticFiles
 from nicegui import ui
+from nicegui.page_arguments import PageArguments
 from starlette.types import Message, Receive, Scope, Send
 
 from app import frame, theme
@@ -18,12 +19,14 @@ from app.pages import queue as queue_page
 from app.pages import settings as settings_page
 from app.pages import workers as workers_page
 from app.parts import Parts
+from app.past import routes as past
 
 
 def mount(api: FastAPI, parts: Callable[[], Parts]) -> None:
     """Mount NiceGUI in ``api``. ``parts`` is asked for each browser tab."""
     api.mount('/static', GZipMiddleware(_Static(directory=theme.STATIC), minimum_size=1024))
     api.include_router(files.router(parts))
+    api.include_router(past.router(parts))
     theme.head()
     ui.run_with(
         api,
@@ -40,6 +43,13 @@ def mount(api: FastAPI, parts: Callable[[], Parts]) -> None:
 
 def root(parts: Parts) -> None:
     """Everything one browser tab shows."""
+
+    def analytics(arguments: PageArguments) -> None:
+        analytics_page.create(parts, arguments)
+
+    def history(arguments: PageArguments) -> None:
+        history_page.create(parts, arguments)
+
     frame.create(
         parts,
         {
@@ -47,7 +57,7 @@ def root(parts: Parts) -> None:
             '/queue': lambda: queue_page.create(parts),
             '/queue/{view}': lambda view: queue_page.create(parts, view),
             '/jobs/{job_id}': lambda job_id: job_page.create(parts, job_id),
-            '/history': lambda: history_page.create(parts),
+            '/history': history,
             '/workers': lambda: workers_page.create(parts),
             '/analytics': lambda: analytics_page.create(parts),
             '/settings': lambda: settings_page.create(parts),

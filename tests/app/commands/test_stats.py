@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from app.commands import export
+from app import sheets
 from app.commands.stats import figures, quantile
 from broker import facts
 from broker.job import Job, State
@@ -115,6 +115,6 @@ def test_progress_on_a_terminal_leaves_the_result_alone(two, desk, tmp_path):
 
 @pytest.mark.parametrize('text', ['=1+1', '+1', '-1', '@SUM(A1)', '\t=1'])
 def test_a_cell_is_never_a_formula(text):
-    assert export._cell(text) == f"'{text}"
-    assert export._cell(-1) == -1
-    assert export._cell('a=b') == 'a=b'
+    assert sheets.cell(text) == f"'{text}"
+    assert sheets.cell(-1) == -1
+    assert sheets.cell('a=b') == 'a=b'
