@@ -29,3 +29,12 @@ class Gap(AnalyticsError):
         )
         self.expected = expected
         self.got = got
+
+
+class Refused(AnalyticsError):
+    """A statement of the SQL box is wrong, not allowed, or takes too much. ``line`` and ``column`` count from 1."""
+
+    def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(f'Line {line}, column {column}: {message}' if line and column else message)
+        self.line = line  # 0: nowhere in particular
+        self.column = column

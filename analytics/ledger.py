@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from analytics import pump, queries, recorder, spread
+from analytics import dictionary, outlet, pump, queries, recorder, spread
 from broker import facts
 
 log = logging.getLogger('corral.analytics')
@@ -155,6 +155,21 @@ class Ledger:
     async def choices(self, *, since: float, until: float) -> queries.Choices:
         """See ``queries.choices``."""
         return await queries.choices(self._sink.store, since=since, until=until)
+
+    async def query(
+        self, sql: str, *, limit_rows: int = 1000, limit_bytes: int = 4_000_000, timeout_s: float = 10.0
+    ) -> queries.Result:
+        """What a SELECT of a user gives. Raises ``errors.Refused``, with line and column where there is a place."""
+        return await self._sink.store.query(sql, limit_rows=limit_rows, limit_bytes=limit_bytes, timeout_s=timeout_s)
+
+    def schema(self) -> list[queries.Table]:
+        """The tables that ``query`` may read, and what their columns say."""
+        return dictionary.tables()
+
+    def export(self, table: str, form: outlet.Form, *, since: float, until: float) -> AsyncIterator[bytes]:
+        """See ``outlet.table``."""
+        store = self._sink.store
+        return outlet.table(store, table, form, since=since, until=until, folder=store.path.parent)
 
     async def close(self) -> None:
         """Stop recording and let go of the file. What was not recorded is fetched after the next start."""

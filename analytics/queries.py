@@ -29,8 +29,10 @@ from analytics.answers import (
     ModelSummary,
     Point,
     PrioritySummary,
+    Result,
     Saturation,
     Summary,
+    Table,
     Usage,
     Waits,
 )
@@ -51,8 +53,10 @@ __all__ = [
     'ModelSummary',
     'Point',
     'PrioritySummary',
+    'Result',
     'Saturation',
     'Summary',
+    'Table',
     'Usage',
     'Waits',
 ]

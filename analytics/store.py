@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,19 +17,24 @@ from typing import Any, NoReturn, Self, TypeVar
 
 import duckdb
 
-from analytics import errors
+from analytics import box, errors
+from analytics.answers import Result
 
 SCHEMA_VERSION = 3
 KEEP_BROKEN = 3  # files set aside; older ones are deleted, since they hold nothing that the queue has not
 
 log = logging.getLogger('corral.analytics')
+READERS = 2  # questions at a time
+LAST_WORDS_S = 10.0  # a question that was interrupted ends within
 T = TypeVar('T')
 Columns = Mapping[str, Sequence[object]]
 
 _SCHEMA = Path(__file__).with_name('schema.sql').read_text(encoding='utf-8')
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     'threads': 2,
-    'memory_limit': '1GB',
+    'memory_limit': '300MB',
+    'max_temp_directory_size': '2GB',  # for what does not fit, beside the file
+    'python_enable_replacements': False,  # a table of this name is a table, not a variable of ours
     'autoinstall_known_extensions': False,  # it would try to download
     'autoload_known_extensions': False,
     'enable_external_access': False,
@@ -44,6 +50,18 @@ _HARMLESS = (
 )
 
 
+_FULL = ('No space left', 'Disk quota', 'File too large')
+
+
+class _Broken(Exception):
+    """A reader found something that is not its own mistake."""
+
+    def __init__(self, error: duckdb.Error, opened: int) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.opened = opened
+
+
 class Store:
     """Writes columns and answers queries. Use ``await Store.open(path)``, and ``await close()`` at the end."""
 
@@ -57,6 +75,11 @@ class Store:
         self._inode = 0
         self._types: dict[str, dict[str, str]] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix='analytics')
+        self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix='analytics-reader')
+        self._box = ThreadPoolExecutor(max_workers=1, thread_name_prefix='analytics-box')
+        self._gate = threading.Condition()  # around the two below
+        self._cursors: set[duckdb.DuckDBPyConnection] = set()  # of readers that are at work
+        self._opened = 0  # how often the file was opened: what a reader says of another opening means nothing
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -68,7 +91,7 @@ class Store:
         try:
             await store._run(store._ensure_open)
         except BaseException:
-            store._thread.shutdown(wait=False)
+            store._shut_down()
             raise
         return store
 
@@ -91,11 +114,12 @@ class Store:
 
     async def read(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises ``errors.Rebuilding`` or ``errors.Unavailable`` as ``insert`` does."""
-        try:
-            return await self._run(lambda: self._read(sql, parameters))
-        except errors.Rebuilding:
-            self.on_rebuild()
-            raise
+        return await self._look(self._readers, lambda cursor: cursor.execute(sql, parameters).fetchall())
+
+    async def query(self, sql: str, *, limit_rows: int, limit_bytes: int, timeout_s: float) -> Result:
+        """What a statement of the SQL box gives. Raises ``errors.Refused``, besides what ``read`` raises."""
+        limits = box.Limits(limit_rows, limit_bytes, timeout_s)
+        return await self._look(self._box, lambda cursor: box.run(cursor, sql, limits))
 
     async def clock(self) -> tuple[int, bytes]:
         """Where the timekeeper stood when that was kept last, and after which fact. Raises as ``insert`` does."""
@@ -110,12 +134,60 @@ class Store:
         """Write everything into the one file and let go of it."""
         await self._run(self._close)
         self._closed = True
-        self._thread.shutdown(wait=False)
+        self._shut_down()
+
+    def _shut_down(self) -> None:
+        for pool in (self._thread, self._readers, self._box):
+            pool.shutdown(wait=False)
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._closed:
             raise errors.Unavailable('The analytics file is closed.')
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    # --- on the threads of readers -----------------------------------------------------------------------------------
+
+    async def _look(self, pool: ThreadPoolExecutor, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        """Do this with a cursor of its own, beside the recording. What broke is judged by the thread that records."""
+        if self._connection is None or self._closed:
+            rebuilds = self.rebuilds
+            await self._run(self._ensure_open)
+            if self.rebuilds != rebuilds:
+                self.on_rebuild()
+                raise errors.Rebuilding()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, lambda: self._with_cursor(work))
+        except _Broken as error:
+            broken = error
+        try:
+            await self._run(lambda: self._judge_later(broken))
+        except errors.Rebuilding:
+            self.on_rebuild()
+            raise
+        raise errors.Rebuilding() from broken
+
+    def _with_cursor(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        with self._gate:
+            opened, connection = self._opened, self._connection
+            if connection is None:
+                raise errors.Unavailable()
+            cursor = connection.cursor()
+            self._cursors.add(cursor)
+        try:
+            return work(cursor)
+        except duckdb.Error as error:
+            if self._connection is not connection:
+                raise errors.Unavailable('The analytics file was closed meanwhile.') from error
+            if isinstance(error, duckdb.InternalError) or not isinstance(error, _HARMLESS):
+                raise _Broken(error, opened) from error
+            if isinstance(error, duckdb.OutOfMemoryException):
+                raise errors.Unavailable(f'This takes more memory than there is: {_first_line(str(error))}') from error
+            raise  # a mistake in the query
+        finally:
+            cursor.close()
+            with self._gate:
+                self._cursors.discard(cursor)
+                self._gate.notify_all()
 
     # --- on the thread -----------------------------------------------------------------------------------------------
 
@@ -146,19 +218,9 @@ class Store:
         self.last_seq = last_seq
         self._protect()
 
-    def _read(self, sql: str, parameters: Mapping[str, object] | None) -> list[tuple[Any, ...]]:
-        rebuilds = self.rebuilds
-        self._ensure_open()
-        if self.rebuilds != rebuilds:
-            raise errors.Rebuilding()
-        connection = self._alive()
-        try:
-            rows: list[tuple[Any, ...]] = connection.execute(sql, parameters).fetchall()
-        except duckdb.Error as error:
-            if isinstance(error, (duckdb.ProgrammingError, duckdb.DataError)):
-                raise  # a mistake in the query
-            self._judge(error)
-        return rows
+    def _judge_later(self, broken: '_Broken') -> None:
+        if broken.opened == self._opened and self._connection is not None:
+            self._judge(broken.error)
 
     def _append(self, table: str, columns: Columns) -> tuple[str, list[Sequence[object]]]:
         """One statement for all rows; per row (executemany) takes over a hundred times as long."""
@@ -174,7 +236,7 @@ class Store:
     def _judge(self, error: duckdb.Error) -> NoReturn:
         """Raise what ``error`` means, after setting a broken file aside."""
         text = str(error)
-        if isinstance(error, _HARMLESS) or 'No space left' in text or 'Disk quota' in text:
+        if isinstance(error, _HARMLESS) or any(word in text for word in _FULL):
             self._drop_connection()  # whatever state it is in, the next write opens the file anew
             raise errors.Unavailable(f'The analytics file cannot be written: {_first_line(text)}') from error
         self._rebuild(_first_line(text))
@@ -206,13 +268,24 @@ class Store:
     def _connect(self) -> None:
         new = not self.path.exists()
         try:
-            self._connection = connection = duckdb.connect(self.path, config=_CONFIG)
+            connection = duckdb.connect(self.path, config=_CONFIG)
         except duckdb.IOException as error:
             if 'lock' in str(error) and 'Conflicting' in str(error):
                 raise errors.Locked(
                     f'Another program has the analytics file open: {_first_line(str(error))}'
                 ) from error
             raise
+        try:
+            self._take_up(connection, new=new)
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):
+                connection.close()
+            raise
+        with self._gate:
+            self._connection = connection
+            self._opened += 1
+
+    def _take_up(self, connection: duckdb.DuckDBPyConnection, *, new: bool) -> None:
         if new:
             connection.execute('BEGIN')
             connection.execute(_SCHEMA)
@@ -260,7 +333,13 @@ class Store:
             self._alive().execute('ROLLBACK')
 
     def _drop_connection(self) -> None:
-        connection, self._connection = self._connection, None
+        with self._gate:  # a cursor that is still at work would keep the file open, also under another name
+            connection, self._connection = self._connection, None
+            for cursor in self._cursors:
+                with contextlib.suppress(duckdb.Error):
+                    cursor.interrupt()
+            if not self._gate.wait_for(lambda: not self._cursors, LAST_WORDS_S):
+                log.warning('a question to the analytics file goes on', extra={'action': 'close'})
         if connection is not None:
             with contextlib.suppress(duckdb.Error):
                 connection.close()
