@@ -147,9 +147,9 @@ class Shelf:
         place = self.place_of(conversation_id)
         await self._place({conversation_id: Placement(folder_id, place.pinned_at, 0.0)})
 
-    async def place(self, conversation_id: str, placement: Placement) -> None:
-        """Put a conversation where it stood elsewhere."""
-        await self._place({conversation_id: placement})
+    async def place(self, placements: dict[str, Placement]) -> None:
+        """Put conversations where they stood elsewhere."""
+        await self._place(placements)
 
     async def add_folder(self, name: str) -> Folder | None:
         """A new one, or the one that is called so already; None for an empty name. Raises ``ShelfError``."""

@@ -65,6 +65,7 @@ class Search:
         """End the thread and close the file."""
         if self._db is not None:
             self._thread.submit(self._db.close)
+            self._db = None
         self._thread.shutdown()
 
     async def find(

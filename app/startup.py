@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 
 from analytics import ledger
-from app import chat, guard, health
+from app import chat, guard, health, shelf_import, shelf_routes
 from app.api import openai_files
 from app.api.entrance import Entrance
 from app.api.own import description
@@ -96,6 +96,7 @@ def create(
     if settings.pages:
         from app.pages import mount
 
+        api.include_router(shelf_routes.router(lambda: api.state.parts))
         mount.mount(api, lambda: api.state.parts)
     else:
         api.add_api_route('/chat', _no_pages, include_in_schema=False)  # where browsers are sent
@@ -104,7 +105,10 @@ def create(
         hosts=settings.allowed_hosts,
         address=settings.host,
         origins=settings.allowed_origins,
-        uploads={openai_files.PATH: settings.max_file_bytes + openai_files.FORM_BYTES},
+        uploads={
+            openai_files.PATH: settings.max_file_bytes + openai_files.FORM_BYTES,
+            shelf_routes.IMPORT: shelf_import.MOST_BYTES,
+        },
     )
     guarded.port = port
     return api, guarded

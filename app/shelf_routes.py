@@ -1,0 +1,97 @@
+"""Downloads and uploads of the chat page, by plain HTTP: they are too large for its socket."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+
+from app import i18n, shelf
+from app.desk import Conversation, DeskError
+from app.parts import Parts
+from app.shelf_export import Exporter, file_name
+from app.shelf_import import Importer, ImportRefused
+
+IMPORT = '/shelf/import'
+GONE = 'This conversation was deleted.'
+
+log = logging.getLogger(__name__)
+
+
+def router(parts: Callable[[], Parts]) -> APIRouter:
+    """The routes below ``/shelf``; ``parts`` is asked for each request."""
+    routes = APIRouter(prefix='/shelf', include_in_schema=False)
+
+    @routes.get('/conversations.json')
+    async def all_as_json(folder: str = '') -> Response:
+        here = parts()
+        return _file(Exporter(here.chat, here.shelf).json(_chosen(here, folder)), _called(here, folder), 'json')
+
+    @routes.get('/conversations.zip')
+    async def all_as_markdown(request: Request, folder: str = '') -> Response:
+        here = parts()
+        chosen = _chosen(here, folder)
+        written = Exporter(here.chat, here.shelf).markdown_zip(chosen, _language(request))
+        return _file(written, _called(here, folder), 'zip')
+
+    @routes.get('/{conversation_id}.json')
+    async def one_as_json(request: Request, conversation_id: str) -> Response:
+        here = parts()
+        header: Conversation | None = here.chat.conversation(conversation_id)
+        if header is None:
+            return _gone(request)
+        return _file(Exporter(here.chat, here.shelf).json([header]), header.title, 'json')
+
+    @routes.get('/{conversation_id}.md')
+    async def one_as_markdown(request: Request, conversation_id: str) -> Response:
+        here = parts()
+        header: Conversation | None = here.chat.conversation(conversation_id)
+        if header is None:
+            return _gone(request)
+        return _file(Exporter(here.chat, here.shelf).markdown(header, _language(request)), header.title, 'md')
+
+    @routes.post('/import')
+    async def take(request: Request) -> Response:
+        here = parts()
+        try:
+            told = await Importer(here.chat, here.shelf).take(await request.body())
+        except ImportRefused as refused:
+            return JSONResponse({'code': refused.code}, 400)
+        except DeskError:
+            log.exception('an import failed', extra={'action': 'import'})
+            return JSONResponse({'code': 'failed'}, 507)
+        return JSONResponse({'done': told.done, 'known': told.known, 'broken': told.broken})
+
+    return routes
+
+
+TYPES = {'json': 'application/json', 'md': 'text/markdown; charset=utf-8', 'zip': 'application/zip'}
+
+
+def _file(parts: AsyncIterator[bytes], title: str, kind: str) -> Response:
+    name = f'{file_name(title)}.{kind}'
+    plain = name.encode('ascii', 'replace').decode().replace('?', '_')
+    told = f'attachment; filename="{plain}"; filename*=UTF-8\'\'{quote(name, safe="")}'
+    return StreamingResponse(
+        parts, media_type=TYPES[kind], headers={'content-disposition': told, 'cache-control': 'no-store'}
+    )
+
+
+def _chosen(parts: Parts, folder: str) -> list[Conversation]:
+    """Those of a folder, or all, newest first."""
+    place = parts.shelf.place_of
+    return [each for each in parts.chat.conversations() if not folder or place(each.id).folder == folder]
+
+
+def _called(parts: Parts, folder: str) -> str:
+    known: shelf.Folder | None = parts.shelf.folder(folder)
+    return known.name if known is not None else 'conversations'
+
+
+def _gone(request: Request) -> Response:
+    return PlainTextResponse(i18n.tr(_language(request), GONE) + '\n', 404)
+
+
+def _language(request: Request) -> str:
+    return i18n.choose(request.cookies.get(i18n.COOKIE, ''), request.headers.get('accept-language', ''))
