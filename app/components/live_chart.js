@@ -1,28 +1,56 @@
-// A chart that is shown new numbers without being rebuilt. Colours are the page's CSS variables, texts are its labels.
+// A chart in its card: numbers are pushed into it without rebuilding, it can be read as a table and taken away.
 import { echarts } from "nicegui-echart";
-
-const KINDS = {
-  outcomes: { type: "bar", stack: "all", unit: "rate", colours: { completed: "--accent", failed: "--bad", cancelled: "--line2" } },
-  times: { type: "line", unit: "time", colours: { response: "--run", wait: "--p-high" } },
-};
+import { amount, colour, csv, options, rowsOf, save, savePicture, watchSeen } from "corral-figures";
 
 export default {
-  template: '<div class="live-chart" role="img" :aria-label="labels.title"></div>',
-  props: { kind: String, labels: Object, lang: String },
+  props: { spec: Object, labels: Object, lang: String },
+  emits: ["ready", "seen", "pick"],
+  data() {
+    return { state: "loading", problem: "", asTable: false, version: 0 };
+  },
+  template: `
+  <section class="chart-card" :class="'form-' + spec.form" :data-state="state" :aria-label="labels.title" :aria-busy="state === 'loading'">
+    <header class="chart-head"><div class="grow"><h2>{{ labels.title }}</h2><p v-if="labels.hint" class="chart-hint">{{ labels.hint }}</p></div>
+      <span v-if="spec.choices" class="seg small" role="radiogroup" :aria-label="labels.choose"><button v-for="each in spec.choices" type="button" role="radio"
+        :aria-checked="each === spec.choice" @click="$emit('pick', each)">{{ labels['choice_' + each] }}</button></span>
+      <button type="button" class="btn square ghost chart-more" :aria-label="labels.more + ' · ' + labels.title" aria-haspopup="menu"><i class="icon icon-more" aria-hidden="true"></i>
+        <q-menu anchor="bottom right" self="top right" :offset="[0, 4]"><div role="menu">
+          <button type="button" role="menuitem" class="menu-item" v-close-popup @click="turn">{{ asTable ? labels.as_chart : labels.as_table }}</button>
+          <button type="button" role="menuitem" class="menu-item" v-close-popup :disabled="state !== 'ok'" @click="picture">{{ labels.png }}</button>
+          <button type="button" role="menuitem" class="menu-item" v-close-popup :disabled="state !== 'ok'" @click="file">{{ labels.csv }}</button>
+        </div></q-menu></button></header>
+    <div class="chart-place">
+      <div v-show="!asTable" ref="place" class="live-chart" role="img" :aria-label="labels.title"></div>
+      <div v-if="asTable && state === 'ok'" class="chart-table" tabindex="0" role="region" :aria-label="labels.title"><table class="table"><thead><tr><th v-for="(text, n) in table.head" :class="{ num: n }" scope="col">{{ text }}</th></tr></thead>
+        <tbody><tr v-for="(row, r) in table.rows"><td v-for="(value, n) in row" :class="{ num: n }"><a v-if="!n && table.links?.[r]" :href="table.links[r]">{{ value }}</a><template v-else>{{ n ? said(value, table.units[n]) : value }}</template></td></tr></tbody></table></div>
+      <div v-if="state === 'loading'" class="skeleton chart-wait" aria-hidden="true"></div>
+      <p v-if="state === 'empty'" class="chart-empty">{{ labels.empty }}</p>
+      <p v-if="state === 'problem'" class="chart-empty" role="status">{{ problem }}</p>
+    </div>
+  </section>`,
+  computed: {
+    table() {
+      void this.version;
+      return rowsOf(this.spec, this.shown, this.say(), this.names());
+    },
+  },
   mounted() {
     this.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.chart = echarts.init(this.$el, null, { renderer: "svg" });
+    this.chart = echarts.init(this.$refs.place, null, { renderer: "svg" });
+    this.chart.on("click", (event) => this.follow(this.shown?.links?.[event.dataIndex]));
     this.observer = new ResizeObserver(() => {
-      if (!this.$el.offsetWidth) return; // hidden for now
+      if (!this.$refs.place.offsetWidth) return; // hidden for now
       this.chart.resize();
       this.draw();
     });
-    this.observer.observe(this.$el);
+    this.observer.observe(this.$refs.place);
     this.repaint = () => this.draw();
     addEventListener("corral-theme", this.repaint);
+    this.unwatch = watchSeen(this.$el, (seen) => this.$emit("seen", seen));
     this.$emit("ready"); // whatever was shown before is shown now
   },
   unmounted() {
+    this.unwatch();
     this.observer.disconnect();
     removeEventListener("corral-theme", this.repaint);
     this.chart.dispose();
@@ -31,103 +59,75 @@ export default {
     labels() {
       this.draw();
     },
+    spec() {
+      this.draw();
+    },
   },
   methods: {
-    // data: {at: [unix seconds], step_s, span_s, series: {name: [number or null]}}
+    // data: {empty} or {problem} or what the form takes; see live_chart.py
     show(data) {
-      this.moved = this.data?.at[0] !== data.at[0]; // bars would morph into their neighbours
-      this.data = data;
+      this.state = data.problem ? "problem" : data.empty ? "empty" : "ok";
+      this.problem = data.problem ?? "";
+      this.moved = !this.shown || this.shown.at?.[0] !== data.at?.[0]; // bars would morph into their neighbours
+      if (this.state === "ok") {
+        this.fresh = true;
+        this.shown = data;
+      }
       this.draw();
     },
-    // points: {name: {index: number or null}}, the others stay
-    change(points) {
-      if (!this.data) return;
-      for (const [name, values] of Object.entries(points)) {
-        for (const [index, value] of Object.entries(values)) this.data.series[name][index] = value;
+    // drop so many steps in front, then these values at these places; what is behind the end is appended
+    change({ drop, at, series }) {
+      if (!this.shown) return;
+      this.shown.at.splice(0, drop);
+      this.shown.at.push(...at);
+      for (const [name, values] of Object.entries(series)) {
+        this.shown.series[name].splice(0, drop);
+        for (const [index, value] of Object.entries(values)) this.shown.series[name][index] = value;
       }
-      this.moved = false;
+      this.moved = drop > 0;
       this.draw();
+    },
+    say() {
+      return { lang: this.lang, labels: this.labels };
+    },
+    // what each series is called: the data's own names go first (models), then the card's texts
+    names() {
+      const ids = this.spec.series?.length ? this.spec.series.map((line) => line.id) : Object.keys(this.shown.called ?? {});
+      return Object.fromEntries(ids.filter((id) => id in this.shown.series || this.shown.before?.[id]).map((id) => [id, this.shown.called?.[id] ?? this.labels[id] ?? id]));
+    },
+    option() {
+      const names = this.shown.series ? this.names() : {};
+      const font = getComputedStyle(this.$el).fontFamily;
+      const made = options({ spec: this.spec, data: this.shown, say: this.say(), names, width: this.$refs.place.offsetWidth });
+      return { ...made, textStyle: { fontFamily: font, fontSize: 11.5 } };
     },
     draw() {
-      if (!this.data || !this.chart) return;
-      const { at, series } = this.data;
-      const look = KINDS[this.kind];
-      const names = Object.keys(look.colours);
-      const ink = this.colour("--ink3");
-      this.chart.setOption({
-        animation: !this.still && !this.moved,
-        animationDuration: 250,
-        animationDurationUpdate: 250,
-        textStyle: { fontFamily: getComputedStyle(this.$el).fontFamily, fontSize: 11.5 },
-        grid: { left: 4, right: 12, top: 34, bottom: 2, containLabel: true },
-        legend: {
-          top: 0, left: 0, padding: 0, itemWidth: 10, itemHeight: 10, itemGap: 16, icon: "roundRect", selectedMode: true,
-          data: names.map((name) => this.labels[name]),
-          textStyle: { color: this.colour("--ink2"), fontSize: 12 }, inactiveColor: this.colour("--line2"),
-        },
-        tooltip: {
-          trigger: "axis", confine: true, transitionDuration: 0, borderWidth: 1, padding: [8, 12],
-          backgroundColor: this.colour("--card"), borderColor: this.colour("--line"),
-          textStyle: { color: this.colour("--ink"), fontSize: 12.5 },
-          axisPointer: { type: look.type === "bar" ? "shadow" : "line", shadowStyle: { color: ink, opacity: 0.1 },
-            lineStyle: { color: this.colour("--line2"), type: "solid" } },
-          formatter: (rows) => this.tip(rows),
-        },
-        xAxis: {
-          type: "category", data: at, boundaryGap: true,
-          axisTick: { show: false }, axisLine: { lineStyle: { color: this.colour("--line2") } },
-          axisLabel: { color: ink, fontSize: 11.5, hideOverlap: true, interval: (_, value) => this.marked(+value),
-            formatter: (value) => this.moment(+value, false) },
-        },
-        yAxis: {
-          type: "value", min: 0, minInterval: look.unit === "rate" ? 1 : 0, splitNumber: 4,
-          max: names.some((name) => series[name].some((value) => value > 0)) ? null : look.unit === "rate" ? 4 : 1,
-          axisLabel: { color: ink, fontSize: 11.5, formatter: (value) => this.amount(value, true) },
-          splitLine: { lineStyle: { color: this.colour("--line") } },
-        },
-        series: names.map((name) => this.line(name, look, series[name])),
+      this.version += 1;
+      if (this.state !== "ok" || !this.chart || !this.shown || !this.$refs.place.offsetWidth) return;
+      const quiet = this.still || this.moved;
+      this.chart.setOption({ animation: !quiet, animationDuration: 250, animationDurationUpdate: 250, ...this.option() }, { replaceMerge: this.fresh ? ["series"] : [] });
+      this.fresh = false;
+    },
+    turn() {
+      this.asTable = !this.asTable;
+      this.$nextTick(() => this.draw());
+    },
+    said(value, unit) {
+      return amount(value, unit, this.say());
+    },
+    follow(link) {
+      if (link) emitEvent("sub_pages_navigate", link);
+    },
+    picture() {
+      const wide = this.$refs.place.offsetWidth || 800;
+      savePicture(`${this.spec.file}.png`, echarts, this.option(), {
+        width: wide, height: this.$refs.place.offsetHeight || 300, title: this.labels.title,
+        ink: colour("--ink"), paper: colour("--card"), font: getComputedStyle(this.$el).fontFamily,
       });
     },
-    line(name, look, data) {
-      const colour = this.colour(look.colours[name]);
-      const common = { id: name, name: this.labels[name], type: look.type, data, itemStyle: { color: colour } };
-      return look.type === "bar"
-        ? { ...common, stack: look.stack, barCategoryGap: "28%", barMaxWidth: 28, emphasis: { focus: "none" } }
-        : { ...common, symbol: "circle", symbolSize: 5, showAllSymbol: true, connectNulls: false, lineStyle: { width: 2, color: colour } };
-    },
-    tip(rows) {
-      const at = this.data.at[rows[0].dataIndex];
-      const lines = rows.map((row) => {
-        const value = row.value == null ? "–" : this.amount(row.value);
-        return `<div class="live-chart-row"><span>${row.marker}${row.seriesName}</span><b>${value}</b></div>`;
-      });
-      return `<div class="live-chart-head">${this.moment(at, true)}</div>${lines.join("")}`;
-    },
-    amount(value, short = false) {
-      const number = (digits) => new Intl.NumberFormat(this.lang, { maximumFractionDigits: digits }).format(value);
-      if (KINDS[this.kind].unit === "rate") return short ? number(1) : this.labels.rate.replace("{n}", number(2));
-      if (value < 100) return this.labels.seconds.replace("{n}", number(value < 10 ? 1 : 0));
-      const minutes = new Intl.NumberFormat(this.lang, { maximumFractionDigits: 1 }).format(value / 60);
-      return this.labels.minutes.replace("{n}", minutes);
-    },
-    // which steps get a label: round times, as many as there is room for
-    marked(at) {
-      const room = this.$el.offsetWidth / 64;
-      const every = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800].find(
-        (s) => s >= this.data.step_s && this.data.span_s / s <= room,
-      );
-      return (at - new Date(at * 1000).getTimezoneOffset() * 60) % (every ?? 172800) === 0;
-    },
-    moment(at, full) {
-      const day = { month: "short", day: "numeric" };
-      const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-      const show = (style, when = at) => new Intl.DateTimeFormat(this.lang, style).format(new Date(when * 1000));
-      if (!full) return show(this.data.span_s > 172800 ? day : clock);
-      const from = show(this.data.span_s > 43200 ? { ...day, ...clock } : clock);
-      return this.data.step_s > 60 ? `${from} – ${show(clock, at + this.data.step_s)}` : from;
-    },
-    colour(name) {
-      return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    file() {
+      const { head, rows } = rowsOf(this.spec, this.shown, this.say(), this.names(), true);
+      save(`${this.spec.file}.csv`, "text/csv", csv(head, rows));
     },
   },
 };

@@ -1,296 +1,214 @@
-"""How the queue did: four figures, two charts that move with it, and the models one by one."""
+"""How the queue did: figures and charts over a time that is chosen, filtered and compared, and that move with it."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import zoneinfo
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from nicegui import background_tasks, ui
+from nicegui import background_tasks, context, ui
+from nicegui.page_arguments import PageArguments
 
-from analytics import errors, queries
+from analytics import answers, errors
 from app import theme
-from app.components.live_chart import LiveChart
-from app.i18n import N_, T, labels, speech
+from app.charts import SECTIONS
+from app.charts.part import Part, Round
+from app.components.range_bar import RangeBar
+from app.i18n import N_, T, speech
 from app.parts import Parts
+from app.question import RANGES, Question
 from app.visit import visit, watch
 
 REFRESH_S = 1.0  # at most this often, however much happens
 DRIFT_S = 20.0  # the range moves with the clock even when nothing happens
+NOT_COUNTED = N_('New jobs cannot be counted at the moment. They will be, as soon as it works again.')
+REBUILDING = N_('The statistics were damaged and are being rebuilt from the queue.')
+UNREADABLE = N_('The statistics cannot be read at the moment. The queue itself is not affected.')
+
+KINDS = {
+    'chat': N_('Chat message'),
+    'generate': N_('Text completion'),
+    'embed': N_('Embedding'),
+    'raw': N_('Other request'),
+}
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Range:
-    """How far back the page looks, and how long one step of its charts is."""
-
-    name: str
-    span_s: float
-    step_s: float
-
-
-RANGES = {
-    '15m': Range(N_('15 min'), 900, 60),
-    '1h': Range(N_('1 h'), 3600, 60),
-    '24h': Range(N_('24 h'), 86_400, 900),
-    '7d': Range(N_('7 d'), 604_800, 7200),
-}
-
-
-def create(parts: Parts) -> None:
-    """Build the page."""
+def create(parts: Parts, arguments: PageArguments | None = None) -> None:
+    """Build the page; the address says what it shows."""
     bar, body = theme.page('Analytics')
-    with body:
-        shown = _Figures(parts)
     with bar:
-        theme.box('grow')
-        _ranges(shown.refresh_soon)
+        tabs('/analytics')
+    with body:
+        shown = _Figures(parts, dict(arguments.query_parameters) if arguments else {})
     watch(parts.analytics.watch, shown.refresh_soon)
     ui.timer(DRIFT_S, shown.refresh_soon, immediate=False)
     speech().on_switch(body, shown.say)
 
 
-def _chosen() -> Range:
-    return RANGES[visit().state.get('analytics range', '1h')]
+def tabs(here: str) -> None:
+    """The pages about the past, in the bar; ``here`` is the path of the one that is open."""
+    with T(theme.box('tabs', tag='nav'), 'Statistics', prop='aria-label'):
+        for path, name in TABS.items():
+            link = T(theme.text(tag='a').props(f'href={path}'), name)
+            if path == here:
+                link.props('aria-current=page')
 
 
-def _ranges(changed: Callable[[], object]) -> None:
-    """The choice of how far back to look; kept while the tab is open."""
-    buttons: dict[str, ui.element] = {}
-
-    def choose(key: str) -> None:
-        visit().state['analytics range'] = key
-        for other, button in buttons.items():
-            button.props(f'aria-checked={"true" if RANGES[other] is _chosen() else "false"}')
-        changed()
-
-    with T(theme.box('seg ranges').props('role=radiogroup'), 'Time range', prop='aria-label'):
-        for key, span in RANGES.items():
-            buttons[key] = T(theme.text(tag='button').props('type=button role=radio'), span.name)
-            buttons[key].props(f'aria-checked={"true" if span is _chosen() else "false"}')
-            buttons[key].on('click', lambda key=key: choose(key))
+TABS = {'/analytics': N_('Overview')}
 
 
 class _Figures:
-    """Everything below the bar. It asks analytics, then changes only what is other than before."""
+    """Everything below the bar. It asks analytics, then changes only what is other than before and can be seen."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, query: Mapping[str, str]) -> None:
         self._book = parts.analytics
-        self._summary: queries.Summary | None = None
-        self._models: list[queries.ModelSummary] = []
-        self._ever = True
+        self._state, self._speech = visit().state, speech()
+        self._question = self._begin(query)
+        self._zone = ''
+        self._choices: answers.Choices | None = None
+        self._choices_stale = True
+        self._ever: bool | None = None
         self._problem = ''
         self._task: asyncio.Task[None] | None = None
         self._again = False
-        self._state = visit().state
-        self._speech = speech()
         with theme.box('column analytics') as self._place:
+            self._bar = RangeBar(self._bar_state(), self._change, self._set_zone)
             self._note = theme.text(classes='note gone', tag='p').props('role=status')
-            with theme.box('tiles'):
-                self._tiles = {name: _Tile(title) for name, title in _TILES.items()}
-            with theme.box('charts') as self._charts:
-                self._outcomes, self._times = _outcomes(), _times()
-            self._table = _Models()
+            with theme.box('figures-all') as self._all:
+                self._parts: list[Part] = [part for create_section in SECTIONS for part in create_section()]
             self._empty = _nothing_yet()
         self._empty.classes('gone')
-        self.refresh_soon()
+        for part in self._parts:
+            part.element.on_seen = self._refresh_seen
+        self._keep_address()
 
     def refresh_soon(self) -> None:
-        """Ask again, now or when the pause after the last time is over."""
+        """There is news: ask again, now or when the pause after the last time is over."""
+        for part in self._parts:
+            part.stale = part.stale or part.live
+        self._refresh_seen()
+
+    def say(self) -> None:
+        """Write everything in the language of the page, which has changed."""
+        self._bar.show(**self._bar_state())
+        self._say_problem()
+        self._ask_anew()
+
+    def _refresh_seen(self) -> None:
         self._again = True
         if self._task is None or self._task.done():
             self._task = background_tasks.create(self._refresh_while_asked(), name='refresh analytics')
 
-    def say(self) -> None:
-        """Write all figures in the language of the page."""
-        if self._summary is None or self._place.is_deleted:
-            return
-        for name, (figure, unit, under) in _sayings(self._speech, self._summary).items():
-            self._tiles[name].show(figure, unit, under)
-        self._table.show(self._speech, self._models)
-        self._note.set_text(self._problem and self._speech.tr(self._problem))
-        _hide(self._note, not self._problem)
+    def _ask_anew(self) -> None:
+        self._choices_stale = True
+        for part in self._parts:
+            part.stale = True
+        self._refresh_seen()
 
     async def _refresh_while_asked(self) -> None:
         while self._again and not self._place.is_deleted:
             self._again = False
-            await self._refresh()
-            await asyncio.sleep(REFRESH_S)
+            if any(part.stale and part.element.seen for part in self._parts):
+                await self._refresh()
+                await asyncio.sleep(REFRESH_S)
 
     async def _refresh(self) -> None:
-        span = RANGES[self._state.get('analytics range', '1h')]
-        until = time.time()
-        since = until - span.span_s
+        round_ = Round(self._book, self._question, time.time(), self._speech, self._zone)
         try:
-            summary = await self._book.summary(since=since, until=until)
-            points = await self._book.per_minute(since=since, until=until, step_s=span.step_s)
-            models = await self._book.by_model(since=since, until=until)
-            ever = summary.total > 0 or (await self._book.summary(since=0.0, until=until)).total > 0
-            problem = N_('New jobs cannot be counted at the moment. They will be, as soon as it works again.')
-            self._problem = problem if self._book.problem else ''
+            if not self._ever:
+                self._ever = (await self._book.summary(since=0.0, until=round_.now.until)).total > 0
+            for part in self._parts:
+                if part.stale and part.element.seen and not self._place.is_deleted and self._ever:
+                    part.stale = False
+                    await part.fill(round_)
+            if self._choices_stale and self._ever:
+                self._choices, self._choices_stale = await round_.ask('choices'), False
+                self._bar.show(**self._bar_state())
+            self._problem = NOT_COUNTED if self._book.problem else ''
         except errors.Rebuilding:
-            self._again, self._problem = True, N_('The statistics were damaged and are being rebuilt from the queue.')
-            return self._complain()
+            self._ask_later()
+            self._problem = REBUILDING
         except errors.Unavailable:
-            self._problem = N_('The statistics cannot be read at the moment. The queue itself is not affected.')
-            return self._complain()
-        if self._place.is_deleted:
-            return
-        self._summary, self._models, self._ever = summary, models, ever
-        self._plot(points, span)
-        self.say()
-        _hide(self._empty, ever)
-        _hide(self._charts, not ever)
-        _hide(self._table.element, not models)
-
-    def _plot(self, points: list[queries.Point], span: Range) -> None:
-        steps: dict[str, Any] = {'at': [point.at for point in points], 'step_s': span.step_s, 'span_s': span.span_s}
-        self._outcomes.show(
-            **steps,
-            completed=[_round(point.completed) for point in points],
-            failed=[_round(point.failed) for point in points],
-            cancelled=[_round(point.cancelled) for point in points],
-        )
-        self._times.show(
-            **steps,
-            wait=[_round(point.mean_wait_s) for point in points],
-            response=[_round(point.mean_response_s) for point in points],
-        )
-
-    def _complain(self) -> None:
+            self._ask_later()
+            self._problem = UNREADABLE
         if not self._place.is_deleted:
-            self._note.set_text(self._speech.tr(self._problem))
-            _hide(self._note, False)
+            self._say_problem()
+            hide(self._empty, self._ever is not False)
+            hide(self._all, self._ever is False)
+
+    def _ask_later(self) -> None:
+        for part in self._parts:
+            part.stale = True
+        self._again = True
+
+    def _say_problem(self) -> None:
+        self._note.set_text(self._problem and self._speech.tr(self._problem))
+        hide(self._note, not self._problem)
+
+    # what is asked
+
+    def _begin(self, query: Mapping[str, str]) -> Question:
+        kept = self._state.get('analytics question')
+        return kept if not query and kept is not None else Question.read(query)
+
+    def _set_zone(self, name: str) -> None:
+        if name != self._zone and name in zoneinfo.available_timezones():
+            self._zone = name
+            self._ask_anew()
+
+    def _change(self, wish: dict[str, Any]) -> None:
+        before = self._question
+        try:
+            if 'range' in wish:
+                self._question = before.over(str(wish['range']))
+            elif 'since' in wish:
+                self._question = before.between(float(wish['since']), float(wish['until']))
+            elif 'compare' in wish:
+                self._question = before.comparing(bool(wish['compare']))
+            elif 'filters' in wish:
+                self._question = before.filtered(**{str(name): str(value) for name, value in wish['filters'].items()})
+        except (TypeError, ValueError, KeyError, AttributeError):
+            return
+        if self._question != before:
+            self._keep_address()
+            self._bar.show(**self._bar_state())
+            self._ask_anew()
+
+    def _keep_address(self) -> None:
+        self._state['analytics question'] = self._question
+        context.client.sub_pages_router.current_path = self._question.address()
+
+    def _bar_state(self) -> dict[str, Any]:
+        question, window = self._question, self._question.window(time.time())
+        return {
+            'ranges': [[key, self._speech.tr(name)] for key, (name, _) in RANGES.items()],
+            'range': question.range,
+            'since': round(window.since),
+            'until': round(window.until),
+            'compare': question.compare,
+            'filters': question.filters,
+            'options': self._options(),
+            'address': question.address(),
+        }
+
+    def _options(self) -> dict[str, list[list[str]]]:
+        found, tr = self._choices, self._speech.tr
+        if found is None:
+            return {}
+        return {
+            'user': [[name, name] for name in found.users],
+            'model': [[name, name] for name in found.models],
+            'worker': [[name, name] for name in found.workers],
+            'kind': [[name, tr(KINDS.get(name, name))] for name in found.kinds],
+            'priority': [[str(n), _priority(n, tr)] for n in found.priorities],
+        }
 
 
-_TILES = {
-    'total': N_('Jobs ended'),
-    'success': N_('Success rate'),
-    'response': N_('Mean response time'),
-    'throughput': N_('Throughput now'),
-}
-
-
-class _Tile:
-    """One figure with its title, its unit and a line of detail."""
-
-    def __init__(self, title: str) -> None:
-        with theme.box('tile', tag='section'):
-            T(theme.text(tag='h2'), title)
-            with theme.box('figure', tag='span'):
-                self._figure = theme.text('–')
-                self._unit = theme.text(tag='small')
-            self._under = theme.text(classes='under')
-
-    def show(self, figure: str, unit: str, under: str) -> None:
-        """Change what is other than before."""
-        for element, text in ((self._figure, figure), (self._unit, unit), (self._under, under)):
-            if element.text != text:
-                element.set_text(text)
-
-
-def _sayings(said: Any, found: queries.Summary) -> dict[str, tuple[str, str, str]]:
-    """Figure, unit and detail of each tile."""
-
-    def time_of(value: float | None) -> str:
-        return '–' if value is None else said.seconds(value)
-
-    return {
-        'total': (
-            said.number(found.total),
-            '',
-            said.tr('{failed} failed, {cancelled} cancelled', failed=found.failed, cancelled=found.cancelled),
-        ),
-        'success': (
-            '–' if found.success_rate is None else said.percent(found.success_rate, 1),
-            '',
-            said.tr('of completed and failed jobs'),
-        ),
-        'response': (
-            time_of(found.mean_response_s),
-            '',
-            said.tr('half within {half}, 95% within {most}', half=time_of(found.p50_response_s),
-                    most=time_of(found.p95_response_s))
-            if found.p50_response_s is not None else '',
-        ),
-        'throughput': (said.number(found.per_minute_now, 1), said.tr('per minute'), said.tr('over the last 5 minutes')),
-    }  # fmt: skip
-
-
-class _Models:
-    """The models one by one."""
-
-    def __init__(self) -> None:
-        self._rows: list[tuple[str, ...]] = []
-        with theme.box('models chart-card', tag='section') as self.element:
-            T(theme.text(tag='h2'), 'By model')
-            with theme.box('scroll'), theme.box('table', tag='table'):
-                with theme.box(tag='thead'), theme.box(tag='tr'):
-                    T(theme.text(tag='th'), 'Model')
-                    for title in _COLUMNS:
-                        T(theme.text(classes='num', tag='th'), title)
-                self._body = theme.box(tag='tbody')
-
-    def show(self, said: Any, models: list[queries.ModelSummary]) -> None:
-        """Change the cells that are other than before."""
-        rows = [_cells(said, model) for model in models]
-        if [row[0] for row in rows] != [row[0] for row in self._rows]:
-            self._body.clear()
-            with self._body:
-                for row in rows:
-                    with theme.box(tag='tr'):
-                        for place, cell in enumerate(row):
-                            theme.text(cell, 'num' if place else 'mono', tag='td')
-        elif rows != self._rows:
-            for line, row in zip(self._body, rows, strict=True):
-                for element, cell in zip(line, row, strict=True):
-                    if element.text != cell:
-                        element.set_text(cell)
-        self._rows = rows
-
-
-_COLUMNS = (N_('Jobs'), N_('Success rate'), N_('Response time'), N_('Wait'), N_('Tokens'), N_('Tokens/s'))
-
-
-def _cells(said: Any, model: queries.ModelSummary) -> tuple[str, ...]:
-    decided = model.completed + model.failed
-    return (
-        model.model,
-        said.number(model.total),
-        said.percent(model.completed / decided, 1) if decided else '–',
-        '–' if model.mean_response_s is None else said.seconds(model.mean_response_s),
-        '–' if model.mean_wait_s is None else said.seconds(model.mean_wait_s),
-        said.number(model.output_tokens),
-        '–' if model.tokens_per_s is None else said.number(model.tokens_per_s, 1),
-    )
-
-
-def _outcomes() -> LiveChart:
-    with theme.box('chart-card', tag='section'):
-        T(theme.text(tag='h2'), 'Jobs per minute')
-        return labels(
-            LiveChart('outcomes'),
-            title='Jobs per minute',
-            completed='Completed',
-            failed='Failed',
-            cancelled='Cancelled',
-            rate='{n} per minute',
-        )
-
-
-def _times() -> LiveChart:
-    with theme.box('chart-card', tag='section'):
-        T(theme.text(tag='h2'), 'Waiting and response time')
-        return labels(
-            LiveChart('times'),
-            title='Waiting and response time',
-            wait='Mean wait',
-            response='Mean response time',
-            seconds='{n} s',
-            minutes='{n} min',
-        )
+def _priority(priority: int, tr: Callable[[str], str]) -> str:
+    return f'{tr(theme.PRIORITIES[priority])} · {priority}' if priority in theme.PRIORITIES else str(priority)
 
 
 def _nothing_yet() -> ui.element:
@@ -306,10 +224,7 @@ def _nothing_yet() -> ui.element:
     return element
 
 
-def _hide(element: ui.element, hidden: bool) -> None:
+def hide(element: ui.element, hidden: bool) -> None:
+    """Hide or show; an element stays what it is."""
     if hidden != ('gone' in element.classes):
         element.classes(add='gone') if hidden else element.classes(remove='gone')
-
-
-def _round(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)

@@ -59,7 +59,7 @@ def root(parts: Parts) -> None:
             '/jobs/{job_id}': lambda job_id: job_page.create(parts, job_id),
             '/history': history,
             '/workers': lambda: workers_page.create(parts),
-            '/analytics': lambda: analytics_page.create(parts),
+            '/analytics': analytics,
             '/settings': lambda: settings_page.create(parts),
         },
     )

@@ -14,7 +14,7 @@ MODELS = {  # tokens per second, and how often it is asked
     '通义千问2.5:32b': (26.0, 0.1),
 }
 USERS = {'ana': 0.3, 'bruno': 0.2, '陈晓': 0.2, 'editor-plugin': 0.15, 'nightly-report': 0.1, '': 0.05}
-WORKERS = {'gpu-box-1': 3, 'gpu-box-2': 2, 'ana-laptop': 1}
+WORKERS = {'gpu-box-1': 2, 'ana-laptop': 1}
 CODES = ('idle_timeout', 'unreachable', 'runner_crashed', 'model_not_found', 'first_token_timeout')
 DAY_S = 86_400.0
 
@@ -90,7 +90,7 @@ def _job(chance: random.Random, number: int) -> dict[str, object]:
 
 def _run(chance: random.Random, model: object) -> tuple[facts.Usage, float]:
     speed = MODELS[str(model)][0] * chance.uniform(0.8, 1.1)
-    output, prompt = int(chance.lognormvariate(5.4, 0.7)), int(chance.lognormvariate(6, 0.9))
+    output, prompt = int(chance.lognormvariate(6.5, 0.7)), int(chance.lognormvariate(6, 0.9))
     load_s = 9.0 if chance.random() < 0.04 else 0.0
     prompt_s, decode_s = prompt / 1500, output / speed
     first_s = load_s + prompt_s + 0.05

@@ -1,4 +1,4 @@
-"""What the analytics page says, without a browser."""
+"""What the analytics page asks and says, without a browser."""
 
 import asyncio
 import contextlib
@@ -6,84 +6,79 @@ import types
 
 import msgspec
 import pytest
-from nicegui import ui
 from nicegui.testing import User, user_simulation
 
-from analytics import errors, queries
-from app.components.live_chart import LiveChart
+from analytics import errors
+from app.components.figure_table import FigureTable
+from app.components.live_chart import LiveChart, difference
+from app.components.range_bar import RangeBar
+from app.components.tiles import Tiles
 from app.i18n import speech
 from app.pages import analytics as page
-
-NOTHING = queries.Summary(
-    total=0, completed=0, failed=0, cancelled=0, success_rate=None, mean_response_s=None, p50_response_s=None,
-    p95_response_s=None, mean_wait_s=None, per_minute_now=0.0,
-)  # fmt: skip
-BUSY = queries.Summary(
-    total=1234, completed=1200, failed=24, cancelled=10, success_rate=1200 / 1224, mean_response_s=3.25,
-    p50_response_s=2.0, p95_response_s=75.0, mean_wait_s=1.0, per_minute_now=2.4,
-)  # fmt: skip
-MODEL = queries.ModelSummary(
-    model='qwen3:8b', total=10, completed=9, failed=1, cancelled=0, mean_response_s=3.0, mean_wait_s=1.0,
-    output_tokens=12345, tokens_per_s=44.44,
-)  # fmt: skip
-
-
-class Book:
-    """A ledger whose answers are given; it counts what it was asked."""
-
-    def __init__(self) -> None:
-        self.answer = NOTHING
-        self.ever = NOTHING
-        self.models: list[queries.ModelSummary] = []
-        self.trouble: Exception | None = None
-        self.problem = ''
-        self.asked: list[tuple[float, float]] = []
-        self.watchers: list[object] = []
-
-    def watch(self, callback):
-        self.watchers.append(callback)
-        return lambda: self.watchers.remove(callback) if callback in self.watchers else None
-
-    def tell(self) -> None:
-        for callback in list(self.watchers):
-            callback()
-
-    async def summary(self, *, since: float, until: float) -> queries.Summary:
-        if self.trouble:
-            raise self.trouble
-        if since == 0:
-            return self.ever
-        self.asked.append((since, until))
-        return self.answer
-
-    async def per_minute(self, *, since: float, until: float, step_s: float) -> list[queries.Point]:
-        steps = round((until - since) / step_s)
-        point = queries.Point(
-            at=0.0, completed=self.answer.completed / steps, failed=0.0, cancelled=0.0, output_tokens=0.0,
-            mean_wait_s=None, mean_first_token_s=None, mean_response_s=self.answer.mean_response_s,
-        )  # fmt: skip
-        return [msgspec.structs.replace(point, at=n * step_s) for n in range(steps)]
-
-    async def by_model(self, *, since: float, until: float) -> list[queries.ModelSummary]:
-        return self.models
+from tests.app.made_book import BUSY, FAILURE, GROUP, USAGE, Book
 
 
 @pytest.fixture
 def book(monkeypatch):
     monkeypatch.setattr(page, 'REFRESH_S', 0.02)
-    return Book()
+    found = Book()
+    found.answer = found.before = found.ever = BUSY
+    found.groups_found, found.failures_found, found.lines = [GROUP], [FAILURE], [USAGE]
+    found.told, found.hits = 10, 9
+    return found
 
 
 @contextlib.asynccontextmanager
-async def opened(book: Book):
-    async with user_simulation(root=lambda: page.create(types.SimpleNamespace(analytics=book))) as user:
+async def opened(book: Book, address: str = '/'):
+    parts = types.SimpleNamespace(analytics=book)
+
+    def root() -> None:
+        query = address.partition('?')[2]
+        arguments = dict(pair.split('=') for pair in query.split('&')) if query else {}
+        page.create(parts, types.SimpleNamespace(query_parameters=arguments))
+
+    async with user_simulation(root=root) as user:
         await user.open('/')
-        await user.should_see('Throughput now')
+        await user.should_see(kind=Tiles)
         yield user
 
 
-def chart(user: User, kind: str) -> LiveChart:
-    return next(element for element in user.find(kind=LiveChart).elements if element.props['kind'] == kind)
+def all_parts(user: User) -> list:
+    return [each for kind in (Tiles, LiveChart, FigureTable) for each in sorted_by_id(user, kind)]
+
+
+def sorted_by_id(user: User, kind: type) -> list:
+    return sorted(user.find(kind=kind).elements, key=lambda element: element.id)
+
+
+def look(user: User, *files: str) -> None:
+    """Scroll these into view; all without names."""
+    with user.client:
+        for part in all_parts(user):
+            if not files or part.props.get('spec', {}).get('file', '').removeprefix('corral-') in files:
+                part._see(True)
+
+
+def part(user: User, file: str):
+    return next(each for each in all_parts(user) if each.props.get('spec', {}).get('file') == f'corral-{file}')
+
+
+def tiles(user: User) -> dict[str, dict]:
+    [element] = user.find(kind=Tiles).elements
+    return {tile['id']: tile for tile in element.shown or []}
+
+
+def wish(user: User, **what: object) -> None:
+    """What the user picks in the bar."""
+    [bar] = user.find(kind=RangeBar).elements
+    with user.client:
+        listener = next(each for each in bar._event_listeners.values() if each.type == 'change')
+        listener.handler(types.SimpleNamespace(args=what))
+
+
+def state(user: User) -> dict:
+    [bar] = user.find(kind=RangeBar).elements
+    return bar.props['state']
 
 
 def seen(user: User, text: str) -> bool:
@@ -102,100 +97,176 @@ async def soon(condition) -> None:
             await asyncio.sleep(0.005)
 
 
+def idle() -> bool:
+    return not any(task.get_name() == 'refresh analytics' for task in asyncio.all_tasks())
+
+
 async def test_an_empty_desk_explains_what_will_appear(book):
+    book.ever = book.answer = Book().answer
     async with opened(book) as user:
+        look(user)
         await soon(lambda: seen(user, 'No job has ended yet'))
         await user.should_see('Write a message')
-        assert not seen(user, 'Jobs per minute')
+        assert not seen(user, 'How long it took')
 
 
-async def test_a_quiet_hour_after_busy_days_keeps_the_charts(book):
-    book.ever = BUSY
+async def test_tiles_charts_and_tables_show_the_figures(book):
+    book.before = msgspec.structs.replace(BUSY, total=617)
     async with opened(book) as user:
-        await soon(lambda: book.asked)
-        await soon(lambda: not seen(user, 'No job has ended yet'))
-        assert seen(user, 'Jobs per minute')
+        look(user)
+        await soon(lambda: part(user, 'priorities').shown)
+        found = tiles(user)
+        assert (found['total']['figure'], found['total']['change']) == ('1,234', '+100%')
+        assert found['total']['under'] == '24 failed, 10 cancelled'
+        assert (found['success']['figure'], found['success']['change']) == ('98%', '±0')
+        assert (found['wait']['figure'], found['wait']['under']) == ('0.5 s', '95% within 12 s')
+        assert found['eta']['figure'] == '90%' and found['tokens']['figure'] == '1.2M'
+        assert part(user, 'throughput').shown['series']['completed'] == [12.5] * 96
+        assert part(user, 'wait').shown['series']['p50'] == [0.5] * 96
+        assert part(user, 'hours').shown['cells'][24 + 14] == [2, 14, 1234]
+        assert part(user, 'failures').shown['links'] == ['/history?state=dead&code=idle_timeout']
+        assert part(user, 'time').shown['names'][:2] == ['No worker for the model', 'Behind others']
+        assert part(user, 'models').shown['rows'][0][:3] == ['qwen3:8b', 10, 0.9]
+        assert part(user, 'ledger').shown['total'][2] == 10
+        assert part(user, 'speed').shown == {'empty': True}
+        assert part(user, 'predictions').shown['series']['rate'] == [0.9]
 
 
-async def test_tiles_charts_and_table_show_the_figures(book):
-    book.answer, book.models = BUSY, [MODEL]
+async def test_only_what_can_be_seen_is_asked_for_and_once(book):
     async with opened(book) as user:
-        for text in (
-            '1,234',
-            '24 failed, 10 cancelled',
-            '98%',
-            '3.2 s',
-            'half within 2 s, 95% within 1 min 15 s',
-            '2.4',
-        ):
-            await user.should_see(text)
-        for cell in ('qwen3:8b', '10', '90%', '3 s', '1 s', '12,345', '44.4'):
-            await user.should_see(cell)
-        assert chart(user, 'outcomes').shown['series']['completed'] == [20.0] * 60
-        assert chart(user, 'times').shown['series'] == {'wait': [None] * 60, 'response': [3.25] * 60}
-
-
-async def test_another_range_asks_for_it_and_is_remembered_in_the_tab(book):
-    async with opened(book) as user:
-        await soon(lambda: book.asked)
-        user.find('24 h').click()
-        await soon(lambda: book.asked[-1][1] - book.asked[-1][0] == pytest.approx(86_400))
-        checked = [element for element in user.find(kind=ui.element).elements if element.props.get('role') == 'radio']
-        assert [element.props['aria-checked'] for element in checked].count('true') == 1
-        await soon(lambda: len(chart(user, 'outcomes').shown['at']) == 96)
-
-
-async def test_new_facts_are_shown_and_many_at_once_are_one_question(book):
-    async with opened(book) as user:
-        await soon(lambda: book.asked)
+        await soon(idle)
+        assert book.names() == []
+        look(user, 'failures', 'throughput')
+        await soon(lambda: part(user, 'failures').shown and idle())
+        assert set(book.names()) == {'summary', 'per_minute', 'failures', 'choices'}
         asked = len(book.asked)
-        book.answer = BUSY
+        book.tell()
+        await soon(lambda: len(book.asked) == asked + 2 and idle())
+        assert sorted(book.names()[asked:]) == ['failures', 'per_minute']
+        with user.client:
+            for each in all_parts(user):
+                each._see(False)
+        book.tell()
+        await soon(idle)
+        assert len(book.asked) == asked + 2
+
+
+async def test_many_facts_at_once_are_one_question(book):
+    async with opened(book) as user:
+        look(user, 'failures')
+        await soon(lambda: part(user, 'failures').shown and idle())
+        asked = book.names().count('failures')
         for _ in range(100):
             book.tell()
-        await user.should_see('1,234')
-        assert len(book.asked) <= asked + 2
+        await soon(idle)
+        assert book.names().count('failures') <= asked + 2
 
 
-async def test_nothing_is_asked_while_nothing_happens(book):
+async def test_another_range_is_asked_for_stands_in_the_address_and_is_kept(book):
     async with opened(book) as user:
-        await soon(lambda: seen(user, 'No job has ended yet'))
-        await soon(lambda: not any(task.get_name() == 'refresh analytics' for task in asyncio.all_tasks()))
-        assert len(book.asked) == 1
+        look(user, 'throughput')
+        await soon(lambda: part(user, 'throughput').shown)
+        wish(user, range='1h')
+        await soon(lambda: len(part(user, 'throughput').shown['at']) == 60)
+        assert state(user)['address'] == '/analytics?range=1h' and state(user)['range'] == '1h'
+        wish(user, since=1_700_000_040.0, until=1_700_003_640.0)
+        await soon(lambda: book.asked[-1][1:] == (1_700_000_040.0, 1_700_003_640.0))
+        assert state(user)['address'] == '/analytics?from=2023-11-14T22%3A14Z&to=2023-11-14T23%3A14Z'
+        wish(user, range='nonsense')
+        wish(user, since='x', until=None)
+        wish(user, filters='x')
+        assert state(user)['range'] == 'custom'
+
+
+async def test_an_address_with_filters_asks_for_those_jobs_beside_the_time_before(book):
+    async with opened(book, '/analytics?range=15m&user=ana&priority=10&compare=1') as user:
+        look(user, 'throughput')
+        await soon(lambda: part(user, 'throughput').shown)
+        narrowed = [only for name, only in zip(book.names(), book.filters, strict=True) if name == 'per_minute']
+        assert len(narrowed) == 2 and narrowed[0].users == ('ana',) and narrowed[0].priorities == (10,)
+        assert part(user, 'throughput').shown['before'] == {'all': [80.0] * 15}
+        await soon(lambda: state(user)['options'])
+        assert state(user)['options']['priority'] == [['10', 'High · 10'], ['5', 'Normal · 5']]
+        wish(user, filters={'user': '', 'model': 'qwen3:8b'})
+        await soon(lambda: book.filters[-1].models == ('qwen3:8b',) or book.filters[-2].models == ('qwen3:8b',))
+        assert 'user' not in state(user)['address'] and 'model=qwen3%3A8b' in state(user)['address']
+
+
+async def test_the_hours_are_those_of_the_browser(book):
+    async with opened(book) as user:
+        [bar] = user.find(kind=RangeBar).elements
+        zone = next(each for each in bar._event_listeners.values() if each.type == 'zone')
+        with user.client:
+            zone.handler(types.SimpleNamespace(args='Asia/Shanghai'))
+            zone.handler(types.SimpleNamespace(args='../../etc/passwd'))
+        look(user, 'hours')
+        await soon(lambda: 'hours Asia/Shanghai' in book.names())
 
 
 async def test_the_language_changes_everything_on_the_page(book):
-    book.answer, book.models = BUSY, [MODEL]
     async with opened(book) as user:
-        await user.should_see('1,234')
+        look(user)
+        await soon(lambda: tiles(user))
         with user.client:
             speech().switch('zh')
-        for text in ('当前吞吐量', '失败 24，取消 10', '3.2 秒', '半数在 2 秒内，95% 在 1 分 15 秒内', '词元/秒'):
-            await user.should_see(text)
-        assert chart(user, 'outcomes').props['labels']['completed'] == '已完成'
-        assert chart(user, 'times').props['lang'] == 'zh-CN'
+        await soon(lambda: tiles(user)['total']['title'] == '已结束的任务')
+        assert tiles(user)['total']['under'] == '失败 24，取消 10'
+        await soon(lambda: part(user, 'failures').shown['names'] == ['回答中途停顿'])
+        assert part(user, 'throughput').props['labels']['completed'] == '已完成'
+        assert part(user, 'models').props['lang'] == 'zh-CN'
+        assert state(user)['ranges'][1] == ['1h', '1 小时']
 
 
 @pytest.mark.parametrize(
-    ('trouble', 'said'),
-    [
-        (errors.Unavailable(), 'The statistics cannot be read at the moment. The queue itself is not affected.'),
-        (errors.Rebuilding(), 'The statistics were damaged and are being rebuilt from the queue.'),
-    ],
+    ('trouble', 'said'), [(errors.Unavailable(), page.UNREADABLE), (errors.Rebuilding(), page.REBUILDING)]
 )
 async def test_trouble_is_said_and_goes_away(book, trouble, said):
-    book.answer, book.trouble = BUSY, trouble
+    book.trouble = trouble
     async with opened(book) as user:
+        look(user)
         await user.should_see(said)
         book.trouble = None
-        book.tell()
-        await user.should_see('1,234')
+        await soon(lambda: tiles(user))
         await user.should_not_see(said)
+
+
+async def test_facts_that_cannot_be_counted_are_spoken_of(book):
+    book.problem = 'disk full'
+    async with opened(book) as user:
+        look(user, 'failures')
+        await user.should_see(page.NOT_COUNTED)
 
 
 async def test_a_page_that_was_left_asks_no_more(book):
     async with opened(book) as user:
+        look(user, 'failures')
         await soon(lambda: book.asked)
         assert len(book.watchers) == 1
         with user.client:
             user.client.content.clear()
         assert book.watchers == []
+
+
+def test_of_a_chart_only_what_changed_is_sent():
+    before = {'at': [0, 60, 120], 'step_s': 60, 'span_s': 180, 'series': {'a': [1, 2, 3], 'b': [0, None, 1]}}
+    after = {'at': [60, 120, 180], 'step_s': 60, 'span_s': 180, 'series': {'a': [2, 4, 5], 'b': [None, 1, None]}}
+    assert difference(before, after) == {'drop': 1, 'at': [180], 'series': {'a': {1: 4, 2: 5}, 'b': {2: None}}}
+    assert difference(before, {**after, 'step_s': 30}) is None
+    assert difference(before, {**after, 'at': [240, 300, 360]}) is None
+    assert difference(before, {**after, 'series': {'a': [1, 2, 3]}}) is None
+    assert difference({}, after) is None and difference({'cells': []}, {'cells': [1]}) is None
+
+
+async def test_a_chart_may_be_measured_in_another_unit(book):
+    async with opened(book) as user:
+        look(user, 'users')
+        await soon(lambda: part(user, 'users').shown)
+        assert part(user, 'users').shown['series'] == {'used': [10]}
+        chart = next(
+            each for each in user.find(kind=LiveChart).elements if each.props['spec']['file'] == 'corral-users'
+        )
+        pick = next(each for each in chart._event_listeners.values() if each.type == 'pick')
+        with user.client:
+            pick.handler(types.SimpleNamespace(args='gpu'))
+        await soon(lambda: chart.shown['series'] == {'used': [20.0]})
+        assert chart.props['spec']['unit'] == 'time' and chart.props['spec']['choice'] == 'gpu'
