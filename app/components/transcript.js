@@ -2,17 +2,19 @@
 import { Message, Words, isLive } from "corral-message";
 
 const NEAR_PX = 48;
+const WANTED_MS = 10_000; // so long a message that was looked for may take to arrive
+const HELD_MS = 1500; // and so long it stays in sight, unless one scrolls
 
 export default {
   components: { "desk-message": Message },
   props: { state: Object, labels: Object, lang: String, models: Array },
   emits: ["stop", "retry", "priority", "other", "wish", "gap", "ready"],
   data() {
-    return { order: [], views: {}, clock: 0, stuck: true, news: "" };
+    return { order: [], views: {}, clock: 0, stuck: true, held: "", news: "" };
   },
   template: `
   <div class="transcript">
-    <div class="transcript-scroll" :class="{ more: !stuck && order.length }" ref="scroll" role="log" aria-live="off" :aria-label="labels.conversation" tabindex="0" @scroll.passive="scrolled">
+    <div class="transcript-scroll" :class="{ more: !stuck && order.length }" ref="scroll" role="log" aria-live="off" :aria-label="labels.conversation" tabindex="0" @scroll.passive="scrolled" @wheel.passive="held = ''" @touchmove.passive="held = ''" @keydown="held = ''">
       <slot v-if="!order.length"></slot>
       <div class="transcript-column" ref="column" v-show="order.length">
         <div v-for="row in rows" :key="row[0]" :class="row.length > 1 ? 'pair' : 'single'">
@@ -32,15 +34,19 @@ export default {
   },
   mounted() {
     this.timer = setInterval(() => document.hidden || this.tick(), 500);
-    this.observer = new ResizeObserver(() => this.stuck && this.toEnd());
+    this.observer = new ResizeObserver(() => (this.held ? this.hold() : this.stuck && this.toEnd()));
     this.observer.observe(this.$refs.column);
     this.observer.observe(this.$refs.scroll);
     this.top = 0;
     this.toEnd();
+    addEventListener("corral-reveal", this.reveal);
+    this.reveal({ detail: location.hash.match(/^#m-([0-9a-f]+)$/)?.[1] ?? "" });
     this.$emit("ready", this.version); // what was missed until now is sent again
   },
   beforeUnmount() {
     clearInterval(this.timer);
+    clearTimeout(this.letGo);
+    removeEventListener("corral-reveal", this.reveal);
     this.observer.disconnect();
   },
   watch: {
@@ -140,8 +146,35 @@ export default {
         const asked = order.slice(-2).some((id) => !this.views[id] && views[id].role === "user");
         this.order = order;
         if (fresh && asked) this.stuck = true; // one who asks wants to see the answer
+        this.$nextTick(this.seek);
       }
       this.views = views;
+    },
+    // a message that was looked for is to be shown, once it is here
+    reveal({ detail }) {
+      this.wanted = detail;
+      this.wantedUntil = Date.now() + WANTED_MS;
+      this.seek();
+    },
+    seek() {
+      if (!this.wanted || !this.order.length || !this.$refs.scroll) return;
+      if (Date.now() > this.wantedUntil) return (this.wanted = "");
+      if (!this.order.includes(this.wanted)) return this.$emit("wish", "turn", this.wanted, 0); // on another branch, perhaps
+      [this.held, this.wanted, this.stuck] = [this.wanted, "", false];
+      clearTimeout(this.letGo);
+      this.letGo = setTimeout(() => (this.held = ""), HELD_MS);
+      this.$nextTick(() => {
+        const el = this.hold();
+        el?.classList.remove("sought");
+        el?.getBoundingClientRect(); // so that a second look is marked, too
+        el?.classList.add("sought");
+      });
+    },
+    // it stays in sight while what is above it is still being drawn
+    hold() {
+      const el = this.$refs.column?.querySelector(`[data-message="${CSS.escape(this.held)}"]`);
+      if (el) el.scrollIntoView({ block: el.clientHeight > this.$refs.scroll.clientHeight ? "start" : "center" });
+      return el;
     },
     tell(view) {
       if (this.views[view.id] || isLive(view)) this.news = this.words.announce(view);
@@ -172,7 +205,7 @@ export default {
     scrolled() {
       const { scrollTop, scrollHeight, clientHeight } = this.$refs.scroll;
       const atEnd = scrollHeight - scrollTop - clientHeight < NEAR_PX;
-      if (atEnd) this.stuck = true;
+      if (atEnd) this.stuck = !this.held;
       else if (scrollTop < this.top - 1) this.stuck = false;
       this.top = scrollTop;
     },
