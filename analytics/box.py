@@ -42,14 +42,14 @@ class Cursor(Protocol):
     def interrupt(self) -> None: ...
 
 
-def run(cursor: Cursor, sql: str, limits: Limits) -> Result:
-    """The rows of a SELECT. Raises ``errors.Refused`` for all that it may not, DuckDB's errors for a broken file."""
+def run(cursor: Cursor, sql: str, limits: Limits, stop: threading.Event | None = None) -> Result:
+    """The rows of a SELECT; ``stop`` ends it, from any thread. Raises ``errors.Refused`` for all that it may not, DuckDB's errors for a broken file."""
     if len(sql) > MOST_SQL:
         raise errors.Refused(f'A statement may have {MOST_SQL} characters at most.')
     if not sql.strip():
         raise errors.Refused('There is no statement.')
     begun = time.monotonic()
-    with _watched(cursor, limits) as watch:
+    with _watched(cursor, limits, stop or threading.Event()) as watch:
         try:
             cursor.execute('SELECT json_serialize_sql(?::VARCHAR)', [sql])
             sandbox.check(sql, cursor.fetchone()[0])
@@ -115,8 +115,9 @@ def _plain(value: object) -> object:
 class _Watch:
     """Interrupts a statement that takes too long or too much memory, and knows why."""
 
-    def __init__(self, cursor: Cursor, limits: Limits) -> None:
+    def __init__(self, cursor: Cursor, limits: Limits, stop: threading.Event) -> None:
         self._cursor = cursor
+        self._stop = stop
         self._limits = limits
         self._over = threading.Event()
         self._why = ''
@@ -149,7 +150,9 @@ class _Watch:
         ends_at = time.monotonic() + self._limits.timeout_s
         most = process.memory_info().rss + MOST_MEMORY
         while not self._over.wait(LOOK_S):
-            if time.monotonic() > ends_at:
+            if self._stop.is_set():
+                self._why = 'The statement was stopped.'
+            elif time.monotonic() > ends_at:
                 self._why = f'The statement was stopped after {self._limits.timeout_s:g} s. Ask for a shorter time.'
             elif process.memory_info().rss > most:
                 self._why = 'The statement was stopped: it takes more memory than there is. Ask for less at once.'
@@ -166,8 +169,8 @@ _MISTAKES = {
 
 
 @contextlib.contextmanager
-def _watched(cursor: Cursor, limits: Limits) -> Iterator[_Watch]:
-    watch = _Watch(cursor, limits)
+def _watched(cursor: Cursor, limits: Limits, stop: threading.Event) -> Iterator[_Watch]:
+    watch = _Watch(cursor, limits, stop)
     watch.start()
     try:
         yield watch

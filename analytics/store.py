@@ -117,9 +117,16 @@ class Store:
         return await self._look(self._readers, lambda cursor: cursor.execute(sql, parameters).fetchall())
 
     async def query(self, sql: str, *, limit_rows: int, limit_bytes: int, timeout_s: float) -> Result:
-        """What a statement of the SQL box gives. Raises ``errors.Refused``, besides what ``read`` raises."""
-        limits = box.Limits(limit_rows, limit_bytes, timeout_s)
-        return await self._look(self._box, lambda cursor: box.run(cursor, sql, limits))
+        """What a statement of the SQL box gives. Raises ``errors.Refused``, besides what ``read`` raises.
+
+        Whoever waits for it may be cancelled: then the statement stops, too.
+        """
+        limits, stop = box.Limits(limit_rows, limit_bytes, timeout_s), threading.Event()
+        try:
+            return await self._look(self._box, lambda cursor: box.run(cursor, sql, limits, stop))
+        except asyncio.CancelledError:
+            stop.set()
+            raise
 
     async def clock(self) -> tuple[int, bytes]:
         """Where the timekeeper stood when that was kept last, and after which fact. Raises as ``insert`` does."""
