@@ -36,5 +36,6 @@ class Refused(AnalyticsError):
 
     def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
         super().__init__(f'Line {line}, column {column}: {message}' if line and column else message)
+        self.sentence = message  # without the place
         self.line = line  # 0: nowhere in particular
         self.column = column
