@@ -22,6 +22,7 @@ class SqlBox(ui.element, component='sql_box.js', esm={'corral-figures': 'figures
     def __init__(self, state: State, *, on_run: Callable[[int, str], Any], on_stop: Callable[[], Any]) -> None:
         super().__init__()
         self._props['state'] = state
+        self.on_gone: Callable[[], Any] = lambda: None  # the page was left
         _labels(self)
         self.on('run', lambda event: on_run(int(event.args[0]), str(event.args[1])))
         self.on('stop', on_stop, [])
@@ -38,6 +39,10 @@ class SqlBox(ui.element, component='sql_box.js', esm={'corral-figures': 'figures
     def refuse(self, ticket: int, message: str, *, line: int = 0, column: int = 0) -> None:
         """Say why there is no answer; ``line`` and ``column`` count from 1, 0 where it is nowhere in particular."""
         self.run_method('refuse', ticket, {'message': message, 'line': line, 'column': column})
+
+    def _handle_delete(self) -> None:
+        self.on_gone()
+        super()._handle_delete()
 
 
 def _labels(box: SqlBox) -> None:

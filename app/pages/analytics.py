@@ -57,7 +57,7 @@ def tabs(here: str) -> None:
                 link.props('aria-current=page')
 
 
-TABS = {'/analytics': N_('Overview')}
+TABS = {'/analytics': N_('Overview'), '/analytics/week': N_('Week'), '/analytics/sql': N_('SQL')}
 
 
 class _Figures:

@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app import frame, theme
 from app.pages import analytics as analytics_page
+from app.pages import analytics_sql, analytics_week
 from app.pages import chat as chat_page
 from app.pages import files
 from app.pages import history as history_page
@@ -60,6 +61,8 @@ def root(parts: Parts) -> None:
             '/history': history,
             '/workers': lambda: workers_page.create(parts),
             '/analytics': analytics,
+            '/analytics/sql': lambda q='': analytics_sql.create(parts, q),
+            '/analytics/week': lambda week='': analytics_week.create(parts, week),
             '/settings': lambda: settings_page.create(parts),
         },
     )

@@ -1,0 +1,89 @@
+"""The summary of a week: one page that reads well on the screen and on paper."""
+
+import asyncio
+import time
+from typing import Any
+
+from nicegui import background_tasks
+
+from analytics import errors
+from app import theme
+from app.components.week_report import WeekReport
+from app.i18n import speech
+from app.pages.analytics import REBUILDING, UNREADABLE, tabs
+from app.parts import Parts
+from app.visit import watch
+from app.week import Answers, Week, report
+
+AGAIN_S = 30.0  # a week that is not over is asked anew at most so often
+
+
+def create(parts: Parts, week: str = '') -> None:
+    """Build the page for a week such as '2026-W47'; the one before this one where none is named."""
+    bar, body = theme.page('Analytics')
+    with bar:
+        tabs('/analytics/week')
+        theme.box('grow')
+        theme.button('Print', icon_name='print').classes('week-print').on('click', js_handler='() => window.print()')
+    with body:
+        _Page(parts, Week.read(week) or Week.of(time.time()).moved(-1))
+
+
+class _Page:
+    def __init__(self, parts: Parts, week: Week) -> None:
+        self._book = parts.analytics
+        self._week = week
+        self._said = speech()
+        self._answers: Answers | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._asked_at = 0.0
+        self._shown = WeekReport()
+        self._said.on_switch(self._shown, self._say)
+        watch(self._book.watch, self._news)
+        self._ask_soon()
+
+    def _news(self) -> None:
+        if time.time() < self._week.until + AGAIN_S and time.monotonic() - self._asked_at > AGAIN_S:
+            self._ask_soon()
+
+    def _ask_soon(self) -> None:
+        if self._task is None or self._task.done():
+            self._asked_at = time.monotonic()
+            self._task = background_tasks.create(self._ask(), name='summary of a week')
+
+    async def _ask(self) -> None:
+        while not self._shown.is_deleted:
+            try:
+                self._answers = await ask(self._book, self._week)
+                self._say()
+                return
+            except errors.Rebuilding:
+                self._complain(REBUILDING)
+            except errors.Unavailable:
+                self._complain(UNREADABLE)
+            await asyncio.sleep(1.0)
+
+    def _say(self) -> None:
+        if self._answers is not None and not self._shown.is_deleted:
+            self._shown.show(report(self._said, self._week, self._answers, time.time()))
+
+    def _complain(self, problem: str) -> None:
+        if self._answers is None:
+            self._shown.show({'problem': self._said.tr(problem)})
+
+
+async def ask(book: Any, week: Week) -> Answers:
+    """Everything that the summary of a week needs. Raises as the ledger does."""
+    span = {'since': week.since, 'until': week.until}
+    days = [await book.summary(since=since, until=until) for _, since, until in week.days()]
+    return Answers(
+        now=await book.summary(**span),
+        before=await book.summary(since=week.moved(-1).since, until=week.since),
+        days=days,
+        usage=await book.usage(**span),
+        models=await book.groups('model', **span),
+        waits=await book.waits(**span),
+        failures=await book.failures(**span),
+        hours=await book.by_hour_of_week(**span),
+        eta=await book.eta(**span),
+    )
