@@ -7,6 +7,7 @@ import sys
 from broker import child, errors
 from broker.client import new_job_id
 from broker.load import Load
+from broker.runtime import Runtime
 from broker.server import Server
 from broker.settings import BrokerSettings
 from broker.store import Store
@@ -24,13 +25,15 @@ def main() -> int:
         child.report(error=str(error))
         return child.CANNOT_START
     loads = child.Latest()
+    runtime = Runtime.restored(settings, store.settings())
     try:
         server = Server(
             store,
             settings.endpoints,
-            settings.rules(),
+            runtime.settings.rules(),
             boot=new_job_id(),
-            keep=settings.keep(),
+            keep=runtime.settings.keep(),
+            runtime=runtime,
             on_load=lambda load: loads.report(load=_plain(load)),
         )
     except errors.BrokerError as error:  # somebody else has the address, maybe only for now

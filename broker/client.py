@@ -135,6 +135,14 @@ class BrokerClient:
         """Part of a list of jobs in any order; it may be incomplete: then ask again. See ``protocol.ListJobs``."""
         return await self._ask(request, protocol.JobList)
 
+    async def settings(self) -> protocol.Settings:
+        """How the broker is set, and what of that may be changed."""
+        return await self._ask(protocol.GetSettings(), protocol.Settings)
+
+    async def set_settings(self, values: bytes, reset: tuple[str, ...] = ()) -> protocol.Settings:
+        """Change settings (a JSON object) while the broker runs; kept over restarts. Refused with 'invalid'."""
+        return await self._ask(protocol.SetSettings(values=values, reset=reset), protocol.Settings)
+
     async def find_all(self, request: protocol.FindJobs) -> AsyncIterator[Job]:
         """All jobs that ``request`` describes, oldest first, a page at a time: there is one of them in memory."""
         request = msgspec.structs.replace(request, oldest_first=True, limit=PAGE)

@@ -94,6 +94,12 @@ class BrokerCore:
         self._queue.tell_drained(now)
         return self._queue.take()
 
+    def change(self, rules: Rules, starts: Iterable[Started], now: float) -> list[Action]:
+        """Go by other limits from now on; ``starts`` are those that count for them. What may start now, starts."""
+        self._queue.change(rules, starts, now)
+        self._dispatch.run(now)
+        return self._queue.take()
+
     def peer_gone(self, peer: Peer, now: float, undelivered: protocol.ToWorker | None = None) -> list[Action]:
         """A message could not be delivered."""
         self._staff.gone(peer, undelivered, now)

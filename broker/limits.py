@@ -95,6 +95,12 @@ class Gate:
         self._running: dict[str, int] = {}
         self._total = 0
 
+    def change(self, limits: Limits, starts: Iterable[Started], now: float) -> None:
+        """Other limits from now on; ``starts`` are those that count for their rates, and what runs is known."""
+        changed = Gate(limits)
+        changed.restore(starts, now)
+        self._limits, self._all, self._users, self._models = limits, changed._all, changed._users, changed._models
+
     @property
     def limits_models(self) -> bool:
         """Whether any model has a rate of its own."""

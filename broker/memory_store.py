@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 
 import msgspec
@@ -27,6 +27,7 @@ class MemoryStore:
         self._retired: dict[str, facts.WorkerRetired] = {}
         self._batches: dict[str, protocol.Batch] = {}
         self._schedules: dict[str, protocol.Schedule] = {}
+        self._settings: dict[str, str] = {}
         self._highest = 0  # order of a job that was deleted
 
     def close(self) -> None:
@@ -180,6 +181,14 @@ class MemoryStore:
             and job.order > wanted.after_order
         )
         return [copy(job) for job in itertools.islice(found, limit)]
+
+    def settings(self) -> dict[str, str]:
+        """What was changed while the broker ran, by name."""
+        return dict(self._settings)
+
+    def set_settings(self, settings: Mapping[str, str]) -> None:
+        """Keep these instead."""
+        self._settings = dict(settings)
 
     def ends(self) -> tuple[int, int]:
         """The places of the oldest and the newest job; (1, 0) when there is none."""

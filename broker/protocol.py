@@ -287,6 +287,20 @@ class CancelErrand(Request, frozen=True, kw_only=True):
     errand_id: str
 
 
+class GetSettings(Request, frozen=True, kw_only=True):
+    """How the broker is set."""
+
+
+class SetSettings(Request, frozen=True, kw_only=True):
+    """Change settings from now on, all or none; those in ``reset`` are as configured again.
+
+    ``values`` is a JSON object by the names of ``BrokerSettings``. What cannot be is refused with 'invalid'.
+    """
+
+    values: bytes = b'{}'
+    reset: tuple[str, ...] = ()
+
+
 class FactsAfter(Request, frozen=True, kw_only=True):
     """The facts after ``seq``, oldest first, at most ``limit``."""
 
@@ -330,6 +344,8 @@ AnyRequest = (
     | Retire
     | RunErrand
     | CancelErrand
+    | GetSettings
+    | SetSettings
     | FactsAfter
     | GetSnapshot
     | Ping
@@ -460,6 +476,15 @@ class JobList(Reply, frozen=True, kw_only=True):
     until_order: int
 
 
+class Settings(Reply, frozen=True, kw_only=True):
+    """The settings in force and those that were configured, as JSON, and which may be changed and which were."""
+
+    values: bytes
+    configured: bytes
+    changeable: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
 class Purged(Reply, frozen=True, kw_only=True):
     """So many jobs are gone; ``more`` of those meant are still there, for only so many go at once."""
 
@@ -534,6 +559,7 @@ AnyReply = (
     | Body
     | Jobs
     | JobList
+    | Settings
     | Purged
     | Facts
     | ErrandState

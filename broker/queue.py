@@ -121,6 +121,14 @@ class Queue:
         for user in {job.user for job in self.jobs.values()}:
             self.limit(user, now)
 
+    def change(self, rules: Rules, starts: Iterable[Started], now: float) -> None:
+        """Go by other rules from now on; only limits and bounds may differ."""
+        self.rules = rules
+        self.gate.change(rules.limits, starts, now)
+        for user in {job.user for job in self.jobs.values()}:
+            self.limit(user, now)
+        self.changed = True
+
     # reading
 
     def knows(self, job_id: str) -> bool:

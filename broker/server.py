@@ -13,13 +13,14 @@ import msgspec
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from broker import errors, facts, intake, listing, load, lookup, protocol, retention, sockets
+from broker import errors, facts, intake, limits, listing, load, lookup, protocol, retention, sockets
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
 from broker.admission import NOTHING, Past
 from broker.core import BrokerCore, Mail
 from broker.endpoints import Endpoints
 from broker.job import FINAL, State
 from broker.rules import Rules
+from broker.runtime import CHANGEABLE, Runtime, Wrong
 from broker.share import DECAY_S
 from broker.store import Store
 
@@ -82,9 +83,11 @@ class Server:
         boot: str,
         keep: retention.Keep | None = None,
         on_load: Callable[[load.Load], None] = lambda load: None,
+        runtime: Runtime | None = None,
     ) -> None:
         self._store = store
         self._rules = rules
+        self._runtime = runtime
         self._boot = boot
         self._sweep = retention.Sweep(keep or retention.Keep())
         self._listings = listing.Listings()
@@ -183,6 +186,39 @@ class Server:
             for peer, reply in self._listings.step(self._store, time.perf_counter):
                 self._send(peer, [reply])
 
+    def _configure(self, peer: Peer, request: protocol.GetSettings | protocol.SetSettings) -> list[Action]:
+        """Tell the settings, or change them on disk and in the core; what may start now, starts."""
+        if isinstance(request, protocol.GetSettings):
+            return [Send(peer, self._settings(request.rid))]
+        if self._runtime is None:
+            return [Send(peer, protocol.Refused(rid=request.rid, code='invalid', detail='nothing can be set here'))]
+        before = self._runtime.changes
+        try:
+            self._runtime.change(msgspec.json.decode(request.values, type=dict), request.reset)
+            self._store.set_settings(self._runtime.kept())
+        except (Wrong, errors.StoreError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._runtime = Runtime(self._runtime.configured, before)
+            code = 'disk_full' if isinstance(error, errors.StoreFull) else 'invalid'
+            return [Send(peer, protocol.Refused(rid=request.rid, code=code, detail=str(error)))]
+        logger.info('settings were changed: %s', ', '.join(self._runtime.changes), extra={'action': 'settings'})
+        self._rules = self._runtime.settings.rules()
+        self._sweep = retention.Sweep(self._runtime.settings.keep())
+        now = self._clock.now()
+        starts = self._store.starts_since(now - limits.Gate(self._rules.limits).longest_period_s)
+        return [*self._core.change(self._rules, starts, now), Send(peer, self._settings(request.rid))]
+
+    def _settings(self, rid: int) -> protocol.Settings | protocol.Refused:
+        runtime = self._runtime
+        if runtime is None:
+            return protocol.Refused(rid=rid, code='not_found', detail='this broker has no settings to tell')
+        return protocol.Settings(
+            rid=rid,
+            values=runtime.told(),
+            configured=runtime.told_configured(),
+            changeable=tuple(sorted(CHANGEABLE)),
+            changed=tuple(sorted(runtime.changes)),
+        )
+
     def _tell_load(self) -> None:
         now = self._clock.now()
         if self._load_at > now:
@@ -214,6 +250,10 @@ class Server:
                     follow += self._unfit(action, error)
             elif isinstance(action, Publish):
                 news.setdefault(action.topic, []).append(action.message)
+            elif isinstance(action, FromStore) and isinstance(
+                action.request, protocol.GetSettings | protocol.SetSettings
+            ):
+                follow += self._configure(action.peer, action.request)
             elif isinstance(action, FromStore) and lookup.takes_long(action.request):
                 self._listings.ask(action.peer, action.request, self._store, time.perf_counter())
             elif isinstance(action, FromStore):

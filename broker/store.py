@@ -7,7 +7,7 @@ apsw, because the one in many Pythons has the WAL-reset bug (all versions up to 
 import itertools
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 
@@ -112,6 +112,10 @@ MIGRATIONS = (
     # Workers that were asked to leave and have not left yet.
     """
     CREATE TABLE retired (worker TEXT PRIMARY KEY, session TEXT NOT NULL, fact BLOB NOT NULL);
+    """,
+    # Settings that were changed while the broker ran.
+    """
+    CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
     """,
 )
 _TROUBLE = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError)  # of the disk, not of ours
@@ -378,6 +382,19 @@ class Store:
         direction = 'ASC' if wanted.oldest_first else 'DESC'
         query = f'{_SELECT} WHERE {" AND ".join(conditions)} ORDER BY "order" {direction} LIMIT ?'
         return [_job(row) for row in self._db.execute(query, (*values, limit))]
+
+    def settings(self) -> dict[str, str]:
+        """What was changed while the broker ran, by name."""
+        return {str(name): str(value) for name, value in self._db.execute('SELECT name, value FROM settings')}
+
+    def set_settings(self, settings: Mapping[str, str]) -> None:
+        """Keep these instead. Raises as ``commit`` does."""
+        try:
+            with self._db:
+                self._db.execute('DELETE FROM settings')
+                self._db.executemany('INSERT INTO settings VALUES (?, ?)', list(settings.items()))
+        except _TROUBLE as error:
+            raise _plain(error, self.path) from error
 
     def ends(self) -> tuple[int, int]:
         """The places of the oldest and the newest job; (1, 0) when there is none."""

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 
 from broker.client import new_job_id
+from broker.runtime import Runtime
 from broker.server import Server
 from broker.settings import BrokerSettings
 from broker.store import Store
@@ -14,7 +15,15 @@ from broker.store import Store
 def running(settings: BrokerSettings) -> Iterator[None]:
     """Serve the queue meanwhile. Raises ``errors.StoreError`` when it cannot be opened."""
     with contextlib.closing(Store(settings.data_dir / 'queue.db')) as store:
-        server = Server(store, settings.endpoints, settings.rules(), boot=new_job_id(), keep=settings.keep())
+        runtime = Runtime.restored(settings, store.settings())
+        server = Server(
+            store,
+            settings.endpoints,
+            runtime.settings.rules(),
+            boot=new_job_id(),
+            keep=runtime.settings.keep(),
+            runtime=runtime,
+        )
         thread = threading.Thread(target=server.run, name='corral-broker', daemon=True)
         thread.start()
         try:
