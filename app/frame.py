@@ -127,10 +127,10 @@ def _rail(parts: Parts) -> None:
         palette.button('tip-right')
         for path, (icon, name) in PLACES.items():
             link = ui.element('a').props(f'href={path}').classes('tip-right')
-            links[path] = T(T(link, name, prop='aria-label'), name, prop='data-tip')
+            links[path] = T(link, name, prop='data-tip')
             with link:
                 theme.icon(icon)
-                T(theme.text(), name)
+                T(theme.text(classes='rail-name'), name)
                 if path == '/queue':
                     count = theme.text(classes='count').props('aria-hidden=true')
 

@@ -53,7 +53,8 @@ def _link(path: str, classes: str = '') -> theme.text:
 
 def _engine(parts: Parts) -> None:
     board = parts.board
-    with T(theme.text(tag='button', classes='engine').props('type=button'), 'About the engine', prop='aria-label'):
+    with theme.text(tag='button', classes='engine').props('type=button aria-haspopup=dialog'):
+        T(theme.text(classes='sr'), 'About the engine')
         name = theme.text(classes='clip')
         with ui.menu().props('anchor="top right" self="bottom right" :offset="[0, 6]"'):
             explanation = theme.box('explain')

@@ -15,7 +15,7 @@ export default {
         :aria-label="labels.title" :placeholder="labels.placeholder" :value="text" autocomplete="off" spellcheck="false" maxlength="200" @input="typed" @keydown="keyed"></div>
     <div ref="list" id="palette-list" role="listbox" class="palette-list" :aria-label="labels.title" @mousedown.prevent>
       <div v-for="group in groups" :key="group.kind" role="group" :aria-labelledby="'palette-of-' + group.kind">
-        <h3 :id="'palette-of-' + group.kind">{{ group.name }}</h3>
+        <div role="presentation" class="palette-head" :id="'palette-of-' + group.kind">{{ group.name }}</div>
         <div v-for="item in group.items" :key="item.at" :id="'palette-' + item.at" role="option" class="palette-item" :aria-selected="item.at === at" @mousemove="at = item.at" @click="choose(item)">
           <i class="icon" :class="'icon-' + item.icon" aria-hidden="true"></i><span class="clip">{{ item.name }}</span><i v-if="item.dot" class="dot" :class="item.dot"></i><span class="grow"></span>
           <span v-if="item.note" class="faint">{{ item.note }}</span></div>

@@ -75,7 +75,7 @@ export default {
         </div>
       </nav>
       <div class="qb-list" ref="list" role="list" :aria-label="labels.waiting" :style="{ height: height + 'px' }" @keydown="keyed">
-        <div v-for="each in shownLanes.filter((lane) => lane.total)" :key="each.lane" role="presentation" class="qb-head" :class="each.level" :style="{ transform: 'translateY(' + places[each.lane].top + 'px)' }" @dragover="hover($event, each.lane)" @dragleave="over = ''" @drop.prevent="drop(each)">
+        <div v-for="each in shownLanes.filter((lane) => lane.total)" :key="each.lane" role="listitem" class="qb-head" :class="each.level" :style="{ transform: 'translateY(' + places[each.lane].top + 'px)' }" @dragover="hover($event, each.lane)" @dragleave="over = ''" @drop.prevent="drop(each)">
           <button type="button" class="qb-fold" :aria-expanded="!folded[each.lane]" @click="fold(each.lane)"><i class="icon small" :class="folded[each.lane] ? 'icon-right' : 'icon-down'" aria-hidden="true"></i><b>{{ labels[each.name] }}</b><span class="faint num">{{ words.number(each.total) }}</span></button></div>
         <div v-for="item in visible" :key="item.key" role="listitem" class="qb-row" :class="{ picked: picked[item.id], fresh: item.row && clock - item.row.queued < 2, gone: busy(item.id), lifted: dragged?.includes(item.id) }" :style="{ transform: 'translateY(' + item.top + 'px)', height: rowPx + 'px' }"
           :data-job="item.id" :aria-posinset="item.index + 1" :aria-setsize="item.total" :tabindex="item.id && item.id === focusable ? 0 : -1" :draggable="!!item.row" @dragstart="lift($event, item)" @dragend="dragged = null; over = ''" @dragover="hover($event, item.lane)" @drop.prevent="drop(laneNamed(item.lane))" @focus="active = item.id">
