@@ -135,6 +135,9 @@ class AppSettings(BaseModel):
     max_file_bytes: int = Field(
         default=200_000_000, ge=1, description='Largest file that a program may leave here for a batch, bytes.'
     )
+    allow_admin: bool = Field(
+        default=False, description='Let programs change models through the API of Ollama: pull, delete, copy, create.'
+    )
     max_prompt_bytes: int = Field(default=400_000, ge=1, description='Longest question of a chat, bytes of UTF-8.')
 
 

@@ -39,7 +39,9 @@ class Entrance:
         version: str = '',
         data_dir: Path = Path(),
         max_file_bytes: int = 200_000_000,
+        allow_admin: bool = False,
     ) -> None:
+        self._allow_admin = allow_admin
         self._doors = Doors(board, heartbeat_s=heartbeat_s)
         self._papers = Papers(self._doors, data_dir, max_file_bytes=max_file_bytes)
         self._seeds = Mounts(Seeds(self._doors, default_model=default_model, aliases=model_aliases), version)
@@ -47,7 +49,11 @@ class Entrance:
 
     def add(self, api: FastAPI) -> None:
         """All paths of all contracts."""
-        routers = (ollama.router(self._doors), openai.router(self._doors), *self._papers.routers())
+        routers = (
+            ollama.router(self._doors, allow_admin=self._allow_admin),
+            openai.router(self._doors),
+            *self._papers.routers(),
+        )
         seeds = self._seeds.routers()
         api.include_router(self._seeds.shared(routers))
         for routes in (*seeds, *routers, *rooms.routers(self.own)):

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api import bodies, caller, native, ollama_listing, raw
+from app.api import bodies, caller, native, ollama_admin, ollama_listing, raw
 from app.api.ollama_refusal import refusal
 from app.api.reply import Reply
 from app.api.trouble import Trouble
@@ -27,7 +27,7 @@ _BARE_404 = ('/api/generate', '/api/embed')  # these look for a model called '' 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def router(doors: Doors) -> APIRouter:
+def router(doors: Doors, *, allow_admin: bool = False) -> APIRouter:
     """All of Ollama's paths."""
     routes = APIRouter(tags=['Ollama'])
     for path, summary in (
@@ -38,6 +38,7 @@ def router(doors: Doors) -> APIRouter:
     ):
         routes.add_api_route(path, _door(doors, path), methods=['POST'], summary=summary, name=path)
     ollama_listing.add(routes, doors)
+    ollama_admin.add(routes, doors, allowed=allow_admin)
     return routes
 
 

@@ -1,6 +1,8 @@
 """What Ollama's clients ask before and beside their calls: answered at once from what the workers announced."""
 
 import hashlib
+import math
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter
@@ -12,19 +14,12 @@ from app.api.ollama_refusal import answer
 from app.api.trouble import Trouble
 from app.api.work import Doors
 from app.views import ModelView
+from broker import errand, vitals
 
 SPOKEN = '0.33.0'  # the version of Ollama whose API this is, where no Ollama is there to tell its own
 CLOUD = {'cloud': {'disabled': True, 'source': 'none'}}  # what Ollama has at /api/status; others have figures there
+FOR_EVER = '2318-11-22T00:00:00Z'
 NEVER = '0001-01-01T00:00:00Z'  # how Go writes a time that is not known
-ADMIN = (
-    ('POST', '/api/pull'),
-    ('POST', '/api/push'),
-    ('POST', '/api/create'),
-    ('POST', '/api/copy'),
-    ('DELETE', '/api/delete'),
-    ('HEAD', '/api/blobs/{digest}'),
-    ('POST', '/api/blobs/{digest}'),
-)
 
 
 def add(routes: APIRouter, doors: Doors) -> None:
@@ -40,7 +35,7 @@ def add(routes: APIRouter, doors: Doors) -> None:
 
     @routes.get('/api/ps', summary='The models that are loaded now')
     async def loaded() -> Response:
-        return answer({'models': [_loaded(model) for model in doors.board.models() if model.resident]})
+        return answer({'models': loaded_of(doors)})
 
     @routes.post('/api/show', summary='What is known about a model')
     async def show(request: Request) -> Response:
@@ -48,12 +43,6 @@ def add(routes: APIRouter, doors: Doors) -> None:
             return answer(_shown(await _asked_for(doors, request)))
         except Trouble as failure:
             return ollama_refusal.refusal(failure)
-
-    async def off() -> Response:
-        return ollama_refusal.refusal(Trouble('forbidden', ollama_refusal.ADMIN))
-
-    for method, path in ADMIN:
-        routes.add_api_route(path, off, methods=[method], summary='Off: models are not changed through the desk')
 
 
 def version_of(doors: Doors) -> str:
@@ -101,13 +90,40 @@ def _shown(model: ModelView) -> dict[str, Any]:
     }
 
 
-def _loaded(model: ModelView) -> dict[str, Any]:
-    known = tag(model)
-    return {key: known[key] for key in ('name', 'model', 'size', 'digest', 'details')} | {
-        'expires_at': NEVER,
-        'size_vram': model.size_bytes,
-        'context_length': model.context_length,
+def loaded_of(doors: Doors) -> list[dict[str, Any]]:
+    """The models in memory as ``/api/ps`` lists them, those that stay longest first."""
+    places = {
+        each.name: each
+        for worker in doors.board.workers()
+        if worker.vitals is not None
+        for each in worker.vitals.loaded
     }
+    known = [(model, places.get(model.name)) for model in doors.board.models() if model.resident]
+    known.sort(key=lambda pair: -_stays(pair[1]))
+    return [_loaded(model, place) for model, place in known]
+
+
+def _stays(place: vitals.Loaded | None) -> float:
+    if place is None:
+        return 0.0
+    return math.inf if place.expires_at == errand.FOR_EVER else place.expires_at
+
+
+def _loaded(model: ModelView, place: vitals.Loaded | None) -> dict[str, Any]:
+    known = tag(model)
+    return {key: known[key] for key in ('name', 'model', 'digest', 'details')} | {
+        'size': place.size_bytes if place is not None else model.size_bytes,
+        'expires_at': _moment(place.expires_at) if place is not None else NEVER,
+        'size_vram': place.vram_bytes if place is not None else 0,
+        'context_length': (place.context_length if place is not None else 0) or model.context_length,
+    }
+
+
+def _moment(at: float) -> str:
+    """As Ollama writes it; what stays for ever it gives some three hundred years."""
+    if at == errand.FOR_EVER:
+        return FOR_EVER
+    return datetime.fromtimestamp(at, UTC).strftime('%Y-%m-%dT%H:%M:%SZ') if at > 0 else NEVER
 
 
 def _details(model: ModelView) -> dict[str, Any]:

@@ -45,7 +45,7 @@ async def workers(here: Here, broker: 'BrokerClient') -> None:
 async def pause(here: Here, broker: 'BrokerClient', scope: What = Scope.ALL, name: Name = '') -> None:
     """Let nothing of this start any more; what runs goes on."""
     _check(scope, name)
-    await broker.pause(str(scope), name)
+    _note(here, await broker.pause(str(scope), name))
     await _tell(here, broker, f'{_words(scope, name)} is paused; what runs goes on.')
 
 
@@ -68,7 +68,7 @@ async def drain(
     """Pause this, and know when the last run of it has ended."""
     _check(scope, name)
     seq = (await broker.ping()).seq
-    await broker.drain(str(scope), name)
+    _note(here, await broker.drain(str(scope), name))
     left = [job for job in (await broker.snapshot()).jobs if job.state in HELD_BY_WORKER and _is_of(job, scope, name)]
     if wait and left:
         here.out.note(f'{len(left)} still run …')
@@ -97,6 +97,11 @@ async def _tell(here: Here, broker: 'BrokerClient', sentence: str) -> None:
         {'scope': each.scope, 'name': each.name, 'draining': each.draining} for each in (await broker.staff()).pauses
     ]
     here.out.document({'pauses': pauses})
+
+
+def _note(here: Here, note: str) -> None:
+    if note:
+        here.out.note(note)
 
 
 def _check(scope: Scope, name: str) -> None:

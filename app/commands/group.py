@@ -22,6 +22,7 @@ COMMANDS = {
     'cron': 'cron',
     'batch': 'batches',
     'workers': 'control',
+    'models': 'models',
     'pause': 'control',
     'resume': 'control',
     'drain': 'control',
@@ -30,7 +31,7 @@ COMMANDS = {
     'doctor': 'doctor',
     'completion': 'completion',
 }
-_GROUPS = {'submit', 'dead', 'cron', 'batch'}  # those that have commands of their own
+_GROUPS = {'submit', 'dead', 'cron', 'batch', 'models'}  # those that have commands of their own
 
 
 class Commands(TyperGroup):

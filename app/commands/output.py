@@ -83,11 +83,14 @@ class Output:
             print(f'{name:<{width}}  {value}')
 
     @contextlib.contextmanager
-    def progress(self, what: str, total: int | None, *, printing: bool = False) -> Iterator['Progress']:
+    def progress(
+        self, what: str, total: int | None, *, printing: bool = False, in_bytes: bool = False
+    ) -> Iterator['Progress']:
         """A bar on stderr while something takes long; nothing where stderr is no terminal, or where the result is
         being printed (``printing``) on the same one.
         """
-        progress = Progress(what, total, on=sys.stderr.isatty() and not (printing and self.on_terminal))
+        on = sys.stderr.isatty() and not (printing and self.on_terminal)
+        progress = Progress(what, total, on=on, in_bytes=in_bytes)
         try:
             yield progress
         finally:
@@ -97,20 +100,21 @@ class Output:
 class Progress:
     """How far something is; a bar when it takes long enough to wonder."""
 
-    def __init__(self, what: str, total: int | None, *, on: bool) -> None:
+    def __init__(self, what: str, total: int | None, *, on: bool, in_bytes: bool = False) -> None:
+        self._in_bytes = in_bytes
         self._what = what
         self._total = total
         self._on = on
         self._began_at = time.monotonic()
         self._bar: Any = None
 
-    def reach(self, done: int) -> None:
-        """So much is done."""
+    def reach(self, done: int, total: int | None = None) -> None:
+        """So much is done, of so much where that is known only now."""
         if not self._on or (self._bar is None and time.monotonic() - self._began_at < PATIENCE_S):
             return
         if self._bar is None:
             self._start()
-        self._bar.update(self._task, completed=done)
+        self._bar.update(self._task, completed=done, **({'total': total} if total is not None else {}))
 
     def stop(self) -> None:
         """Take the bar away."""
@@ -124,7 +128,7 @@ class Progress:
         columns = (
             bars.TextColumn('{task.description}'),
             bars.BarColumn(),
-            bars.MofNCompleteColumn(),
+            *((bars.DownloadColumn(), bars.TransferSpeedColumn()) if self._in_bytes else (bars.MofNCompleteColumn(),)),
             bars.TimeRemainingColumn(),
         )
         # stdout is not redirected: what is printed there may go into a file

@@ -97,16 +97,16 @@ export default {
       if (worker.problem === "breaker_open")
         return { kind: "bad", text: this.labels.breaker_open, hint: this.labels.breaker_hint.replace("{code}", worker.breaker_code || "—") };
       if (worker.problem === "unreachable") return { kind: "bad", text: this.labels.unreachable, hint: this.labels.unreachable_hint };
-      if (worker.paused || this.paused) return { kind: "warn", text: this.labels.paused, hint: "" };
+      if (worker.paused || this.paused) return { kind: "warn", text: worker.jobs.length ? this.labels.pausing : this.labels.paused, hint: "" };
       if (worker.problem === "no_models") return { kind: "warn", text: this.labels.no_models, hint: this.labels.no_models_hint };
       if (worker.breaker === "half_open") return { kind: "warn", text: this.labels.half_open, hint: this.labels.half_open_hint };
       return worker.jobs.length ? { kind: "run", text: this.labels.working, hint: "" } : { kind: "ok", text: this.labels.works, hint: "" };
     },
     life(name) {
       const worker = this.workers[name];
-      const spoke = worker.jobs.some((id) => this.jobs[id]?.rate) ? this.clock : worker.token;
-      const word = spoke ? this.labels.spoke.replace("{time}", this.duration(this.clock - spoke)) : this.labels.never_spoke;
-      return word + " · " + this.labels.up.replace("{time}", this.duration(this.clock - worker.since));
+      const speaks = worker.jobs.some((id) => this.jobs[id]?.rate);
+      const word = worker.token ? this.labels.spoke.replace("{time}", this.duration(this.clock - worker.token)) : this.labels.never_spoke;
+      return (speaks ? "" : word + " · ") + this.labels.up.replace("{time}", this.duration(this.clock - worker.since));
     },
     idle(name) {
       return Math.max(0, this.workers[name].slots - this.workers[name].jobs.length);
@@ -121,7 +121,7 @@ export default {
       const job = this.jobs[id];
       if (job.state === "cancelling") return this.labels.stopping;
       const rate = job.rate ? this.labels.rate_tokens.replace("{n}", this.number(job.rate, job.rate < 10 ? 1 : 0)) : this.labels.reading;
-      return [job.user, job.model, this.duration(this.clock - job.started), rate].filter(Boolean).join(" · ");
+      return [job.user, this.duration(this.clock - job.started), rate, job.model].filter(Boolean).join(" · ");
     },
     // models
     memoryText(model) {
@@ -166,9 +166,10 @@ export default {
       if (errand.completed >= errand.total) return this.labels.checking;
       const parts = [this.labels.of.replace("{done}", this.bytes(errand.completed)).replace("{total}", this.bytes(errand.total)), this.percent(this.share(errand))];
       const rate = this.speeds[id]?.rate;
-      if (rate) {
+      const left = rate ? (errand.total - errand.completed) / rate : 0;
+      if (left >= 1) {
         parts.push(this.labels.rate.replace("{size}", this.bytes(rate)));
-        parts.push(this.labels.left.replace("{time}", this.duration((errand.total - errand.completed) / rate)));
+        parts.push(this.labels.left.replace("{time}", this.duration(left)));
       }
       return parts.join(" · ");
     },

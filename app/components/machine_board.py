@@ -69,6 +69,7 @@ def _labels(board: MachineBoard) -> None:
         works='Ready',
         working='At work',
         paused='Paused',
+        pausing='Paused, finishes what runs',
         leaving='Leaving',
         leaving_hint='It takes nothing new and ends when its jobs have.',
         unreachable='Engine unreachable',
@@ -86,7 +87,7 @@ def _labels(board: MachineBoard) -> None:
         actions='Actions for {name}',
         pause='Pause',
         resume='Resume',
-        drain='Pause, and say when it is idle',
+        drain='Drain: finish what runs',
         retire='Let it go…',
         retire_title='Let {name} go?',
         retire_text=(

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Body, Path, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.api.own import told
 from app.api.own.refusal import documented
@@ -26,6 +26,12 @@ class Pauses(BaseModel):
     """The pauses in force."""
 
     pauses: list[told.Pause]  # type: ignore[valid-type]
+
+
+class Paused(Pauses):
+    """The pauses in force, this one among them."""
+
+    note: str = Field(description='What may not have been meant: nothing has this name at the moment; else empty.')
 
 
 class Models(BaseModel):
@@ -108,12 +114,15 @@ def _pauses(made: APIRouter, room: Room) -> None:
         """What does not start at the moment."""
         return await _paused(room)
 
-    @made.put('/api/pauses', response_model=Pauses, summary='Pause', responses=documented(400, 415))
+    @made.put('/api/pauses', response_model=Paused, summary='Pause', responses=documented(400, 415))
     async def pause(asked: Annotated[PauseRequest, Body()]) -> dict[str, Any]:
-        """All, or a model, a priority, a user or a worker by name. Asked for twice it is there once."""
+        """All, or a model, a priority, a user or a worker by name. Asked for twice it is there once.
+
+        What is not there at the moment is paused, too, for when it comes; `note` says so.
+        """
         name = room.board.name_of(asked.name) or asked.name if asked.scope == 'model' else asked.name
-        await (room.broker.drain if asked.drain else room.broker.pause)(asked.scope, name)
-        return await _paused(room)
+        note = await (room.broker.drain if asked.drain else room.broker.pause)(asked.scope, name)
+        return await _paused(room) | {'note': note}
 
     @made.delete('/api/pauses', response_model=Pauses, summary='Resume', responses=documented())
     async def resume(scope: Scope, name: Annotated[str, Query(max_length=300)] = '') -> dict[str, Any]:

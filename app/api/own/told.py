@@ -11,7 +11,7 @@ from app import attempts
 from app.api import native
 from app.api.own import mirror
 from app.views import JobView, ModelView
-from broker import facts, protocol
+from broker import errand, facts, protocol
 from broker.job import Job as QueueJob
 from broker.job import State
 
@@ -20,6 +20,7 @@ Usage = mirror.of(facts.Usage)
 Batch = mirror.of(protocol.Batch, name='Batch')
 Worker = mirror.of(protocol.WorkerInfo, name='Worker')
 Pause = mirror.of(protocol.PauseInfo, name='Pause')
+Errand = mirror.of(errand.Errand, name='Errand')
 Model = mirror.of(ModelView, name='Model')
 FACTS = {kind.__name__: mirror.of(kind) for kind in get_args(facts.AnyFact)}
 AnyFact: Any = Annotated[Union[tuple(FACTS.values())], Field(discriminator='fact')]  # noqa: UP007  made at run time

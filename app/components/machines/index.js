@@ -34,7 +34,7 @@ const WORKER = `
     <p v-if="health(name).hint" class="worker-hint">{{ health(name).hint }}</p>
     <p v-if="workers[name].failing.length" class="worker-hint">{{ labels.failing.replace('{names}', workers[name].failing.join(', ')) }}</p>
     <ul class="slots" :aria-label="labels.slots.replace('{busy}', number(workers[name].jobs.length)).replace('{slots}', number(workers[name].slots))">
-      <li v-for="id in workers[name].jobs" :key="id" class="slot busy"><a v-if="jobs[id]" :href="'/jobs/' + encodeURIComponent(id)"><b class="clip">{{ title(id) }}</b><span class="clip">{{ doing(id) }}</span><i></i></a></li>
+      <li v-for="id in workers[name].jobs" :key="id" class="slot busy"><a v-if="jobs[id]" :href="'/jobs/' + encodeURIComponent(id)"><b class="clip">{{ title(id) }}</b><span class="clip" :title="doing(id)">{{ doing(id) }}</span><i></i></a></li>
       <li v-if="idle(name)" class="slot free"><span aria-hidden="true"><i v-for="n in Math.min(8, idle(name))"></i></span>{{ freeText(idle(name)) }}</li>
     </ul>
   </article>`;
@@ -60,7 +60,7 @@ const MODELS = `
     <ul class="model-list">
       <li v-for="model in groups[key].models" :key="model.name" class="model" :class="{ resident: model.resident }">
         <i class="dot" :class="model.problem ? 'bad' : model.resident ? 'ok' : ''" aria-hidden="true"></i>
-        <div class="model-name"><b class="clip" :title="model.name">{{ model.name }}</b><span class="faint clip" :title="[about(model), memoryText(model)].filter(Boolean).join(' · ')">
+        <div class="model-name"><b class="clip" :title="model.name">{{ model.name }}</b><span class="faint">
           <span v-if="model.problem" class="is-bad">{{ labels.mute }} · </span>{{ about(model) }}<template v-if="about(model) && memoryText(model)"> · </template><span v-if="model.resident" class="is-ok">{{ memoryText(model) }}</span></span></div>
         <button v-if="model.resident" type="button" class="btn ghost" :disabled="busyWith(key, model)" :aria-label="labels.unload + colon + model.name" @click="doModel('unload', key, model)">{{ labels.unload }}</button>
         <button v-else type="button" class="btn ghost" :disabled="busyWith(key, model)" :aria-label="labels.load + colon + model.name" @click="doModel('load', key, model)">{{ labels.load }}</button>
