@@ -40,6 +40,8 @@ export default {
     <composer-next v-if="state.next.length" :lines="state.next" :held="state.held" :labels="labels" @next="(...wish) => $emit('next', ...wish)"></composer-next>
     <div v-if="state.suggesting" class="composer-suggesting" role="status"><i class="dot run live"></i><span class="grow">{{ suggestingSaid }}</span><button type="button" class="btn tiny" @click="$emit('suggest', false)">{{ labels.cancel }}</button></div>
     <composer-prompts v-if="looking" :found="promptsFound" :marked="marked" :labels="labels" @take="takePrompt" @book="openBook"></composer-prompts>
+    <div v-if="beside" class="composer-beside"><i class="icon small icon-columns" aria-hidden="true"></i><span class="clip">{{ model }}</span><span class="faint">{{ labels.against }}</span><span class="select"><select class="field" v-model="beside" :aria-label="labels.compare"><option v-for="each in others" :key="each.name" :value="each.name">{{ each.name }}</option></select><i class="icon icon-down" aria-hidden="true"></i></span>
+      <span class="grow"></span><button type="button" class="btn square ghost" :aria-label="labels.no_compare" :title="labels.no_compare" @click="beside = ''"><i class="icon small icon-close"></i></button></div>
     <composer-attached v-if="files.length" :files="files" :labels="labels" :amount="amount" @remove="detach"></composer-attached>
     <p v-if="said" class="composer-notice" :class="{ bad: wrong }" role="status"><i class="icon small" :class="wrong ? 'icon-warn' : 'icon-info'"></i><span>{{ said }}</span></p>
     <textarea ref="box" rows="1" :value="text" :aria-label="labels.message" :placeholder="touch ? labels.placeholder_touch : labels.placeholder"
@@ -55,7 +57,7 @@ export default {
           <button type="button" role="menuitem" class="menu-item" v-close-popup :disabled="state.models.length < 2" @click="compare"><i class="icon small icon-columns" aria-hidden="true"></i><span class="grow">{{ labels.compare }}</span></button>
           <button type="button" role="menuitem" class="menu-item" v-close-popup @click="$emit('options')"><i class="icon small icon-sliders" aria-hidden="true"></i><span class="grow">{{ labels.options }}</span></button>
         </div></q-menu></button>
-      <button type="button" class="btn composer-model" :class="{ missing: !listed }" :aria-label="labels.model + colon + (model || labels.no_model)" aria-haspopup="menu">
+      <button type="button" class="btn composer-model" :class="{ missing: !listed }" aria-haspopup="menu"><span class="sr">{{ labels.model + colon }}</span>
         <span class="clip">{{ model || labels.no_model }}</span><span v-if="isDemo(model)" class="chip soft">{{ labels.demo }}</span><i class="icon icon-down"></i>
         <q-menu anchor="top left" self="bottom left" :offset="[0, 6]" @show="opened" @hide="found = ''">
           <div class="composer-models">
@@ -68,8 +70,6 @@ export default {
           </div>
         </q-menu>
       </button>
-      <span v-if="beside" class="composer-beside"><span class="faint">{{ labels.against }}</span><span class="select"><select class="field" v-model="beside" :aria-label="labels.compare"><option v-for="each in others" :key="each.name" :value="each.name">{{ each.name }}</option></select><i class="icon icon-down" aria-hidden="true"></i></span>
-        <button type="button" class="btn square ghost" :aria-label="labels.no_compare" :title="labels.no_compare" @click="beside = ''"><i class="icon small icon-close"></i></button></span>
       <div class="seg" role="radiogroup" :aria-label="labels.priority" @keydown="steer">
         <button v-for="[value, name] in levels" :key="value" type="button" role="radio" :aria-checked="priority === value" :tabindex="priority === value ? 0 : -1" :class="levelOf(value)" :title="value < 0 ? labels.auto_why : undefined" @click="rank(value)">{{ labels[name] }}</button>
       </div>

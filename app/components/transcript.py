@@ -16,7 +16,12 @@ TEXTS = ('text', 'thinking')
 class Transcript(
     ui.element,
     component='transcript.js',
-    esm={'corral-message': 'message', 'corral-marked': 'vendor/marked', 'corral-highlight': 'vendor/highlight'},
+    esm={
+        'corral-message': 'message',
+        'corral-marked': 'vendor/marked',
+        'corral-highlight': 'vendor/highlight',
+        'corral-katex': 'vendor/katex',
+    },
 ):
     """Shows messages as ``ChatService.view`` gives them; only what changed is sent, of a growing text its growth.
 

@@ -22,7 +22,7 @@ export function isLive(view) {
 export const Message = {
   name: "DeskMessage",
   // view: a message without its texts; source: {text, thinking, show}; clock: unix seconds, for live ones
-  props: { view: Object, source: Object, labels: Object, words: Object, clock: Number, order: Number, models: Array, last: Boolean },
+  props: { view: Object, source: Object, labels: Object, words: Object, clock: Number, order: Number, models: { type: Array, default: () => [] }, last: Boolean },
   emits: ["stop", "retry", "priority", "other", "wish"],
   components: { "desk-turns": Turns, "desk-files": Files },
   data() {
@@ -30,7 +30,7 @@ export const Message = {
   },
   template: `
   <article v-if="view.role === 'user'" class="msg user" :data-message="view.id" :aria-label="labels.you">
-    <desk-files v-if="view.files.length" :files="view.files" :labels="labels" :words="words"></desk-files>
+    <desk-files v-if="view.files?.length" :files="view.files" :labels="labels" :words="words"></desk-files>
     <form v-if="draft !== null" class="edit" @submit.prevent="ask"><textarea ref="draft" v-model="draft" :aria-label="labels.edit" @input="fitDraft" @keydown.esc.stop="draft = null" @keydown.enter="enterDraft"></textarea>
       <div class="row-line"><span class="faint grow">{{ labels.edit_why }}</span><button type="button" class="btn" @click="draft = null">{{ labels.cancel }}</button><button type="submit" class="btn primary" :disabled="!draft.trim() || pending === 'edit'">{{ labels.send }}</button></div></form>
     <div v-show="draft === null && view.speaks" class="bubble" :class="{ long: long && !whole }" ref="bubble" :title="words.moment(view.at)"></div>
@@ -40,6 +40,7 @@ export const Message = {
       <button type="button" class="btn ghost tiny" @click="edit"><i class="icon icon-pencil" aria-hidden="true"></i>{{ labels.edit }}</button></span></div>
   </article>
   <article v-else class="msg answer" :class="view.state" :data-message="view.id" :aria-label="labels.answer" :aria-busy="live">
+    <p v-if="view.beside" class="pair-name clip">{{ view.model }}</p>
     <details v-show="view.thinks" class="thinking"><summary><i class="icon icon-right small" aria-hidden="true"></i>{{ thoughts }}</summary>
       <div ref="thinking" class="thinking-text"></div></details>
     <div v-show="view.speaks" ref="body" class="prose" :class="{ live: streaming }"></div>

@@ -2,6 +2,7 @@
 import { Lexer, Marked, Renderer } from "corral-marked";
 import { clean, escape, hostOf, safeLink } from "./clean.js";
 import { CodeBlock } from "./code.js";
+import { draw, extensions } from "./formula.js";
 
 const MOST = 200_000; // characters that are read as Markdown; what follows is shown as it is
 const PIECE = 6_000; // characters that are read at once
@@ -174,8 +175,10 @@ export class Markdown {
       code.set(text, !growing || text.length < 2000);
     }
     for (const place of nodes.querySelectorAll(".picture")) place.dataset.word = this.labels().picture;
+    const formulas = [...nodes.querySelectorAll(".math, .math-block")];
     el.classList.remove("raw");
     el.replaceChildren(nodes);
+    for (const place of formulas) draw(place, place.className === "math-block");
   }
 }
 
@@ -206,6 +209,12 @@ class Ours extends Renderer {
 
 const marked = new Marked({ gfm: true, breaks: true });
 marked.setOptions({ renderer: new Ours() });
+marked.use({ extensions: extensions.map((each) => ({ ...each, renderer: formula })) });
+
+function formula({ type, text, display }) {
+  const block = type === "formulaBlock";
+  return `<${block ? "div" : "span"} class="${block || display ? "math-block" : "math"}">${escape(text)}</${block ? "div" : "span"}>`;
+}
 
 // Reading a paragraph costs the square of its openers, or of its longest word; one that has too many stays as it is.
 class Careful extends Lexer {
