@@ -21,6 +21,7 @@ PAGE = 200  # jobs of a list at a time
 WATCH_S = 0.05  # how long to wait before looking at a job again, at first
 SEND_AGAIN_S = 0.05
 replay_id = keys.replay_id  # of the job that does a dead one again
+tick_id = keys.tick_id  # of the job that a schedule makes for a tick
 RESEND_S = 1.0  # every request is harmless to repeat, so a lost reply costs one more round
 
 

@@ -86,6 +86,12 @@ class Keys:
             assert jobs[job_id].terms.attach and jobs[job_id].state is not State.CANCELLING
 
 
+def tick_id(schedule_id: str, tick: float) -> str:
+    """The id of the job of this tick of a schedule: always the same, so it cannot make two. The time is first in it."""
+    digest = hashlib.sha256(f'{schedule_id}\0{int(tick)}'.encode()).hexdigest()
+    return f'{int(tick) * 1000:012x}7{digest[:3]}8{digest[3:18]}'
+
+
 def replay_id(job_id: str) -> str:
     """The id of the job that does this one again: always the same, so that it is done again once."""
     return hashlib.sha256(f'replay {job_id}'.encode()).hexdigest()[:32]

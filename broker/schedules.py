@@ -4,7 +4,6 @@ Cron lines are read by cronsim, which follows Debian's cron where clocks are put
 fixed time runs once on either day, and what runs every so often keeps its beat.
 """
 
-import hashlib
 import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from cronsim import CronSim, CronSimError
 
-from broker import protocol
+from broker import keys, protocol
 from broker.heap import PriorityHeap
 
 LATE_S = 30.0  # a tick that is dealt with this much later is not missed: so long may a restart take
@@ -22,6 +21,7 @@ PUT_BACK_S = 3 * 3600.0  # a clock put back further than this was wrong before: 
 COUNTED = 100  # of a long time away so many ticks are counted, not the half million of a year
 AT_ONCE, TICKS_AT_ONCE = 100, 1_000  # schedules, and their ticks, in one go: ten thousand due together hold up nobody
 MAX_CRON = 200  # characters
+job_id_of = keys.tick_id
 _FIELDS = ('minute', 'hour', 'day-of-month', 'month', 'day-of-week')
 _TAKES = {
     'minute': '0-59',
@@ -170,12 +170,6 @@ def next_tick(schedule: protocol.Schedule, after: float) -> float:
 def next_runs(schedule: protocol.Schedule, count: int, wall: float) -> tuple[float, ...]:
     """The next ``count`` ticks."""
     return tuple(tick for tick, _ in zip(_ticks(schedule, wall), range(count), strict=False))
-
-
-def job_id_of(schedule_id: str, tick: float) -> str:
-    """The id of the job for this tick: always the same, so a tick cannot make two. The time comes first in it."""
-    digest = hashlib.sha256(f'{schedule_id}\0{int(tick)}'.encode()).hexdigest()
-    return f'{int(tick) * 1000:012x}7{digest[:3]}8{digest[3:18]}'
 
 
 def _due(schedule: protocol.Schedule, wall: float) -> Due:

@@ -4,11 +4,14 @@ from collections.abc import Callable
 
 from app import theme
 from app.i18n import N_, T
-from app.pages import queue_live
+from app.pages import queue_batches, queue_failed, queue_live, queue_schedules
 from app.parts import Parts
 
 VIEWS: dict[str, tuple[str, Callable[[Parts], None]]] = {
     '': (N_('Now'), queue_live.create),
+    'schedules': (N_('Schedules'), queue_schedules.create),
+    'batches': (N_('Batches'), queue_batches.create),
+    'failed': (N_('Failed jobs'), queue_failed.create),
 }
 
 
@@ -16,7 +19,7 @@ def create(parts: Parts, view: str = '') -> None:
     """Build the page; ``view`` is what stands behind ``/queue/`` in the address."""
     chosen = view if view in VIEWS else ''
     bar, body = theme.page('Queue')
-    with bar, T(theme.box('tabs', tag='nav'), 'Parts of the queue', prop='aria-label'):
+    with bar, T(theme.box('queue-tabs', tag='nav'), 'Parts of the queue', prop='aria-label'):
         for name, (title, _) in VIEWS.items():
             link = theme.text(tag='a').props(f'href=/queue{"/" + name if name else ""}')
             T(link, title).props('aria-current=page' if name == chosen else '')

@@ -1,12 +1,12 @@
 """The queue as it is now: what runs, what waits in which lane, what ended lately."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable
 
 import msgspec
 from nicegui import context
 
-from app import refusals, theme
+from app import bulk, refusals, theme
 from app.components.queue_board import Ids, QueueBoard
 from app.i18n import N_, T, speech
 from app.lineup import PRIORITIES
@@ -14,8 +14,6 @@ from app.parts import Parts
 from app.queue_view import Filter, QueueView
 from app.visit import visit, watch
 from broker import errors
-
-TOGETHER = 50  # wishes under way at once when many jobs are meant
 
 
 def create(parts: Parts) -> None:
@@ -75,7 +73,7 @@ class _Live:
 
     async def stop(self, ids: Ids) -> None:
         wanted = self._view.ids() if ids is None else ids
-        done, error = await _each(self._parts.broker.cancel, wanted)
+        done, error = await bulk.each(self._parts.broker.cancel, wanted)
         self._settle(wanted, done, error)
         if done:
             one = len(wanted) == 1
@@ -85,7 +83,7 @@ class _Live:
 
     async def prioritise(self, ids: Ids, priority: int) -> None:
         wanted = self._view.ids() if ids is None else ids
-        done, error = await _each(lambda job_id: self._parts.broker.set_priority(job_id, priority), wanted)
+        done, error = await bulk.each(lambda job_id: self._parts.broker.set_priority(job_id, priority), wanted)
         self._settle(wanted, done, error)
         if done:
             one = len(wanted) == 1
@@ -117,28 +115,6 @@ def _scopes(scope: str, name: str) -> list[tuple[str, str]]:
     if scope == 'lane':
         return [('priority', str(value)) for value in PRIORITIES[name]]
     return [(scope, name)]
-
-
-async def _each(wish: Callable[[str], Awaitable[object]], ids: Iterable[str]) -> tuple[int, errors.BrokerError | None]:
-    """Ask this for each job, some at a time; for how many it was done, and why not for the first that was refused."""
-    left = iter(ids)
-    done = 0
-    trouble: errors.BrokerError | None = None
-
-    async def ask_on() -> None:
-        nonlocal done, trouble
-        for job_id in left:
-            try:
-                await wish(job_id)
-                done += 1
-            except errors.Refused as error:
-                trouble = trouble or error
-            except errors.BrokerError as error:
-                trouble = error
-                return
-
-    await asyncio.gather(*(ask_on() for _ in range(TOGETHER)))
-    return done, trouble
 
 
 async def _control(wishes: list[Awaitable[None]], done: str) -> None:

@@ -1,0 +1,79 @@
+"""Batches as one custom element: their progress, and the jobs of the one that is open."""
+
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import ui
+
+from app import i18n
+from app.components import failures, queue_words
+
+State = dict[str, Any]
+
+
+class Batches(ui.element, component='batches.js', esm={'corral-queue': 'queue'}):
+    """Shows a ``State`` (see ``app.pages.queue_batches``)."""
+
+    def __init__(
+        self,
+        state: State,
+        *,
+        open_batch: Callable[[str, str], Any],
+        cancel: Callable[[str], Any],
+        more: Callable[[str], Any],
+    ) -> None:
+        super().__init__()
+        self._props['state'] = {'now': 0.0, **state}
+        _labels(self)
+        self.on('open', lambda event: open_batch(str(event.args[0]), str(event.args[1])))
+        self.on('cancel', lambda event: cancel(str(event.args)))
+        self.on('more', lambda event: more(str(event.args)))
+
+    def show(self, state: State) -> None:
+        """Show ``state``, unless nothing but the time differs."""
+        before = self._props['state']
+        patch = {key: value for key, value in state.items() if key == 'now' or value != before[key]}
+        if len(patch) == 1:
+            return
+        with self._props.suspend_updates():
+            self._props['state'] = {**before, **state}  # what a browser gets that shows it anew
+        self.run_method('show', patch)
+
+
+def _labels(element: Batches) -> None:
+    i18n.labels(
+        element,
+        progress='Progress',
+        done_of='{done} of {total}',
+        going='goes on',
+        over='took {time}',
+        left='about {time} left',
+        missing='{n} still to be sent',
+        n_completed='{n} done',
+        n_dead='{n} failed',
+        n_cancelled='{n} cancelled',
+        n_running='{n} at work',
+        n_waiting='{n} in the queue',
+        download='Download the results',
+        cancel_all='Cancel all',
+        cancel_ask='Cancel the batch “{name}”?',
+        cancel_why='Its {n} jobs that have not ended will not run, and it takes no more. This cannot be undone.',
+        show='Show its jobs',
+        hide='Hide its jobs',
+        all='All',
+        more_batches='Show older batches',
+        more_jobs='Show more jobs',
+        no_jobs='No job of this batch is in this state.',
+        opened_at='begun {time}',
+        state='State',
+        state_blocked='Held back',
+        state_waiting='Waiting',
+        state_delayed='Delayed',
+        state_running='Running',
+        state_cancelling='Being stopped',
+        state_completed='Done',
+        state_cancelled='Cancelled',
+        state_dead='Failed',
+        **queue_words.WORDS,
+        **failures.FAILURES,
+    )

@@ -1,0 +1,93 @@
+"""Schedules as one custom element: the list, and the form to add or change one."""
+
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import ui
+
+from app import i18n
+from app.components import queue_words
+
+State = dict[str, Any]
+
+
+class Schedules(ui.element, component='schedules.js', esm={'corral-queue': 'queue'}):
+    """Shows a ``State`` (see ``app.pages.queue_schedules``); what the user wants comes back by the arguments' names."""
+
+    def __init__(
+        self,
+        state: State,
+        *,
+        save: Callable[[State], Any],
+        preview: Callable[[str, str], Any],
+        switch: Callable[[str, bool], Any],
+        remove: Callable[[str], Any],
+        run: Callable[[str], Any],
+        load: Callable[[], Any],
+    ) -> None:
+        super().__init__()
+        self._props['state'] = {'now': 0.0, **state}
+        _labels(self)
+        self.on('save', lambda event: save(event.args))
+        self.on('preview', lambda event: preview(str(event.args[0]), str(event.args[1])))
+        self.on('switch', lambda event: switch(str(event.args[0]), bool(event.args[1])))
+        self.on('remove', lambda event: remove(str(event.args)))
+        self.on('run', lambda event: run(str(event.args)))
+        self.on('load', load, args=[])
+
+    def show(self, state: State) -> None:
+        """Show ``state``, unless nothing but the time differs."""
+        before = self._props['state']
+        if all(value == before[key] for key, value in state.items() if key != 'now'):
+            return
+        with self._props.suspend_updates():
+            self._props['state'] = {**before, **state}  # what a browser gets that shows it anew
+        self.run_method('show', state)
+
+
+def _labels(element: Schedules) -> None:
+    i18n.labels(
+        element,
+        add='Add a schedule',
+        edit='Change it',
+        edit_title='Change the schedule',
+        name='Name',
+        zone='Time zone',
+        next_runs='Next runs',
+        model='Model',
+        on='On',
+        run='Run it now',
+        remove='Remove it',
+        remove_ask='Remove the schedule “{name}”?',
+        remove_why='It makes no more jobs; those it has made stay. This cannot be undone.',
+        in_time='in {time}',
+        off='off',
+        none='none yet',
+        cron='Cron line',
+        cron_hint='Five fields: minute, hour, day, month, weekday. “0 7 * * 1-5” is Monday to Friday at 07:00.',
+        quick='Often used',
+        hourly='Every hour',
+        daily='Every morning',
+        workdays='On workdays',
+        weekly='Every Monday',
+        monthly='Every month',
+        prompt='What to ask',
+        system='System prompt (may stay empty)',
+        by_program='A program made its request; it stays as it is.',
+        priority='Priority',
+        missed='Times that were missed while Corral was off',
+        missed_skip='leave out',
+        missed_once='make up for with one job',
+        save='Save',
+        saving='Saving…',
+        close='Close',
+        state_blocked='Held back',
+        state_waiting='Waiting',
+        state_delayed='Delayed',
+        state_running='Running',
+        state_cancelling='Being stopped',
+        state_completed='Done',
+        state_cancelled='Cancelled',
+        state_dead='Failed',
+        **queue_words.WORDS,
+    )

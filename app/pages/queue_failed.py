@@ -1,0 +1,182 @@
+"""What failed for good: by error, with every attempt and its stack trace; do it again, or delete it."""
+
+import asyncio
+import time
+from collections import Counter
+from typing import Any
+
+import msgspec
+from nicegui import background_tasks, context
+
+from app import attempts, bulk, refusals, theme
+from app.components.dead_letters import DeadLetters
+from app.dead_filter import DeadFilter
+from app.i18n import speech
+from app.parts import Parts
+from app.views import JobView
+from app.visit import watch
+from broker import client, errors, protocol
+from broker.job import Job, State
+
+PAGE, MOST = 500, 2_000  # the newest so many are shown and grouped
+SETTLE_S = 0.5  # after a job died, before all are read again: others may follow
+Ids = list[str] | None  # None: all that the filter lets through
+
+
+def create(parts: Parts) -> None:
+    """Build what stands under the tab."""
+    page = _Page(parts, DeadFilter.of(context.client.sub_pages_router.current_path))
+    page.element = element = DeadLetters(
+        {'ready': False, 'jobs': [], 'groups': [], 'more': False, 'models': [], 'users': [], 'filter': page.filter},
+        choose=page.choose,
+        look=page.look,
+        replay=page.replay,
+        purge=page.purge,
+    )
+    with element:
+        theme.empty(
+            'check',
+            'Nothing has failed',
+            'A job that fails is tried again by itself. One that still fails is kept here with its errors, '
+            'until it is done again or deleted.',
+        )
+    watch(parts.board.on_ended, page.ended)
+    background_tasks.create(page.load(), name='read what failed', context=element)
+
+
+class _Page:
+    element: DeadLetters
+
+    def __init__(self, parts: Parts, chosen: DeadFilter) -> None:
+        self._parts = parts
+        self._filter = chosen
+        self._dead: list[Job] = []
+        self._more = False
+        self._again: set[str] = set()
+        self._waiting = False
+
+    @property
+    def filter(self) -> dict[str, str]:
+        return msgspec.structs.asdict(self._filter)
+
+    def ended(self, job: JobView) -> None:
+        """A job ended: news if it died, or if it does a dead one again."""
+        if job.state is State.DEAD and not self._waiting:
+            self._waiting = True
+            background_tasks.create(self._soon(), name='read what failed', context=self.element)
+
+    async def _soon(self) -> None:
+        await asyncio.sleep(SETTLE_S)
+        self._waiting = False
+        await self.load()
+
+    async def load(self) -> None:
+        """Read the newest of them and show those that the filter lets through."""
+        found: list[Job] = []
+        more, before = True, 0
+        try:
+            while more and len(found) < MOST:
+                wanted = protocol.FindJobs(states=(State.DEAD,), before_order=before, limit=PAGE)
+                page = await self._parts.broker.find(wanted)
+                found += page.jobs
+                more, before = page.more, page.jobs[-1].order if page.jobs else 0
+        except errors.BrokerError:
+            return  # the banner says that the queue does not answer
+        self._dead, self._more = found, more
+        if not self.element.is_deleted:
+            self._show()
+
+    def choose(self, fields: dict[str, str]) -> None:
+        """Another filter."""
+        self._filter = msgspec.convert(fields, DeadFilter)
+        self._show()
+
+    def _show(self) -> None:
+        title = self._parts.title_of
+        but_code = msgspec.structs.replace(self._filter, code='')
+        rest = [job for job in self._dead if but_code.match(job, title(job.conversation_id))]
+        shown = [job for job in rest if self._filter.code in ('', job.code)]
+        codes = Counter(job.code for job in rest)
+        newest = {job.code: job for job in reversed(rest)}
+        self.element.show(
+            {
+                'ready': True,
+                'now': time.time(),
+                'filter': self.filter,
+                'jobs': [self._row(job) for job in shown],
+                'groups': [
+                    {'code': code, 'count': count, 'detail': newest[code].detail[:200], 'model': newest[code].model}
+                    for code, count in codes.most_common()
+                ],
+                'more': self._more,
+                'all': len(self._dead),
+                'models': sorted({job.model for job in self._dead}),
+                'users': sorted({job.user for job in self._dead if job.user}),
+            }
+        )
+
+    def _row(self, job: Job) -> dict[str, Any]:
+        again = client.replay_id(job.job_id)
+        return {
+            'id': job.job_id,
+            'kind': job.kind,
+            'model': job.model,
+            'user': job.user,
+            'priority': job.priority,
+            'title': self._parts.title_of(job.conversation_id),
+            'conversation': job.conversation_id,
+            'batch': job.parent,
+            'schedule': job.terms.schedule,
+            'claims': job.claims,
+            'requeue': '',
+            'state': 'dead',
+            'code': job.code,
+            'detail': job.detail[:400],
+            'starts': job.starts,
+            'ended': job.ended_at,
+            'again': again if again in self._again or self._parts.board.job(again) is not None else '',
+        }
+
+    async def look(self, job_id: str) -> None:
+        """Every attempt of one job, with its error and its stack trace."""
+        try:
+            past = attempts.told(await self._parts.broker.history(job_id))
+        except errors.BrokerError as error:
+            theme.toast(refusals.why(error, speech()), bad=True)
+            return
+        self.element.run_method('told', job_id, [msgspec.structs.asdict(each) for each in past.attempts])
+
+    async def replay(self, ids: Ids) -> None:
+        """Each once more, as a new job."""
+        wanted = self._wanted(ids)
+        done, error = await bulk.each(self._do_again, wanted)
+        if done:
+            theme.toast(speech().trn('{n} job is done again.', '{n} jobs are done again.', done))
+        self._over(len(wanted) - done, error)
+
+    async def _do_again(self, job_id: str) -> None:
+        again = client.replay_id(job_id)
+        await self._parts.broker.replay(job_id, again)
+        self._again.add(again)
+
+    async def purge(self, ids: Ids) -> None:
+        """Delete them with their questions and answers."""
+        wanted = self._wanted(ids)
+        done, error = await bulk.each(self._parts.broker.purge, wanted)
+        if done:
+            theme.toast(speech().trn('{n} failed job deleted.', '{n} failed jobs deleted.', done))
+        await self.load()
+        self._over(len(wanted) - done, error)
+
+    def _wanted(self, ids: Ids) -> list[str]:
+        if ids is not None:
+            return [str(job_id) for job_id in ids]
+        title = self._parts.title_of
+        return [job.job_id for job in self._dead if self._filter.match(job, title(job.conversation_id))]
+
+    def _over(self, left: int, error: errors.BrokerError | None) -> None:
+        self._show()
+        if error is not None:
+            said, why = speech(), refusals.why(error, speech())
+            text = said.trn('{n} job was left as it is: {why}', '{n} jobs were left as they are: {why}', left, why=why)
+            theme.toast(text, bad=True)

@@ -1,0 +1,60 @@
+"""What the pages of schedules and of failed jobs work out, and how many wishes are asked at once."""
+
+import json
+
+import msgspec
+
+from app import bulk
+from app.dead_filter import DeadFilter
+from app.pages import queue_schedules as schedules
+from broker import errors, protocol
+from broker.job import State
+from tests.app import news as n
+
+
+def schedule(body: object, kind: str = 'chat') -> protocol.Schedule:
+    return protocol.Schedule(
+        schedule_id='s', name='n', cron='* * * * *', kind=kind, model='m', body=json.dumps(body).encode()
+    )
+
+
+def test_the_question_of_a_schedule_can_be_changed_where_a_form_could_have_made_it():
+    asked = schedules.Form(name='n', cron='* * * * *', model='m', prompt='why?', system='be brief')
+    for kind in ('chat', 'generate'):
+        form = msgspec.structs.replace(asked, kind=kind)
+        made = msgspec.structs.replace(schedule({}, kind), body=schedules._body(form))
+        assert schedules._asked(made) == {'prompt': 'why?', 'system': 'be brief', 'simple': True}
+        assert not schedules._changed(form, made)
+        assert schedules._changed(msgspec.structs.replace(form, prompt='how?'), made)
+    for body in ({'messages': [{'role': 'user', 'content': 'a'}] * 2}, {'input': 'x'}, [], {'messages': 'x'}):
+        assert schedules._asked(schedule(body))['simple'] is False
+
+
+def test_failed_jobs_are_found_by_address_and_text():
+    job = n.job('ab12', state=State.DEAD, code='busy', detail='CUDA gone', user='anna')
+    chosen = DeadFilter.of('/queue/failed?code=busy&user=anna&text=cuda&x=1')
+    assert chosen == DeadFilter(code='busy', user='anna', text='cuda') and chosen.match(job, '')
+    assert DeadFilter(text='报告').match(job, '季度报告') and not DeadFilter(text='报告').match(job, '')
+    assert not DeadFilter(code='poison').match(job, '') and not DeadFilter(model='x').match(job, '')
+
+
+async def test_what_is_refused_is_counted_and_a_full_queue_is_not_asked_further():
+    asked: list[str] = []
+
+    async def wish(job_id: str) -> None:
+        asked.append(job_id)
+        if job_id == '3':
+            raise errors.Refused('final', 'x')
+        if job_id == '7':
+            raise errors.Refused('queue_full', 'x')
+
+    done, error = await bulk.each(wish, map(str, range(5)))
+    assert (done, isinstance(error, errors.Refused) and error.code) == (4, 'final')
+    asked.clear()
+
+    async def full(job_id: str) -> None:
+        asked.append(job_id)
+        raise errors.Refused('queue_full', 'x')
+
+    done, error = await bulk.each(full, map(str, range(10_000)))
+    assert done == 0 and len(asked) == bulk.TOGETHER and error is not None
