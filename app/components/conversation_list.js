@@ -35,15 +35,15 @@ export default {
     <div v-if="wanted" class="convs-scroll" :aria-busy="searching" @keydown.down.prevent="step(1)" @keydown.up.prevent="step(-1)">
       <p class="sr" role="status">{{ searching ? labels.searching : "" }}</p>
       <div v-if="!found" class="convs-wait" aria-hidden="true"><i v-for="n in 4" class="skeleton"></i></div>
-      <ul v-else-if="found.found.length" class="finds">
-        <li v-for="each in found.found" :key="each.id" class="find" :class="{ on: view.active === each.id }">
-          <a class="find-title" :href="'/chat/' + each.id"><span class="clip grow"><template v-for="[part, hit] in each.title"><mark v-if="hit">{{ part }}</mark><template v-else>{{ part }}</template></template></span>
-            <small v-if="each.folder || each.archived" class="find-place clip">{{ each.archived ? labels.archived : each.folder }}</small><small>{{ time(each.at) }}</small></a>
-          <a v-for="hit in each.hits" :key="hit.id" class="find-hit" :href="'/chat/' + each.id + '#m-' + hit.id" @click="reveal(hit.id)"><small>{{ hit.role === "user" ? labels.you : labels.answer }}</small>
+      <ul v-else-if="found.found.length" class="founds">
+        <li v-for="each in found.found" :key="each.id" class="found" :class="{ on: view.active === each.id }">
+          <a class="found-title" :href="'/chat/' + each.id"><span class="clip grow"><template v-for="[part, hit] in each.title"><mark v-if="hit">{{ part }}</mark><template v-else>{{ part }}</template></template></span>
+            <small v-if="each.folder || each.archived" class="found-place clip">{{ each.archived ? labels.archived : each.folder }}</small><small>{{ time(each.at) }}</small></a>
+          <a v-for="hit in each.hits" :key="hit.id" class="found-hit" :href="'/chat/' + each.id + '#m-' + hit.id" @click="reveal(hit.id)"><small>{{ hit.role === "user" ? labels.you : labels.answer }}</small>
             <span><template v-for="[part, there] in hit.text"><mark v-if="there">{{ part }}</mark><template v-else>{{ part }}</template></template></span></a>
         </li>
       </ul>
-      <button v-if="found?.more" type="button" class="btn ghost finds-more" @click="ask(found.limit * 2)">{{ labels.show_more }}</button>
+      <button v-if="found?.more" type="button" class="btn ghost founds-more" @click="ask(found.limit * 2)">{{ labels.show_more }}</button>
       <p v-if="found && !found.found.length && !searching" class="convs-none">{{ labels.none.replace("{text}", found.text) }}</p>
     </div>
 
@@ -125,6 +125,7 @@ export default {
   </nav>`,
   created() {
     this.FINE = FINE;
+    this.sought = -1; // the row that gets the focus once it is here
     this.take(this.state);
   },
   mounted() {
@@ -215,7 +216,10 @@ export default {
         this.$refs.scroll && (this.$refs.scroll.scrollTop = 0);
       }
       if (fields.active) this.showActive();
-      this.$nextTick(this.measure);
+      this.$nextTick(() => {
+        this.measure();
+        if (this.sought >= 0) this.reach();
+      });
     },
     show(found) {
       if (found.text !== this.wanted) return;
@@ -265,9 +269,9 @@ export default {
     },
     // the open conversation is brought into sight, where this list has it
     showActive() {
-      this.$nextTick(() => this.view.at >= 0 && this.bring_into_sight(this.view.at));
+      this.$nextTick(() => this.view.at >= 0 && this.bringIntoSight(this.view.at));
     },
-    bring_into_sight(at) {
+    bringIntoSight(at) {
       const { scroll, rows } = this.$refs;
       const block = this.blocks.find((each) => at >= each.first && at < each.first + each.size);
       if (!scroll || !block) return;
@@ -303,20 +307,21 @@ export default {
     forget() {
       this.found = null;
       this.searching = false;
+      this.showActive();
       this.$nextTick(this.measure);
     },
     clear() {
       this.text = "";
     },
     openFirst(event) {
-      if (!event.isComposing) this.$el.querySelector(".find a")?.click();
+      if (!event.isComposing) this.$el.querySelector(".found a")?.click();
     },
     // the transcript goes there once it shows that message
     reveal(id) {
       dispatchEvent(new CustomEvent("corral-reveal", { detail: id }));
     },
     step(by) {
-      const links = [...this.$el.querySelectorAll(".find a")];
+      const links = [...this.$el.querySelectorAll(".found a")];
       const at = links.indexOf(document.activeElement) + by;
       at < 0 ? this.$refs.search.focus() : links[at]?.focus();
     },
@@ -324,7 +329,7 @@ export default {
     // keys in the list
 
     enter() {
-      if (this.wanted) return this.$el.querySelector(".find a")?.focus();
+      if (this.wanted) return this.$el.querySelector(".found a")?.focus();
       const folder = this.$el.querySelector(".folder-name");
       folder ? folder.focus() : this.focus(Math.max(0, this.view.at));
     },
@@ -342,10 +347,16 @@ export default {
       this.focus(Math.max(0, Math.min(this.view.total - 1, at + by)));
     },
     focus(at) {
-      this.focused = at;
-      this.bring_into_sight(at);
+      this.focused = this.sought = at;
+      this.bringIntoSight(at);
       this.measure();
-      this.$nextTick(() => this.$el.querySelector('[data-at="' + at + '"] a')?.focus({ preventScroll: true }));
+      this.$nextTick(this.reach);
+    },
+    // the row may still have to come
+    reach() {
+      const link = this.$el.querySelector('[data-at="' + this.sought + '"] a');
+      if (link) this.sought = -1;
+      link?.focus({ preventScroll: true });
     },
 
     // names

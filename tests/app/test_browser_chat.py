@@ -359,7 +359,7 @@ async def test_a_conversation_is_renamed_deleted_and_brought_back(demo_desk, per
     await someone.page.get_by_label('Search conversations').fill('nothing is called so')
     await expect(someone.page.locator('.convs-none')).to_contain_text('nothing is called so')
     await someone.page.get_by_label('Search conversations').fill('GOING')
-    await expect(someone.page.locator('.find')).to_have_count(1)
+    await expect(someone.page.locator('.found')).to_have_count(1)
 
 
 async def test_an_unknown_conversation_says_so_and_offers_a_new_one(demo_desk, person):
