@@ -85,6 +85,10 @@ class Question:
             known['priority'] = ''
         return dataclasses.replace(self, **known)
 
+    def over_time(self) -> Self:
+        """The same time, without filters and comparison."""
+        return dataclasses.replace(self, compare=False, **dict.fromkeys(FILTERS, ''))
+
     @property
     def filters(self) -> dict[str, str]:
         """All filters by name, the empty ones too."""

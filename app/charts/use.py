@@ -91,6 +91,8 @@ async def _show_share(chart: LiveChart, round_: Round) -> None:
 
 async def _show_groups(table: FigureTable, round_: Round, dimension: str) -> None:
     found = await round_.ask('groups', dimension=dimension)
+    if dimension == 'worker':
+        found = [group for group in found if group.name]  # the others never started
     names = [user_of(round_, group.name) if dimension == 'user' else group.name or '–' for group in found]
     table.show_rows([[name, *group_cells(group)] for name, group in zip(names, found, strict=True)])
 

@@ -10,7 +10,7 @@ export default {
   template: `
   <section class="chart-card figure-table" :aria-label="labels.title" :aria-busy="!content">
     <header class="chart-head"><div class="grow"><h2>{{ labels.title }}</h2><p v-if="labels.hint" class="chart-hint">{{ labels.hint }}</p></div>
-      <button type="button" class="btn square ghost chart-more" :aria-label="labels.csv + ' · ' + labels.title" :data-tip="labels.csv" :disabled="!rows.length" @click="file"><i class="icon icon-save" aria-hidden="true"></i></button></header>
+      <button type="button" class="btn square ghost chart-more tip-left" :aria-label="labels.csv + ' · ' + labels.title" :data-tip="labels.csv" :disabled="!rows.length" @click="file"><i class="icon icon-save" aria-hidden="true"></i></button></header>
     <div v-if="!content" class="figure-wait" aria-hidden="true"><i v-for="n in 4" class="skeleton" style="height:22px"></i></div>
     <p v-else-if="content.problem" class="chart-empty" role="status">{{ content.problem }}</p>
     <p v-else-if="!rows.length" class="chart-empty">{{ labels.empty }}</p>

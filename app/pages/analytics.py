@@ -16,6 +16,7 @@ from app.charts import SECTIONS
 from app.charts.part import Part, Round
 from app.components.range_bar import RangeBar
 from app.i18n import N_, T, speech
+from app.pages import downloads
 from app.parts import Parts
 from app.question import RANGES, Question
 from app.visit import visit, watch
@@ -26,6 +27,11 @@ NOT_COUNTED = N_('New jobs cannot be counted at the moment. They will be, as soo
 REBUILDING = N_('The statistics were damaged and are being rebuilt from the queue.')
 UNREADABLE = N_('The statistics cannot be read at the moment. The queue itself is not affected.')
 
+FORMS = {
+    'parquet': N_('Parquet, for data tools'),
+    'csv': N_('CSV, for spreadsheets'),
+    'json': N_('JSON'),
+}
 KINDS = {
     'chat': N_('Chat message'),
     'generate': N_('Text completion'),
@@ -41,8 +47,10 @@ def create(parts: Parts, arguments: PageArguments | None = None) -> None:
     bar, body = theme.page('Analytics')
     with bar:
         tabs('/analytics')
+        theme.box('grow')
+        links = _exports()
     with body:
-        shown = _Figures(parts, dict(arguments.query_parameters) if arguments else {})
+        shown = _Figures(parts, dict(arguments.query_parameters) if arguments else {}, links)
     watch(parts.analytics.watch, shown.refresh_soon)
     ui.timer(DRIFT_S, shown.refresh_soon, immediate=False)
     speech().on_switch(body, shown.say)
@@ -50,7 +58,7 @@ def create(parts: Parts, arguments: PageArguments | None = None) -> None:
 
 def tabs(here: str) -> None:
     """The pages about the past, in the bar; ``here`` is the path of the one that is open."""
-    with T(theme.box('tabs', tag='nav'), 'Statistics', prop='aria-label'):
+    with T(theme.box('page-tabs', tag='nav'), 'Statistics', prop='aria-label'):
         for path, name in TABS.items():
             link = T(theme.text(tag='a').props(f'href={path}'), name)
             if path == here:
@@ -60,11 +68,25 @@ def tabs(here: str) -> None:
 TABS = {'/analytics': N_('Overview'), '/analytics/week': N_('Week'), '/analytics/sql': N_('SQL')}
 
 
+def _exports() -> dict[str, ui.element]:
+    """A menu with all jobs of the time that is shown as files; the links by form."""
+    links: dict[str, ui.element] = {}
+    with theme.button('Export', icon_name='save').props('aria-haspopup=menu'):
+        with ui.menu().props('anchor="bottom right" self="top right" :offset="[0, 4]"'), theme.box().props('role=menu'):
+            T(theme.text(classes='export-hint', tag='p'), 'All jobs that ended in the time that is shown')
+            for form, name in FORMS.items():
+                links[form] = ui.element('a').classes('menu-item').props('role=menuitem download')
+                with links[form]:
+                    T(theme.text(), name)
+    return links
+
+
 class _Figures:
     """Everything below the bar. It asks analytics, then changes only what is other than before and can be seen."""
 
-    def __init__(self, parts: Parts, query: Mapping[str, str]) -> None:
+    def __init__(self, parts: Parts, query: Mapping[str, str], links: dict[str, ui.element]) -> None:
         self._book = parts.analytics
+        self._links = links
         self._state, self._speech = visit().state, speech()
         self._question = self._begin(query)
         self._zone = ''
@@ -180,6 +202,9 @@ class _Figures:
     def _keep_address(self) -> None:
         self._state['analytics question'] = self._question
         context.client.sub_pages_router.current_path = self._question.address()
+        for form, link in self._links.items():
+            link.props['href'] = self._question.over_time().address(f'{downloads.PATH}/jobs_ended.{form}')
+            link.update()
 
     def _bar_state(self) -> dict[str, Any]:
         question, window = self._question, self._question.window(time.time())

@@ -13,7 +13,7 @@ from app import frame, theme
 from app.pages import analytics as analytics_page
 from app.pages import analytics_sql, analytics_week
 from app.pages import chat as chat_page
-from app.pages import files
+from app.pages import downloads, files
 from app.pages import history as history_page
 from app.pages import job as job_page
 from app.pages import queue as queue_page
@@ -27,6 +27,7 @@ def mount(api: FastAPI, parts: Callable[[], Parts]) -> None:
     """Mount NiceGUI in ``api``. ``parts`` is asked for each browser tab."""
     api.mount('/static', GZipMiddleware(_Static(directory=theme.STATIC), minimum_size=1024))
     api.include_router(files.router(parts))
+    api.include_router(downloads.router(parts))
     api.include_router(past.router(parts))
     theme.head()
     ui.run_with(

@@ -25,12 +25,19 @@ function steps(chart) {
       axisLabel: axisLabel({ hideOverlap: true, interval: (_, value) => marked(+value, chart), formatter: (value) => moment(+value, say, data) }),
     },
     yAxis: {
-      type: "value", min: 0, splitNumber: 3, minInterval: spec.unit === "count" ? 1 : 0, interval: spec.unit === "share" ? 0.25 : undefined,
+      type: "value", min: 0, splitNumber: 3, minInterval: spec.unit === "count" ? 1 : 0, interval: spec.unit === "share" ? 0.25 : spec.unit === "time" && some ? roundTime(Math.max(...all.flat())) : undefined,
       max: spec.unit === "share" ? 1 : some ? null : spec.unit === "time" ? 1 : 4,
       axisLabel: axisLabel({ formatter: (value) => amount(value, spec.unit, say, true) }), splitLine: { lineStyle: { color: colour("--line") } },
     },
     series: [...lines.map((line) => stepLine(line, chart)), ...old.map((line) => oldLine(line, chart))],
   };
+}
+
+// between two lines of an axis of seconds: at most four of them
+const TIMES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
+
+function roundTime(most) {
+  return TIMES.find((step) => most / step <= 4) ?? most / 4;
 }
 
 function linesOf({ spec, names }) {
