@@ -26,7 +26,7 @@ LANGUAGES = ('zh', 'en')
 THEMES = ('light', 'dark')
 SIZES = {1440: 900, 390: 844}
 AT_ONCE = 2  # pages
-SETTLED = '!document.querySelector(".content .skeleton") && !document.querySelector(".content")?.ariaBusy'
+SETTLED = '![...document.querySelectorAll(".content .skeleton")].some((each) => each.checkVisibility())'
 
 
 @dataclass(frozen=True)

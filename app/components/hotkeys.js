@@ -1,5 +1,5 @@
 // The shortcuts, the sheet that lists them, and the buttons in toasts. Nothing here asks the server but what it is for.
-const PATIENCE_MS = 1200; // between "g" and the next key
+const PATIENCE_MS = 2000; // between "g" and the next key
 
 export default {
   props: { table: Array, labels: Object, lang: String },
@@ -36,10 +36,10 @@ export default {
       const stroke = strokeOf(event);
       const plain = !/^(mod|alt)\+/.test(stroke);
       if (plain && (writing(event.target) || !corral.keys || document.querySelector("dialog[open], .q-dialog, .q-menu"))) return;
-      const both = this.before && performance.now() - this.at < PATIENCE_MS ? `${this.before} ${stroke}` : stroke;
+      const both = this.before && event.timeStamp - this.at < PATIENCE_MS ? `${this.before} ${stroke}` : stroke;
       const action = this.strokes.get(both) ?? this.strokes.get(stroke);
       this.before = action || !plain ? "" : stroke;
-      this.at = performance.now();
+      this.at = event.timeStamp;
       if (!action) return;
       event.preventDefault();
       event.stopPropagation();

@@ -6,7 +6,7 @@ export default {
   props: { fixed: Array, labels: Object, lang: String },
   emits: ["ask", "run"],
   data() {
-    return { text: "", found: [], own: this.fixed, at: 0, nth: 0, open: false };
+    return { text: "", found: [], about: "", own: this.fixed, at: 0, nth: 0, open: false };
   },
   template: `
   <dialog ref="dialog" class="over palette" :aria-label="labels.title" @click.self="close" @close="open = false">
@@ -32,10 +32,12 @@ export default {
         .map((item) => ({ ...item, fit: wanted ? Math.max(score(folded(item.name), wanted), score(item.also, wanted) - 0.5) : 1 }))
         .filter((item) => item.fit > 0)
         .sort((one, other) => other.fit - one.fit);
+      // what was found for another text stays until the answer comes, as far as it fits
+      const found = this.about === wanted ? this.found : this.found.filter((item) => score(folded(item.name), wanted) > 1);
       let at = 0;
       const order = wanted ? ORDER : ["conversation", "page", "action"];
       return order
-        .map((kind) => ({ kind, name: kind === "conversation" && !wanted ? this.labels.recent : this.labels[kind], items: [...fixed, ...this.found].filter((item) => item.kind === kind) }))
+        .map((kind) => ({ kind, name: kind === "conversation" && !wanted ? this.labels.recent : this.labels[kind], items: [...fixed, ...found].filter((item) => item.kind === kind) }))
         .filter((group) => group.items.length)
         .map((group) => ({ ...group, items: group.items.map((item) => ({ ...item, at: at++ })) }));
     },
@@ -84,6 +86,7 @@ export default {
       if (nth !== this.nth) return; // more was typed meanwhile
       const chosen = this.items[this.at];
       this.found = found;
+      this.about = folded(this.text);
       if (fixed) this.own = fixed;
       const same = this.items.findIndex((item) => item.name === chosen?.name && item.kind === chosen?.kind);
       this.at = this.at && same > 0 ? same : 0; // who has moved already stays there
