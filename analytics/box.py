@@ -43,7 +43,10 @@ class Cursor(Protocol):
 
 
 def run(cursor: Cursor, sql: str, limits: Limits, stop: threading.Event | None = None) -> Result:
-    """The rows of a SELECT; ``stop`` ends it, from any thread. Raises ``errors.Refused`` for all that it may not, DuckDB's errors for a broken file."""
+    """The rows of a SELECT; ``stop`` ends it, from any thread.
+
+    Raises ``errors.Refused`` for all that it may not, and DuckDB's errors for a broken file.
+    """
     if len(sql) > MOST_SQL:
         raise errors.Refused(f'A statement may have {MOST_SQL} characters at most.')
     if not sql.strip():

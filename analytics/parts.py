@@ -6,6 +6,8 @@ Pure: it puts SQL together from fixed pieces; whatever a caller gave travels as 
 import bisect
 import itertools
 import math
+import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from analytics.answers import Filter
@@ -74,6 +76,26 @@ MEASURES = {
 }
 
 
+_DIMENSION_OF = {
+    'users': 'user',
+    'models': 'model',
+    'priorities': 'priority',
+    'kinds': 'kind',
+    'workers': 'worker',
+    'engines': 'engine',
+    'sources': 'source',
+}
+Span = tuple[float, float]  # from … to before
+
+
+class Rolled(NamedTuple):
+    """What is rolled up: the level of each dimension, and until when each level is."""
+
+    sums: Mapping[str, float]
+    counts: Mapping[str, float]
+    until: Mapping[float, float]
+
+
 class Source(NamedTuple):
     """A piece of SQL, and what it needs."""
 
@@ -81,17 +103,9 @@ class Source(NamedTuple):
     parameters: dict[str, object]
 
 
-def where(only: Filter, fields: tuple[str, ...] = tuple(_COLUMNS)) -> Source:
+def where(only: Filter) -> Source:
     """A condition on the columns of ``jobs_ended``."""
-    conditions: list[str] = []
-    parameters: dict[str, object] = {}
-    for field in fields:
-        wanted = getattr(only, field)
-        if wanted:
-            names = [f'{field}_{n}' for n in range(len(wanted))]
-            conditions.append(f'{_COLUMNS[field]} IN ({", ".join(f"${name}" for name in names)})')
-            parameters |= dict(zip(names, wanted, strict=True))
-    return Source(' AND '.join(conditions) or 'true', parameters)
+    return _where(only, _COLUMNS)
 
 
 def jobs(dimension: str, since: float, until: float, only: Filter) -> Source:
@@ -104,30 +118,118 @@ def jobs(dimension: str, since: float, until: float, only: Filter) -> Source:
     return Source(sql, {'since': since, 'until': until, **parameters})
 
 
-def sums(dimension: str, since: float, until: float, only: Filter, grain_s: float = math.inf) -> Source:
+def sums(dimension: str, span: Span, only: Filter, grain_s: float = math.inf, rolled: Rolled | None = None) -> Source:
     """Their sums by ``bucket`` (a time that is a multiple of ``grain_s``), ``value`` of the dimension and outcome."""
     condition, parameters = where(only)
-    bucket = '0.0' if grain_s == math.inf else 'floor(happened_at / $grain_s) * $grain_s'
+    bucket = '0.0' if grain_s == math.inf else 'floor({}) * $grain_s'
     if grain_s < math.inf:
         parameters['grain_s'] = grain_s
     columns = ', '.join(f'{sql} AS {name}' for name, sql in SUMS.items())
-    sql = (
-        f'(SELECT {bucket} AS bucket, {DIMENSIONS[dimension]} AS value, outcome, {columns} FROM jobs_ended '
-        f'WHERE happened_at >= $since AND happened_at < $until AND {condition} GROUP BY 1, 2, 3)'
-    )
-    return Source(sql, {'since': since, 'until': until, **parameters})
+    kept = _kept('sums', dimension, only, rolled)
+    whole = _whole(span, kept.level_s, kept.until) if kept and _fits(kept.level_s, grain_s) else None
+    pieces = []
+    for n, (begin, end) in enumerate(_rest(span, whole)):
+        parameters |= {f'from_{n}': begin, f'until_{n}': end}
+        pieces.append(
+            f'SELECT {bucket.format("happened_at / $grain_s")} AS bucket, {DIMENSIONS[dimension]} AS value, outcome, '
+            f'{columns} FROM jobs_ended '
+            f'WHERE happened_at >= $from_{n} AND happened_at < $until_{n} AND {condition} GROUP BY 1, 2, 3'
+        )
+    if kept and whole:
+        narrowed = _where(only, kept.columns)
+        parameters |= narrowed.parameters | {'whole_from': whole[0], 'whole_until': whole[1]}
+        time = bucket.format('bucket / $grain_s')
+        pieces.append(
+            f'SELECT {time} AS bucket, {"value" if dimension else chr(39) * 2} AS value, outcome, {", ".join(SUMS)} '
+            f'FROM {kept.table} WHERE bucket >= $whole_from AND bucket < $whole_until AND {narrowed.sql}'
+        )
+    return Source(f'({" UNION ALL ".join(pieces)})', _used(pieces, parameters))
 
 
-def counts(dimension: str, since: float, until: float, only: Filter) -> Source:
+def counts(dimension: str, span: Span, only: Filter, measures: tuple[str, ...], rolled: Rolled | None = None) -> Source:
     """How many took how long: by value of the dimension, ``measure`` and ``bucket``, see ``bucket_of``."""
     condition, parameters = where(only)
-    pieces = [
-        f"SELECT {DIMENSIONS[dimension]} AS value, '{measure}' AS measure, {column} AS bucket, count(*) AS n "
-        f'FROM jobs_ended WHERE happened_at >= $since AND happened_at < $until AND {condition} AND {which} '
-        'GROUP BY 1, 2, 3'
-        for measure, (column, which) in MEASURES.items()
-    ]
-    return Source(f'({" UNION ALL ".join(pieces)})', {'since': since, 'until': until, **parameters})
+    kept = _kept('counts', dimension, only, rolled)
+    whole = _whole(span, kept.level_s, kept.until) if kept else None
+    pieces = []
+    for n, (begin, end) in enumerate(_rest(span, whole)):
+        parameters |= {f'from_{n}': begin, f'until_{n}': end}
+        pieces += [
+            f"SELECT {DIMENSIONS[dimension]} AS value, '{measure}' AS measure, {MEASURES[measure][0]} AS bucket, "
+            f'count(*) AS n FROM jobs_ended WHERE happened_at >= $from_{n} AND happened_at < $until_{n} '
+            f'AND {condition} AND {MEASURES[measure][1]} GROUP BY 1, 2, 3'
+            for measure in measures
+        ]
+    if kept and whole:
+        narrowed = _where(only, kept.columns)
+        parameters |= narrowed.parameters | {'whole_from': whole[0], 'whole_until': whole[1]}
+        listed = ', '.join(f"'{measure}'" for measure in measures)
+        pieces.append(
+            f'SELECT {"value" if dimension else chr(39) * 2} AS value, measure, bucket, n FROM {kept.table} '
+            f'WHERE at_s >= $whole_from AND at_s < $whole_until AND measure IN ({listed}) AND {narrowed.sql}'
+        )
+    return Source(f'({" UNION ALL ".join(pieces)})', _used(pieces, parameters))
+
+
+class Kept(NamedTuple):
+    """A table of what was rolled up that can answer a question, and until when."""
+
+    table: str
+    level_s: float
+    until: float
+    columns: dict[str, str]
+
+
+def _kept(what: str, dimension: str, only: Filter, rolled: Rolled | None) -> Kept | None:
+    """There is one for each dimension alone: what is narrowed or told apart by two has to look at the jobs."""
+    asked = {_DIMENSION_OF[field] for field in _DIMENSION_OF if getattr(only, field)} | {dimension} - {''}
+    if rolled is None or len(asked) > 1:
+        return None
+    by = next(iter(asked), '')
+    levels = rolled.sums if what == 'sums' else rolled.counts
+    if by not in levels:
+        return None
+    level_s = levels[by]
+    columns = {'outcomes': 'outcome'} | {field: 'value' for field, name in _DIMENSION_OF.items() if name == by}
+    return Kept(f'{what}_by_{by or "time"}', level_s, rolled.until.get(level_s, 0.0), columns)
+
+
+def _fits(level_s: float, grain_s: float) -> bool:
+    return grain_s == math.inf or grain_s % level_s == 0
+
+
+def _whole(span: Span, level_s: float, rolled_until: float) -> Span | None:
+    """The whole hours, days or months inside a span of time, as far as they are rolled up."""
+    begin = math.ceil(span[0] / level_s) * level_s
+    end = min(math.floor(span[1] / level_s) * level_s, rolled_until)
+    return (begin, end) if end > begin else None
+
+
+def _rest(span: Span, whole: Span | None) -> list[Span]:
+    """What is left of a span without that part; at least one piece, if an empty one."""
+    if whole is None:
+        return [span]
+    return [(span[0], whole[0]), (whole[1], span[1])]
+
+
+def _where(only: Filter, columns: Mapping[str, str]) -> Source:
+    conditions: list[str] = []
+    parameters: dict[str, object] = {}
+    for field, column in columns.items():
+        wanted = getattr(only, field)
+        if wanted:
+            names = [f'{field}_{n}' for n in range(len(wanted))]
+            conditions.append(f'{column} IN ({", ".join(f"${name}" for name in names)})')
+            parameters |= {
+                name: str(one) if column == 'value' else one for name, one in zip(names, wanted, strict=True)
+            }
+    return Source(' AND '.join(conditions) or 'true', parameters)
+
+
+def _used(pieces: list[str], parameters: dict[str, object]) -> dict[str, object]:
+    """DuckDB takes no parameter that the text does not name."""
+    named = set(re.findall(r'\$(\w+)', ' '.join(pieces)))
+    return {name: value for name, value in parameters.items() if name in named}
 
 
 def bucket_of(seconds: float) -> int:

@@ -69,7 +69,7 @@ MOST_CHOICES = 500
 
 async def summary(source: store.Store, *, since: float, until: float, only: Filter = ALL) -> Summary:
     """The jobs that ended from ``since`` to before ``until``; ``until`` is also the now of ``per_minute_now``."""
-    cut = parts.sums('', since, until, only)
+    cut = parts.sums('', (since, until), only, rolled=source.rolled())
     [row] = await source.read(_SQL['summary'].format(parts=cut.sql), cut.parameters)
     total, completed, failed, cancelled, response_s, wait_s, first_token_s, run_s, *rest = row
     prompt_tokens, output_tokens, tokens_per_s, retries, gpu_s, energy_wh = rest
@@ -118,7 +118,7 @@ async def per_minute(
     Steps begin at multiples of ``step_s``, so a point keeps its place while time goes on.
     """
     first, last = _steps(since, until, step_s)
-    cut = parts.sums('', first * step_s, until, only, step_s)
+    cut = parts.sums('', (first * step_s, until), only, step_s, source.rolled())
     rows = await source.read(_SQL['per_minute'].format(parts=cut.sql), {'step_s': step_s, **cut.parameters})
     found = {row[0]: row[1:] for row in rows}
     return [
@@ -180,7 +180,7 @@ async def by_hour_of_week(
     """
     clock = _clock(zone)
     grain_s = HOUR_S if _whole_hours(clock, since, until) else QUARTER_S
-    cut = parts.sums('', since, until, only, grain_s)
+    cut = parts.sums('', (since, until), only, grain_s, source.rolled())
     cells: dict[tuple[int, int], list[float]] = {}
     for bucket, *figures in await source.read(_SQL['hours'].format(parts=cut.sql), cut.parameters):
         at = datetime.datetime.fromtimestamp(bucket, clock)
@@ -260,7 +260,7 @@ async def saturation(
 async def eta(source: store.Store, *, since: float, until: float, step_s: float = 3600.0, only: Filter = ALL) -> Eta:
     """How the wait that was told compares with the real one, of jobs that ended in the range."""
     first, last = _steps(since, until, step_s)
-    cut = parts.sums('', since, until, only, step_s)
+    cut = parts.sums('', (since, until), only, step_s, source.rolled())
     rows = await source.read(_SQL['eta'].format(parts=cut.sql), {'step_s': step_s, **cut.parameters})
     told, hits, early = (sum(row[n] for row in rows) for n in (1, 2, 3))
     found = {row[0]: row for row in rows}
@@ -280,7 +280,7 @@ async def model_speed(
     source: store.Store, *, since: float, until: float, step_s: float = 3600.0, only: Filter = ALL
 ) -> list[ModelPoint]:
     """Time to first token and speed of each model over time; steps in which a model ended no job are left out."""
-    cut = parts.sums('model', since, until, only, step_s)
+    cut = parts.sums('model', (since, until), only, step_s, source.rolled())
     rows = await source.read(_SQL['speed'].format(parts=cut.sql), {'step_s': step_s, **cut.parameters})
     return [
         ModelPoint(
@@ -299,14 +299,14 @@ async def usage(
         sql = _SQL['usage_by_user_and_model'].format(filter=condition.sql)
         rows = await source.read(sql, {'since': since, 'until': until, **condition.parameters})
     else:
-        cut = parts.sums('user', since, until, only)
+        cut = parts.sums('user', (since, until), only, rolled=source.rolled())
         rows = await source.read(_SQL['usage_by_user'].format(parts=cut.sql), cut.parameters)
     return [Usage(**_named_row(Usage, row)) for row in rows]
 
 
 async def waits(source: store.Store, *, since: float, until: float, only: Filter = ALL) -> Waits:
     """Where the time of the jobs that ended went."""
-    cut = parts.sums('', since, until, only)
+    cut = parts.sums('', (since, until), only, rolled=source.rolled())
     [row] = await source.read(_SQL['waits'].format(parts=cut.sql), cut.parameters)
     *known, load_s, prompt_s, decode_s, run_s = row
     names = Waits.__struct_fields__[: len(known)]
@@ -329,7 +329,7 @@ async def choices(source: store.Store, *, since: float, until: float) -> Choices
     """What jobs of the range can be filtered by."""
     found = {}
     for dimension in ('user', 'model', 'worker', 'kind', 'engine', 'source', 'priority'):
-        cut = parts.sums(dimension, since, until, ALL)
+        cut = parts.sums(dimension, (since, until), ALL, rolled=source.rolled())
         rows = await source.read(_SQL['values'].format(parts=cut.sql), {'most': MOST_CHOICES, **cut.parameters})
         found[dimension] = [value for (value,) in rows if value != '']
     return Choices(
@@ -346,7 +346,7 @@ async def choices(source: store.Store, *, since: float, until: float) -> Choices
 async def _by_value(
     source: store.Store, dimension: str, since: float, until: float, only: Filter
 ) -> list[tuple[Any, ...]]:
-    cut = parts.sums(dimension, since, until, only)
+    cut = parts.sums(dimension, (since, until), only, rolled=source.rolled())
     return await source.read(_SQL['by_value'].format(parts=cut.sql), cut.parameters)
 
 
@@ -361,7 +361,7 @@ async def _quantiles(
         cut = parts.jobs('', since, until, only)
         [row] = await source.read(_SQL['exact_quantiles'].format(jobs=cut.sql), cut.parameters)
         return row[0] or [None] * 3, row[1] or [None] * 2, row[2] or [None]
-    cut = parts.counts('', since, until, only)
+    cut = parts.counts('', (since, until), only, tuple(parts.MEASURES), source.rolled())
     measures: dict[str, list[tuple[int, int]]] = {}
     for measure, bucket, n in await source.read(_SQL['histogram'].format(counts=cut.sql), cut.parameters):
         measures.setdefault(measure, []).append((bucket, n))
@@ -380,7 +380,7 @@ async def _quantiles_by_value(
         cut = parts.jobs(dimension, *span, only)
         rows = await source.read(_SQL['exact_quantiles_by_value'].format(jobs=cut.sql), cut.parameters)
         return {value: (response or [None, None], wait or [None]) for value, response, wait in rows}
-    cut = parts.counts(dimension, *span, only)
+    cut = parts.counts(dimension, span, only, ('response', 'wait'), source.rolled())
     found: dict[str, dict[str, list[tuple[int, int]]]] = {}
     rows = await source.read(_SQL['histogram_by_value'].format(counts=cut.sql), cut.parameters)
     for value, measure, bucket, n in rows:

@@ -2,10 +2,8 @@
 -- Times are unix seconds, durations seconds; zero and '' mean unknown. Every row carries its fact's seq.
 -- Plain tables on purpose: a write-ahead log with keys or indexes in it is what DuckDB fails to replay after a crash.
 
--- clock: where analytics/timekeeper.py stands after the fact clock_seq. rolled_…: ends before this time are rolled up.
-CREATE TABLE meta (
-    schema_version BIGINT, last_seq BIGINT, clock BLOB, clock_seq BIGINT, rolled_hour BIGINT, rolled_day BIGINT
-);
+-- clock: where analytics/timekeeper.py stands after the fact clock_seq. What is rolled up has tables of rollups.py.
+CREATE TABLE meta (schema_version BIGINT, last_seq BIGINT, clock BLOB, clock_seq BIGINT);
 
 CREATE TABLE queued (
     seq BIGINT, happened_at DOUBLE, job_id VARCHAR, kind VARCHAR, model VARCHAR, priority BIGINT, "user" VARCHAR,

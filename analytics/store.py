@@ -17,10 +17,10 @@ from typing import Any, NoReturn, Self, TypeVar
 
 import duckdb
 
-from analytics import box, errors
+from analytics import box, errors, parts, rollups
 from analytics.answers import Result
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 KEEP_BROKEN = 3  # files set aside; older ones are deleted, since they hold nothing that the queue has not
 
 log = logging.getLogger('corral.analytics')
@@ -29,7 +29,7 @@ LAST_WORDS_S = 10.0  # a question that was interrupted ends within
 T = TypeVar('T')
 Columns = Mapping[str, Sequence[object]]
 
-_SCHEMA = Path(__file__).with_name('schema.sql').read_text(encoding='utf-8')
+_SCHEMA = Path(__file__).with_name('schema.sql').read_text(encoding='utf-8') + rollups.schema()
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     'threads': 2,
     'memory_limit': '300MB',
@@ -74,6 +74,8 @@ class Store:
         self._closed = False
         self._inode = 0
         self._types: dict[str, dict[str, str]] = {}
+        self._rolled: dict[float, float] = {}  # by level of rollups.py: until when
+        self._newest_at = 0.0  # end of a job
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix='analytics')
         self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix='analytics-reader')
         self._box = ThreadPoolExecutor(max_workers=1, thread_name_prefix='analytics-box')
@@ -132,6 +134,14 @@ class Store:
         """Where the timekeeper stood when that was kept last, and after which fact. Raises as ``insert`` does."""
         [(seq, data)] = await self.read('SELECT clock_seq, clock FROM meta')
         return seq, data
+
+    async def roll_up(self) -> None:
+        """Roll up all that is old enough at once; otherwise it goes a step at a time with what is recorded."""
+        await self._run(self._roll_all)
+
+    def rolled(self) -> parts.Rolled:
+        """What is rolled up."""
+        return rollups.rolled(self._rolled)
 
     async def start_over(self, reason: str) -> None:
         """Set the file aside and begin a new one. Raises ``errors.Unavailable`` when that cannot be done."""
@@ -215,6 +225,7 @@ class Store:
             connection.execute('UPDATE meta SET last_seq = ?', [last_seq])
             if clock is not None:
                 connection.execute('UPDATE meta SET clock_seq = ?, clock = ?', clock)
+            self._roll_late(connection, tables.get('jobs_ended', {}), after)
             connection.execute('COMMIT')
         except duckdb.Error as error:
             self._roll_back()
@@ -224,6 +235,56 @@ class Store:
             raise
         self.last_seq = last_seq
         self._protect()
+        self._roll(connection)
+
+    def _roll_late(self, connection: duckdb.DuckDBPyConnection, ended: Columns, after: int) -> None:
+        """Ends that lie in a time that is rolled up already: the clock was put back."""
+        times = [float(at) for at in ended.get('happened_at', ())]  # type: ignore[arg-type]
+        if not times:
+            return
+        self._newest_at = max(self._newest_at, *times)
+        for level_s, until in self._rolled.items():
+            if min(times) < until:
+                for sql in rollups.statements(level_s, 'seq > $after AND happened_at < $until'):
+                    connection.execute(sql, {'after': after, 'until': until})
+
+    def _roll_all(self) -> None:
+        self._ensure_open()
+        connection = self._alive()
+        [(self._newest_at,)] = connection.execute('SELECT coalesce(max(happened_at), 0.0) FROM jobs_ended').fetchall()
+        before: dict[float, float] | None = None
+        while self._rolled != before:
+            before = self._rolled
+            self._roll(connection)
+
+    def _roll(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Roll up what is old enough, a step at a time, so that nothing waits long for it."""
+        for level_s in rollups.LEVELS:
+            if self._newest_at - rollups.LATE_S < self._rolled.get(level_s, 0.0) + level_s:
+                continue
+            try:
+                connection.execute('BEGIN')
+                self._roll_step(connection, level_s)
+                connection.execute('COMMIT')
+            except duckdb.Error as error:
+                self._roll_back()
+                self._rolled = _rolled(connection)
+                if not isinstance(error, _HARMLESS):
+                    self._judge(error)
+                log.warning('not rolled up yet: %s', _first_line(str(error)), extra={'action': 'roll'})
+
+    def _roll_step(self, connection: duckdb.DuckDBPyConnection, level_s: float) -> None:
+        first_at = self._rolled.get(level_s)
+        if first_at is None:
+            [(first_at,)] = connection.execute('SELECT min(happened_at) FROM jobs_ended').fetchall()
+        step = rollups.next_step(level_s, self._rolled, first_at or 0.0, self._newest_at)
+        if step is None:
+            return
+        for sql in rollups.statements(level_s, 'happened_at >= $since AND happened_at < $until'):
+            connection.execute(sql, {'since': step[0], 'until': step[1]})
+        connection.execute('DELETE FROM rolled WHERE level_s = ?', [level_s])
+        connection.execute('INSERT INTO rolled VALUES (?, ?)', [level_s, step[1]])
+        self._rolled = {**self._rolled, level_s: step[1]}
 
     def _judge_later(self, broken: '_Broken') -> None:
         if broken.opened == self._opened and self._connection is not None:
@@ -296,13 +357,15 @@ class Store:
         if new:
             connection.execute('BEGIN')
             connection.execute(_SCHEMA)
-            connection.execute("INSERT INTO meta VALUES (?, 0, ''::BLOB, 0, 0, 0)", [SCHEMA_VERSION])
+            connection.execute("INSERT INTO meta VALUES (?, 0, ''::BLOB, 0)", [SCHEMA_VERSION])
             connection.execute('COMMIT')
         meta = connection.execute('SELECT schema_version, last_seq FROM meta').fetchall()
         if not meta or meta[0][0] != SCHEMA_VERSION:
             raise errors.AnalyticsError(f'its schema is not version {SCHEMA_VERSION}')
         self.last_seq = meta[0][1]
         self._types = _types(connection)
+        self._rolled = _rolled(connection)
+        self._newest_at = max(self._rolled.values(), default=0.0)
         self._inode = self.path.stat().st_ino
         self._protect()
 
@@ -358,6 +421,10 @@ class Store:
         except duckdb.Error as error:
             log.warning('analytics file not tidied: %s', _first_line(str(error)), extra={'action': 'close'})
         self._drop_connection()
+
+
+def _rolled(connection: duckdb.DuckDBPyConnection) -> dict[float, float]:
+    return dict(connection.execute('SELECT level_s, until FROM rolled').fetchall())
 
 
 def _types(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
