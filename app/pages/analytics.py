@@ -71,13 +71,16 @@ TABS = {'/analytics': N_('Overview'), '/analytics/week': N_('Week'), '/analytics
 def _exports() -> dict[str, ui.element]:
     """A menu with all jobs of the time that is shown as files; the links by form."""
     links: dict[str, ui.element] = {}
-    with theme.button('Export', icon_name='save').props('aria-haspopup=menu'):
-        with ui.menu().props('anchor="bottom right" self="top right" :offset="[0, 4]"'), theme.box().props('role=menu'):
-            T(theme.text(classes='export-hint', tag='p'), 'All jobs that ended in the time that is shown')
-            for form, name in FORMS.items():
-                links[form] = ui.element('a').classes('menu-item').props('role=menuitem download')
-                with links[form]:
-                    T(theme.text(), name)
+    with (
+        theme.button('Export', icon_name='save').props('aria-haspopup=menu'),
+        ui.menu().props('anchor="bottom right" self="top right" :offset="[0, 4]"'),
+        theme.box().props('role=menu'),
+    ):
+        T(theme.text(classes='export-hint', tag='p'), 'All jobs that ended in the time that is shown')
+        for form, name in FORMS.items():
+            links[form] = ui.element('a').classes('menu-item').props('role=menuitem download')
+            with links[form]:
+                T(theme.text(), name)
     return links
 
 

@@ -1,6 +1,7 @@
 """The SQL box: questions of one's own to the statistics, read only and within limits."""
 
 import asyncio
+import math
 from typing import Any
 
 from nicegui import background_tasks
@@ -84,7 +85,7 @@ def plain(result: answers.Result) -> dict[str, Any]:
 
 
 def _exact(value: object) -> object:
-    if isinstance(value, float) and value != value or value in (float('inf'), float('-inf')):  # noqa: PLR0124
+    if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return str(value) if isinstance(value, int) and abs(value) > MOST_EXACT else value
 
