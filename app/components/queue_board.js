@@ -23,10 +23,10 @@ export default {
       </div>
       <label class="field qb-search"><i class="icon icon-search small" aria-hidden="true"></i><span class="sr">{{ labels.search }}</span>
         <input type="search" v-model="text" :placeholder="labels.search" maxlength="200" @input="typed"></label>
-      <select class="field" :aria-label="labels.model" :value="filter.model" @change="choose({ model: $event.target.value })">
-        <option value="">{{ labels.all_models }}</option><option v-for="[name, count] in picks(models, filter.model)" :value="name">{{ name }}{{ count ? " (" + words.number(count) + ")" : "" }}</option></select>
-      <select class="field" :aria-label="labels.user" :value="filter.user" @change="choose({ user: $event.target.value })">
-        <option value="">{{ labels.all_users }}</option><option v-for="[name, count] in picks(users, filter.user)" :value="name">{{ name }}{{ count ? " (" + words.number(count) + ")" : "" }}</option></select>
+      <span class="select"><select class="field" :aria-label="labels.model" :value="filter.model" @change="choose({ model: $event.target.value })">
+        <option value="">{{ labels.all_models }}</option><option v-for="[name, count] in picks(models, filter.model)" :value="name">{{ name }}{{ count ? " (" + words.number(count) + ")" : "" }}</option></select><i class="icon icon-down" aria-hidden="true"></i></span>
+      <span class="select"><select class="field" :aria-label="labels.user" :value="filter.user" @change="choose({ user: $event.target.value })">
+        <option value="">{{ labels.all_users }}</option><option v-for="[name, count] in picks(users, filter.user)" :value="name">{{ name }}{{ count ? " (" + words.number(count) + ")" : "" }}</option></select><i class="icon icon-down" aria-hidden="true"></i></span>
       <button v-if="filtered" type="button" class="btn ghost" @click="clear">{{ labels.clear }}</button>
       <span class="grow"></span>
       <button type="button" class="btn" aria-haspopup="menu"><i class="icon icon-pause small" aria-hidden="true"></i>{{ labels.pause }}<i class="icon icon-down small" aria-hidden="true"></i>
@@ -55,7 +55,7 @@ export default {
         <span class="qb-slots" aria-hidden="true"><i v-for="n in Math.min(counts.slots, 40)" :class="{ busy: n <= counts.running }"></i></span></div>
       <ul class="qb-runs" role="list"><li v-for="id in running.slice(0, all_running ? undefined : few)" :key="id" :data-job="id" class="qb-run" :class="{ fresh: clock - rows[id].started < 2 }">
         <i class="dot run live" aria-hidden="true"></i>
-        <div class="qb-name"><a :href="'/jobs/' + id" class="qb-title clip">{{ words.title(rows[id]) }}</a><span class="faint clip">{{ words.note(rows[id], clock) }}</span></div>
+        <div class="qb-name"><a :href="'/jobs/' + id" class="qb-title clip">{{ words.title(rows[id]) }}</a><span class="faint clip">{{ words.note(rows[id], clock, id) }}</span></div>
         <span class="chip qb-chip" :class="levelOf(rows[id].priority)">{{ words.priority(rows[id].priority) }}</span>
         <div class="qb-two qb-model"><span class="clip" :title="rows[id].model">{{ rows[id].model }}</span><span class="faint clip" :title="rows[id].worker">{{ rows[id].worker }}</span></div>
         <span class="qb-user quiet clip" :title="rows[id].user">{{ rows[id].user || "—" }}</span>
@@ -82,7 +82,7 @@ export default {
           <template v-if="item.row">
           <label class="qb-check"><input type="checkbox" tabindex="-1" :checked="everyone || picked[item.id]" :aria-label="labels.pick + words.colon + words.title(item.row)" @click="pick($event, item)"></label>
           <span class="qb-place num faint" :class="item.row.state">{{ place(item) }}</span>
-          <div class="qb-name"><a :href="'/jobs/' + item.id" class="qb-title clip" draggable="false">{{ words.title(item.row) }}</a><span class="faint clip">{{ words.note(item.row, clock) || item.row.model }}</span></div>
+          <div class="qb-name"><a :href="'/jobs/' + item.id" class="qb-title clip" draggable="false">{{ words.title(item.row) }}</a><span class="faint clip">{{ words.note(item.row, clock, item.id) || item.row.model }}</span></div>
           <div class="qb-two qb-why"><span class="clip" :title="words.why(item.row, clock, limit)">{{ words.why(item.row, clock, limit) }}</span><span class="faint clip" :title="words.eta(item.row, clock)">{{ words.eta(item.row, clock) }}</span></div>
           <span class="qb-model quiet clip" :title="item.row.model">{{ item.row.model }}</span>
           <span class="qb-user quiet clip" :title="item.row.user">{{ item.row.user || "—" }}</span>
@@ -96,6 +96,7 @@ export default {
             <q-menu v-if="menu === item.id + 'more'" :model-value="true" no-parent-event anchor="bottom right" self="top right" :offset="[0, 4]" @hide="shut(item.id + 'more')"><div role="menu" class="qb-menu">
               <a role="menuitem" class="menu-item" :href="'/jobs/' + item.id" v-close-popup><i class="icon icon-info small" aria-hidden="true"></i>{{ labels.open_job }}</a>
               <a v-if="item.row.title" role="menuitem" class="menu-item" :href="'/chat/' + encodeURIComponent(item.row.conversation)" v-close-popup><i class="icon icon-chat small" aria-hidden="true"></i>{{ labels.open_chat }}</a>
+              <a v-if="item.row.batch" role="menuitem" class="menu-item" :href="'/queue/batches?id=' + item.row.batch" v-close-popup><i class="icon icon-queue small" aria-hidden="true"></i>{{ labels.open_batch }}</a>
               <button type="button" role="menuitem" class="menu-item" v-close-popup @click.stop="copy(item.id)"><i class="icon icon-copy small" aria-hidden="true"></i>{{ labels.copy_id }}</button>
               <button type="button" role="menuitem" class="menu-item" v-close-popup @click.stop="move(item, -1)" :disabled="item.lane === 'real'"><i class="icon icon-up small" aria-hidden="true"></i>{{ labels.lane_up }}</button>
               <button type="button" role="menuitem" class="menu-item" v-close-popup @click.stop="move(item, 1)" :disabled="item.lane === 'low'"><i class="icon icon-down small" aria-hidden="true"></i>{{ labels.lane_down }}</button>

@@ -71,9 +71,10 @@ export class Words {
     return row.title || row.conversation ? "" : this.labels.by_api;
   }
 
-  note(row, clock) {
+  note(row, clock, id) {
     const shared = row.claims > 1 && this.fill("shared", { n: this.number(row.claims) });
-    return [this.story(row, clock), this.origin(row), shared].filter(Boolean).join(" · ");
+    const tail = !row.title && "…" + id.slice(-6); // tells those apart that have no name
+    return [this.story(row, clock), this.origin(row), shared, tail].filter(Boolean).join(" · ");
   }
 
   // what has happened to it
