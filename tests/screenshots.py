@@ -26,7 +26,9 @@ LANGUAGES = ('zh', 'en')
 THEMES = ('light', 'dark')
 SIZES = {1440: 900, 390: 844}
 AT_ONCE = 2  # pages
-SETTLED = '![...document.querySelectorAll(".content .skeleton")].some((each) => each.checkVisibility())'
+# nothing in sight is still on its way; what is further down may come when one scrolls there
+SETTLED = '''() => ![...document.querySelectorAll(".content .skeleton")].some((each) =>
+  each.checkVisibility() && each.getBoundingClientRect().top < innerHeight)'''
 
 
 @dataclass(frozen=True)
