@@ -43,7 +43,9 @@ def tables():
         'broker': settings.table(BrokerSettings, without=common),
         'pool': pool.PoolSettings,
         'worker': settings.table(WorkerSettings, without=common | from_flags | {'worker', 'slots', 'drain_s'}),
-        'app': settings.table(settings.AppSettings, without=common | from_flags | {'host', 'port', 'version', 'pages'}),
+        'app': settings.table(
+            settings.AppSettings, without=common | from_flags | {'host', 'port', 'version', 'pages', 'launched', 'listen'}
+        ),
     }
 
 
@@ -77,6 +79,7 @@ def compose(settings, *, pages=True):
         port=settings.port,
         version=options.version(),
         pages=pages,
+        launched=settings.told(),
     )
     at_first = settings.workers.minimum if settings.follows_load else len(workers)
     return [

@@ -9,12 +9,22 @@ import difflib
 import ipaddress
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import ErrorDetails
 
 from app import ollama_address
@@ -24,7 +34,8 @@ from broker.endpoints import Endpoints
 Engine = Literal['auto', 'ollama', 'demo']
 LogLevel = Literal['debug', 'info', 'warning', 'error']
 MOST_WORKERS = MOST_SLOTS = 64
-NOT_SETTINGS = {'config', 'chromium', 'no_setup'}  # CORRAL_… variables that are read elsewhere
+_SECRET = re.compile(r'key|secret|token|password', re.I)
+NOT_SETTINGS = {'config', 'chromium', 'no_setup', 'join_key'}  # CORRAL_… variables that are read elsewhere
 
 
 class SettingsError(Exception):
@@ -139,6 +150,9 @@ class AppSettings(BaseModel):
         default=False, description='Let programs change models through the API of Ollama: pull, delete, copy, create.'
     )
     max_prompt_bytes: int = Field(default=400_000, ge=1, description='Longest question of a chat, bytes of UTF-8.')
+    launched: dict[str, Any] = Field(
+        default={}, description='All settings of this start by name, each as (value, origin); for the settings page.'
+    )
 
 
 class LaunchSettings(BaseModel):
@@ -160,6 +174,23 @@ class LaunchSettings(BaseModel):
     log_level: LogLevel = Field(default='info', description=HELP['log_level'])
     no_browser: bool = Field(default=False, description=HELP['no_browser'])
     transport: Literal['auto', 'tcp'] = Field(default='auto', description=HELP['transport'])
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def told(self) -> dict[str, tuple[Any, str]]:
+        """Every setting but secrets by its name, like broker.rate: its value, and where that comes from.
+
+        The origin is 'flag', 'env', 'OLLAMA_HOST', the path of a file, or '' for a default.
+        """
+        plain = self.model_dump(mode='json')
+        flat = {name: value for name, value in plain.items() if not isinstance(getattr(self, name), BaseModel)}
+        for name in plain.keys() - flat.keys():
+            flat |= {f'{name}.{inner}': value for inner, value in plain[name].items()}
+        return {
+            name: (value, self._origins.get(name, ''))
+            for name, value in sorted(flat.items())
+            if not _SECRET.search(name)
+        }
 
     def slots_by_worker(self) -> tuple[int, ...]:
         """How many jobs each worker process runs at once, for all that may run; 0: as many as the engine does."""
@@ -214,7 +245,9 @@ def load(
         raise SettingsError('\n'.join(sentences)) from None
     base = file.parent if file and origins.get(('data_dir',)) == str(file) else cwd
     data_dir = (base / settings.data_dir.expanduser()).resolve()
-    return Loaded(settings=settings.model_copy(update={'data_dir': data_dir}), warnings=warnings)
+    settings = settings.model_copy(update={'data_dir': data_dir})
+    settings._origins = {'.'.join(path): origin for path, origin in origins.items()}
+    return Loaded(settings=settings, warnings=warnings)
 
 
 def table(room: type[BaseModel], *, without: set[str]) -> type[BaseModel]:

@@ -483,6 +483,7 @@ class Settings(Reply, frozen=True, kw_only=True):
     configured: bytes
     changeable: tuple[str, ...]
     changed: tuple[str, ...]
+    schema: int = 0  # of queue.db
 
 
 class Purged(Reply, frozen=True, kw_only=True):

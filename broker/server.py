@@ -22,7 +22,7 @@ from broker.job import FINAL, State
 from broker.rules import Rules
 from broker.runtime import CHANGEABLE, Runtime, Wrong
 from broker.share import DECAY_S
-from broker.store import Store
+from broker.store import SCHEMA, Store
 
 logger = logging.getLogger(__name__)
 
@@ -217,6 +217,7 @@ class Server:
             configured=runtime.told_configured(),
             changeable=tuple(sorted(CHANGEABLE)),
             changed=tuple(sorted(runtime.changes)),
+            schema=SCHEMA,
         )
 
     def _tell_load(self) -> None:

@@ -118,6 +118,7 @@ MIGRATIONS = (
     CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
     """,
 )
+SCHEMA = len(MIGRATIONS)
 _TROUBLE = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError)  # of the disk, not of ours
 _quoted = '"{}"'.format
 _COLUMNS = Job.__struct_fields__

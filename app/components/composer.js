@@ -12,6 +12,15 @@ const SEARCH_FROM = 9; // models
 const DRAFT = "corral-draft:";
 const PICKS = "corral-picks";
 
+// what the settings page says new conversations begin with; without it, what was picked last
+function defaults() {
+  try {
+    return JSON.parse(decodeURIComponent(document.cookie.match(/(?:^|; )corral_defaults=([^;]*)/)?.[1] ?? "{}")) ?? {};
+  } catch {
+    return {};
+  }
+}
+
 export default {
   components: { "composer-attached": Attached, "composer-next": NextList, "composer-prompts": PromptMenu },
   props: { state: Object, labels: Object, lang: String },
@@ -425,14 +434,14 @@ export default {
         }
         forget("sending");
       }
-      const last = read(localStorage, PICKS) ?? {};
+      const last = { ...read(localStorage, PICKS), ...defaults() };
       this.picked = Boolean(draft.model);
       this.wanted = draft.model || this.state.model || last.model || "";
       this.priority = draft.priority ?? (this.state.priority || last.priority || 5);
       if (!LEVELS.some(([value]) => value === this.priority)) this.priority = 5;
       this.settle(last.model);
     },
-    settle(last = read(localStorage, PICKS)?.model) {
+    settle(last = defaults().model ?? read(localStorage, PICKS)?.model) {
       const names = this.state.models.map((each) => each.name);
       const wanted = this.wanted || this.state.model;
       const instead = names.includes(last) ? last : names[0];

@@ -26,9 +26,9 @@ const make = (tag, className, text) => Object.assign(document.createElement(tag)
 export default {
   props: { source: String, params: Object, sort: String, up: Boolean, choosing: Boolean, columns: Array, shown: String, labels: Object, lang: String },
   emits: ["open", "chosen", "sorted", "counted"],
-  data: () => ({ failed: "", empty: false, ready: false }),
+  data: () => ({ failed: "", empty: false, ready: false, narrow: false }),
   template: `
-  <div class="job-grid" :class="{ 'is-empty': empty || failed, 'is-ready': ready }">
+  <div class="job-grid" :class="{ 'is-empty': empty || failed, 'is-ready': ready, 'is-narrow': narrow }">
     <div ref="grid" class="job-grid-table"></div>
     <div v-if="!ready && !failed" class="job-grid-wait" aria-hidden="true"><i v-for="n in 9" class="skeleton" style="height:26px"></i></div>
     <div v-if="failed" class="job-grid-said" role="alert"><p>{{ failed }}</p><button type="button" class="btn" @click="renew()">{{ labels.again }}</button></div>
@@ -89,7 +89,7 @@ export default {
     defs() {
       const L = this.labels;
       const all = {
-        state: { headerName: L.state, width: 108, cellRenderer: (p) => this.state(p.data) },
+        state: { headerName: L.state, headerClass: "job-grid-state-head", width: 108, cellRenderer: (p) => this.state(p.data) },
         queued: { headerName: L.queued, width: 124, cellClass: "num", headerClass: "num", valueFormatter: (p) => this.when(p.value) },
         job: { headerName: L.job, flex: 1, minWidth: 150, sortable: false, cellRenderer: (p) => this.name(p.data) },
         kind: { headerName: L.kind, width: 110, valueFormatter: (p) => L[p.value] ?? "" },
@@ -111,10 +111,11 @@ export default {
       const width = this.$refs.grid?.clientWidth;
       if (!width || width === this.width) return;
       this.width = width;
+      this.narrow = width < 500;
       const may = (name) => width >= (FROM[name] ?? 0);
       this.api.setColumnsVisible(this.columns.filter((name) => name !== "job" && may(name)), true);
       this.api.setColumnsVisible(this.columns.filter((name) => name !== "job" && !may(name)), false);
-      this.api.setColumnWidths([{ key: "state", newWidth: width < 500 ? 40 : 108 }, { key: "queued", newWidth: width < 500 ? 96 : 124 }]);
+      this.api.setColumnWidths([{ key: "state", newWidth: this.narrow ? 34 : 108 }, { key: "queued", newWidth: this.narrow ? 104 : 124 }]);
     },
     // a new list, from the top: what has come since is in it
     renew() {

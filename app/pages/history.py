@@ -63,7 +63,8 @@ class _History:
             with theme.box('page-bar', tag='header'):
                 self._bar()
             self._filters()
-            with theme.box('history-glance'):
+            self._glanced = theme.box('history-glance')
+            with self._glanced:
                 self._last = LastJobs(self._open)
             self._said = theme.box('history-said')
             self._bulk = Bulk(parts, lambda: self._query, self._count_of, self._done)
@@ -75,7 +76,7 @@ class _History:
         watch(parts.board.on_ended, self._ended)
         watch(parts.board.on_queue, self._glance)
         speech().on_switch(self._said, self._say)
-        background_tasks.create(self._look_back(), name='look back')
+        background_tasks.create(self._look_back(), name='look back', context=self._said)
         self._say()
         if job_id:
             self._open(job_id)
@@ -101,37 +102,55 @@ class _History:
                 kind='search', placeholder='Question, answer, title, id or error', live=True, bare=True,
             ).classes('history-search')  # fmt: skip
             self._chips = _Chips(query.states, lambda states: self._change(states=states))
-            self._span = controls.select(
-                'Time',
-                SPANS | ({'custom': N_('From … to …')}),
-                query.span or _custom(query),
-                on_change=self._time,
-                bare=True,
-            )
-            self._level = controls.select(
-                'Priority',
-                LEVELS,
-                _one(query.levels),
-                on_change=lambda value: self._change(levels=_some(value)),
-                bare=True,
-            )
-            self._kind = controls.select(
-                'Kind', KINDS, _one(query.kinds), on_change=lambda value: self._change(kinds=_some(value)), bare=True
-            )
-            self._model = _named('Model', query.model, 'history-models', lambda value: self._change(model=value))
-            self._user = _named('User', query.user, 'history-users', lambda value: self._change(user=value))
-            self._days = theme.box('history-days')
-            with self._days:
-                self._first = controls.field(
-                    'From', query.first, kind='date', on_change=lambda value: self._change(first=value or '', span='')
+            self._fold = theme.button('Filters', self._unfold, icon_name='sliders').classes('history-fold')
+            self._fold.props['aria-expanded'] = 'false'
+            self._more = theme.box('history-more')
+            with self._more:
+                self._span = controls.select(
+                    'Time',
+                    SPANS | ({'custom': N_('From … to …')}),
+                    query.span or _custom(query),
+                    on_change=self._time,
+                    bare=True,
                 )
-                self._last_day = controls.field(
-                    'To', query.last, kind='date', on_change=lambda value: self._change(last=value or '', span='')
+                self._level = controls.select(
+                    'Priority',
+                    LEVELS,
+                    _one(query.levels),
+                    on_change=lambda value: self._change(levels=_some(value)),
+                    bare=True,
                 )
-            self._clear = theme.button('Clear', self._reset, kind='ghost', icon_name='close')
+                self._kind = controls.select(
+                    'Kind',
+                    KINDS,
+                    _one(query.kinds),
+                    on_change=lambda value: self._change(kinds=_some(value)),
+                    bare=True,
+                )
+                self._model = _named('Model', query.model, 'history-models', lambda value: self._change(model=value))
+                self._user = _named('User', query.user, 'history-users', lambda value: self._change(user=value))
+                self._days = theme.box('history-days')
+                with self._days:
+                    self._first = controls.field(
+                        'From',
+                        query.first,
+                        kind='date',
+                        on_change=lambda value: self._change(first=value or '', span=''),
+                    )
+                    self._last_day = controls.field(
+                        'To', query.last, kind='date', on_change=lambda value: self._change(last=value or '', span='')
+                    )
+                self._clear = theme.button('Clear', self._reset, kind='ghost', icon_name='close')
         self._days.set_visibility(bool(_custom(query)))
         _suggest('history-models', sorted({model.name for model in self._parts.board.models()}))
         _suggest('history-users', sorted({job.user for job in self._parts.board.finished() if job.user}))
+
+    def _unfold(self) -> None:
+        """Where there is little room, the other filters are shown when they are wanted."""
+        shown = 'open' not in self._more.classes
+        self._more.classes(toggle='open')
+        self._fold.props['aria-expanded'] = 'true' if shown else 'false'
+        self._fold.update()
 
     def _table(self) -> None:
         query = self._query
@@ -202,7 +221,7 @@ class _History:
         self._job = job_id
         self._grid.mark(job_id)
         self._address()
-        background_tasks.create(self._preview.show(job_id), name='look into a job')
+        background_tasks.create(self._preview.show(job_id), name='look into a job', context=self._said)
 
     def _renew(self) -> None:
         self._new = 0
@@ -213,7 +232,7 @@ class _History:
     def _done(self) -> None:
         self._renew()
         if self._job:
-            background_tasks.create(self._preview.show(self._job), name='look into a job')
+            background_tasks.create(self._preview.show(self._job), name='look into a job', context=self._said)
 
     def _ended(self, _: object) -> None:
         self._new += 1
@@ -232,6 +251,7 @@ class _History:
     def _glance(self) -> None:
         known = {job.job_id: job for job in (*self._parts.board.finished(), *self._earlier)}
         self._last.show(sorted(known.values(), key=lambda job: -job.ended_at))
+        self._glanced.set_visibility(bool(known))
 
     def _count(self, total: int, complete: bool, looked: int) -> None:
         self._counted = (total, complete, looked)

@@ -12,11 +12,11 @@ from app.past.query import Query
 from broker import errors
 from broker.job import State
 
-_DONE = {
-    'cancel': (N_('{n} job was cancelled.'), N_('{n} jobs were cancelled.')),
-    'replay': (N_('{n} job is done again.'), N_('{n} jobs are done again.')),
-    'move': (N_('{n} job was moved.'), N_('{n} jobs were moved.')),
-    'purge': (N_('{n} job was deleted.'), N_('{n} jobs were deleted.')),
+_DONE: dict[str, Callable[[int], str]] = {
+    'cancel': lambda n: speech().trn('{n} job was cancelled.', '{n} jobs were cancelled.', n),
+    'replay': lambda n: speech().trn('{n} job is done again.', '{n} jobs are done again.', n),
+    'move': lambda n: speech().trn('{n} job was moved.', '{n} jobs were moved.', n),
+    'purge': lambda n: speech().trn('{n} job was deleted.', '{n} jobs were deleted.', n),
 }
 _ASK = {
     'cancel': (
@@ -117,7 +117,7 @@ class Bulk:
         finally:
             self._busy = False
         said = speech()
-        told = [said.trn(*_DONE[name], outcome.done)]
+        told = [_DONE[name](outcome.done)]
         if refused := outcome.refused.total():
             told.append(said.trn('{n} was refused.', '{n} were refused.', refused))
             code = outcome.refused.most_common(1)[0][0]
