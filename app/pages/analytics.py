@@ -136,7 +136,7 @@ class _Figures:
     async def _refresh_while_asked(self) -> None:
         while self._again and not self._place.is_deleted:
             self._again = False
-            if any(part.stale and part.element.seen for part in self._parts):
+            if self._ever is False or any(part.stale and part.element.seen for part in self._parts):
                 await self._refresh()
                 await asyncio.sleep(REFRESH_S)
 

@@ -108,6 +108,12 @@ async def test_an_empty_desk_explains_what_will_appear(book):
         await soon(lambda: seen(user, 'No job has ended yet'))
         await user.should_see('Write a message')
         assert not seen(user, 'How long it took')
+        with user.client:
+            for each in all_parts(user):
+                each._see(False)  # as they are when they are hidden
+        book.ever = book.answer = BUSY
+        book.tell()
+        await soon(lambda: not seen(user, 'No job has ended yet'))
 
 
 async def test_tiles_charts_and_tables_show_the_figures(book):
