@@ -40,7 +40,7 @@ def tables():
     common = {'data_dir', 'endpoints', 'log_level'}
     from_flags = {'engine', 'ollama_url'}
     return {
-        'broker': settings.table(BrokerSettings, without=common),
+        'broker': settings.table(BrokerSettings, without=common | {'listen'}),
         'pool': pool.PoolSettings,
         'worker': settings.table(WorkerSettings, without=common | from_flags | {'worker', 'slots', 'drain_s'}),
         'app': settings.table(
@@ -64,7 +64,7 @@ def compose(settings, *, pages=True):
 
     endpoints = addresses.choose(settings.data_dir, settings.transport)
     common = {'data_dir': settings.data_dir, 'log_level': settings.log_level}
-    broker = BrokerSettings(**settings.broker.model_dump(), **common, endpoints=endpoints)
+    broker = BrokerSettings(**settings.broker.model_dump(), **common, endpoints=endpoints, listen=settings.listen)
     workers = [
         _worker(settings, endpoints, f'{socket.gethostname()}:{place}', slots)
         for place, slots in enumerate(settings.slots_by_worker(), start=1)
@@ -77,6 +77,7 @@ def compose(settings, *, pages=True):
         endpoints=endpoints.for_peers(),
         host=settings.host,
         port=settings.port,
+        listen=settings.listen,
         version=options.version(),
         pages=pages,
         launched=settings.told(),

@@ -75,6 +75,7 @@ def _start(  # noqa: PLR0917  typer makes the options from the parameters
     workers: Annotated[str | None, typer.Option(help=HELP['workers'], metavar='N|N..M')] = None,
     slots: Annotated[str | None, typer.Option(help=HELP['slots'], metavar='N|auto')] = None,
     log_level: Annotated[str | None, typer.Option(help=HELP['log_level'], metavar='LEVEL')] = None,
+    listen: Annotated[str | None, typer.Option(help=HELP['listen'], metavar='HOST:PORT')] = None,
     no_browser: Annotated[bool, typer.Option('--no-browser', help=HELP['no_browser'])] = False,
     show_version: Annotated[
         bool, typer.Option('--version', help='Show the version and exit.', callback=_show_version, is_eager=True)

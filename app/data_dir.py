@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 LOCK = 'corral.lock'
 ENDPOINTS = Path('run', 'endpoints.json')
 # How the names of what we keep begin.
-OURS = ('corral', 'queue.db', 'desk.db', 'analytics.duckdb', 'files', 'logs', 'run')
+OURS = ('corral', 'queue.db', 'desk.db', 'analytics.duckdb', 'files', 'logs', 'run', 'machines.json', 'joined')
 ENDING_S = 12.0  # the processes of a Corral that was killed end within this
 LOCKED_BYTE = 4096  # Windows locks bytes against reading, so the locked one is behind the text
 

@@ -62,7 +62,7 @@ def shown_models(worker: protocol.WorkerInfo) -> list[facts.ModelInfo]:
 
 def _groups(workers: Iterable[protocol.WorkerInfo]) -> dict[str, list[protocol.WorkerInfo]]:
     groups: dict[str, list[protocol.WorkerInfo]] = {}
-    for worker in workers:
+    for worker in sorted(workers, key=lambda worker: worker.engine == 'demo'):  # real engines first
         groups.setdefault(group_of(worker), []).append(worker)
     return groups
 

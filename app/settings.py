@@ -29,6 +29,7 @@ from pydantic_core import ErrorDetails
 
 from app import ollama_address
 from app.options import HELP, ROOT
+from broker import network
 from broker.endpoints import Endpoints
 
 Engine = Literal['auto', 'ollama', 'demo']
@@ -121,6 +122,7 @@ class AppSettings(BaseModel):
         description='More web pages (https://host:port) whose scripts may use the APIs, besides those on this machine.',
     )
     log_level: LogLevel = Field(default='info', description='debug, info, warning or error.')
+    listen: str = Field(default='', description='Where workers of other machines may join, for what the page says.')
     pages: bool = Field(default=True, description='Whether there are pages, or the APIs alone.')
     version: str = Field(description='Version of Corral, for /health and the page.')
     engine: Engine = Field(default='auto', description='Who answers: auto, ollama or demo.')
@@ -173,6 +175,7 @@ class LaunchSettings(BaseModel):
     slots: Annotated[int | None, BeforeValidator(_read_slots)] = Field(default=None, description=HELP['slots'])
     log_level: LogLevel = Field(default='info', description=HELP['log_level'])
     no_browser: bool = Field(default=False, description=HELP['no_browser'])
+    listen: Annotated[str, AfterValidator(network.checked)] = Field(default='', description=HELP['listen'])
     transport: Literal['auto', 'tcp'] = Field(default='auto', description=HELP['transport'])
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)

@@ -35,6 +35,7 @@ def main() -> int:
             keep=runtime.settings.keep(),
             runtime=runtime,
             on_load=lambda load: loads.report(load=_plain(load)),
+            listen=settings.listen,
         )
     except errors.BrokerError as error:  # somebody else has the address, maybe only for now
         logging.getLogger(__name__).error('%s', error, extra={'action': 'serve'})

@@ -267,6 +267,21 @@ class BrokerClient:
         """Stop an errand; refused with ``not_found`` when it is not known (any more)."""
         await self._ask(protocol.CancelErrand(errand_id=errand_id), protocol.Done)
 
+    async def add_machine(self, name: str) -> protocol.MachineToken:
+        """Let the workers of one machine more join; the token for them, which nobody can show again, and where.
+
+        Refused with ``not_listening``, ``conflict`` where the name is taken, or ``bad_request``.
+        """
+        return await self._ask(protocol.AddMachine(name=name), protocol.MachineToken)
+
+    async def remove_machine(self, name: str) -> None:
+        """Let its workers join no more; refused with ``not_found``. Those that are there stay until they end."""
+        await self._ask(protocol.RemoveMachine(name=name), protocol.Done)
+
+    async def machines(self) -> tuple[protocol.Machine, ...]:
+        """The machines whose workers may join, by name."""
+        return (await self._ask(protocol.FindMachines(), protocol.MachineList)).machines
+
     async def facts_after(self, seq: int, limit: int = 1000) -> protocol.Facts:
         """Facts after ``seq`` in order, at most ``limit``, and the newest seq there is."""
         return await self._ask(protocol.FactsAfter(seq=seq, limit=limit), protocol.Facts)

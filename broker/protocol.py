@@ -301,6 +301,22 @@ class SetSettings(Request, frozen=True, kw_only=True):
     reset: tuple[str, ...] = ()
 
 
+class AddMachine(Request, frozen=True, kw_only=True):
+    """Let the workers of one machine more of the network join."""
+
+    name: str
+
+
+class RemoveMachine(Request, frozen=True, kw_only=True):
+    """Let them join no more. What is connected stays so until it ends: retire its workers, too."""
+
+    name: str
+
+
+class FindMachines(Request, frozen=True, kw_only=True):
+    """The machines whose workers may join."""
+
+
 class FactsAfter(Request, frozen=True, kw_only=True):
     """The facts after ``seq``, oldest first, at most ``limit``."""
 
@@ -344,6 +360,9 @@ AnyRequest = (
     | Retire
     | RunErrand
     | CancelErrand
+    | AddMachine
+    | RemoveMachine
+    | FindMachines
     | GetSettings
     | SetSettings
     | FactsAfter
@@ -523,6 +542,26 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     vitals: Vitals | None = None  # of its machine, once it told
 
 
+class MachineToken(Reply, frozen=True, kw_only=True):
+    """With this a worker of that machine joins. Nobody can show it again. ``listen`` is where: host:port as set."""
+
+    token: str
+    listen: str = ''
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine whose workers may join, and since when."""
+
+    name: str
+    added_at: float
+
+
+class MachineList(Reply, frozen=True, kw_only=True):
+    """The machines by name."""
+
+    machines: tuple[Machine, ...]
+
+
 class ErrandState(Reply, frozen=True, kw_only=True):
     """An errand as it stands."""
 
@@ -564,6 +603,8 @@ AnyReply = (
     | Purged
     | Facts
     | ErrandState
+    | MachineToken
+    | MachineList
     | Snapshot
     | Pong
 )

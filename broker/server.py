@@ -13,7 +13,20 @@ import msgspec
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from broker import errors, facts, intake, limits, listing, load, lookup, protocol, retention, sockets
+from broker import (
+    errors,
+    facts,
+    intake,
+    limits,
+    listing,
+    load,
+    lookup,
+    machines,
+    network,
+    protocol,
+    retention,
+    sockets,
+)
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
 from broker.admission import NOTHING, Past
 from broker.core import BrokerCore, Mail
@@ -71,7 +84,7 @@ class Server:
     Raises ``errors.BrokerError`` when an address cannot be used.
 
     ``keep`` says what the store may forget. ``on_load`` is told how busy the workers are, when that has changed, at
-    most once a second; it must not block.
+    most once a second; it must not block. ``listen`` is where workers of other machines may join, ``host:port``.
     """
 
     def __init__(
@@ -84,6 +97,7 @@ class Server:
         keep: retention.Keep | None = None,
         on_load: Callable[[load.Load], None] = lambda load: None,
         runtime: Runtime | None = None,
+        listen: str = '',
     ) -> None:
         self._store = store
         self._rules = rules
@@ -102,12 +116,17 @@ class Server:
         self._disk_checked_at = 0.0
         self._disk_full = False
         self._authenticator: ThreadAuthenticator | None = None
+        self._machines: machines.Machines | None = None
         try:
-            if not endpoints.client.startswith('ipc://'):
+            if listen:
+                self._machines = machines.Machines(store.path.parent / machines.FILE, listen)
+            if listen or not endpoints.client.startswith('ipc://'):
                 self._authenticate(endpoints)
             self._client = self._serve(zmq.ROUTER, endpoints, endpoints.client)
             self._worker = self._serve(zmq.ROUTER, endpoints, endpoints.worker)
             self._facts = self._serve(zmq.XPUB, endpoints, endpoints.facts)
+            if self._machines is not None:
+                self._let_join(listen, self._machines)
         except errors.BrokerError:
             self._close()
             raise
@@ -390,7 +409,11 @@ class Server:
                     return protocol.Purged(rid=request.rid, count=gone, more=gone == PURGE_AT_ONCE)
                 except errors.StoreFull as error:
                     return protocol.Refused(rid=request.rid, code='disk_full', detail=str(error), retry_after_s=30.0)
-        return self._answer_about(request, getattr(request, 'job_id', ''))
+            case protocol.AddMachine() | protocol.RemoveMachine() | protocol.FindMachines():
+                reply = machines.answer(self._machines, request)
+            case _:
+                reply = self._answer_about(request, getattr(request, 'job_id', ''))
+        return reply
 
     def _answer_about_batches(
         self, request: protocol.FindBatches | protocol.GetBatch | protocol.CancelBatch
@@ -471,11 +494,27 @@ class Server:
             def callback(self, domain: str, key: bytes) -> bool:
                 return key == endpoints.peer_public.encode()  # both Z85
 
+        class OnlyJoined:
+            def callback(self, domain: str, key: bytes) -> bool:
+                known = joined is not None and joined.knows(key)
+                if not known:
+                    logger.warning('a machine with an unknown key was refused', extra={'action': 'refuse'})
+                return known
+
+        joined = self._machines
         self._authenticator = ThreadAuthenticator(self._context)
         self._authenticator.start()
-        self._authenticator.configure_curve_callback(
-            domain=sockets.CURVE_DOMAIN.decode(), credentials_provider=OnlyOurs()
-        )
+        for domain, provider in ((sockets.CURVE_DOMAIN, OnlyOurs()), (sockets.NETWORK_DOMAIN, OnlyJoined())):
+            self._authenticator.configure_curve_callback(domain=domain.decode(), credentials_provider=provider)
+
+    def _let_join(self, listen: str, joined: machines.Machines) -> None:
+        """Workers of other machines come in beside the local ones, with keys of their own."""
+        try:
+            address = network.bound(listen)
+        except ValueError as error:
+            raise errors.BrokerError(f'{listen} cannot be used: {error}.') from None
+        sockets.serve_network(self._worker, address, joined.public, joined.secret)
+        logger.info('workers of other machines join at %s', address, extra={'action': 'listen'})
 
 
 def _not_again(request: protocol.Replay, state: State) -> protocol.Refused:

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from broker import guess, limits, protocol, retention
+from broker import guess, limits, network, protocol, retention
 from broker.balance import Policy
 from broker.endpoints import Endpoints
 from broker.fleet import Group
@@ -76,6 +76,9 @@ class BrokerSettings(BaseModel):
 
     data_dir: Path = Field(description='Folder that holds queue.db and the logs.')
     endpoints: Endpoints = Field(description='Where the sockets are.')
+    listen: Annotated[str, AfterValidator(network.checked)] = Field(
+        default='', description='Address and port where workers of other machines join; empty lets none join.'
+    )
     lease_ttl_s: float = Field(default=15.0, gt=0, description='How long a run may go without a heartbeat, seconds.')
     heartbeat_s: float = Field(
         default=5.0, gt=0, description='How often workers send a heartbeat, seconds; at least thrice in a lease.'

@@ -7,7 +7,7 @@ import zmq
 from broker import errors, protocol
 from broker.endpoints import Endpoints
 
-CURVE_DOMAIN = b'corral'
+CURVE_DOMAIN, NETWORK_DOMAIN = b'corral', b'corral-network'
 
 
 def tune(socket: zmq.Socket[Any], *, high_water: int = 10_000) -> None:
@@ -31,11 +31,29 @@ def heartbeat(socket: zmq.Socket[Any]) -> None:
 def serve(socket: zmq.Socket[Any], endpoints: Endpoints, address: str) -> None:
     """Bind the broker's side of ``address``, with CURVE where it is not ipc. Raises ``errors.BrokerError``."""
     if not address.startswith('ipc://'):
-        socket.setsockopt(zmq.CURVE_SERVER, 1)
-        socket.setsockopt(zmq.CURVE_PUBLICKEY, endpoints.broker_public.encode())
-        socket.setsockopt(zmq.CURVE_SECRETKEY, endpoints.broker_secret.encode())
-        socket.setsockopt(zmq.ZAP_DOMAIN, CURVE_DOMAIN)
-        heartbeat(socket)
+        _lock(socket, endpoints.broker_public.encode(), endpoints.broker_secret.encode(), CURVE_DOMAIN)
+    _bind(socket, address)
+
+
+def serve_network(socket: zmq.Socket[Any], address: str, public: bytes, secret: bytes) -> None:
+    """Bind ``address`` as well, for workers of other machines, with keys of its own. Raises ``errors.BrokerError``.
+
+    Options count for what is bound after them, so what was bound before stays as it is.
+    """
+    _lock(socket, public, secret, NETWORK_DOMAIN)
+    _bind(socket, address)
+
+
+def _lock(socket: zmq.Socket[Any], public: bytes, secret: bytes, domain: bytes) -> None:
+    """From here on only those come in whom the handler of ``domain`` knows."""
+    socket.setsockopt(zmq.CURVE_SERVER, 1)
+    socket.setsockopt(zmq.CURVE_PUBLICKEY, public)
+    socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
+    socket.setsockopt(zmq.ZAP_DOMAIN, domain)
+    heartbeat(socket)
+
+
+def _bind(socket: zmq.Socket[Any], address: str) -> None:
     try:
         socket.bind(address)
     except zmq.ZMQError as error:

@@ -22,7 +22,12 @@ def main() -> None:
 
 async def _serve(settings: WorkerSettings) -> None:
     loop = asyncio.get_running_loop()
-    worker = Worker(settings, choice.make(settings), on_ready=lambda engine: child.report(ready=True, engine=engine))
+    worker = Worker(
+        settings,
+        choice.make(settings),
+        on_ready=lambda engine: child.report(ready=True, engine=engine),
+        on_refused=lambda: child.report(refused=True),
+    )
 
     def stop() -> None:
         with contextlib.suppress(RuntimeError):  # the loop may have ended by itself

@@ -25,8 +25,14 @@ class Link:
     """
 
     def __init__(
-        self, endpoints: Endpoints, *, on_message: Callable[[protocol.AnyToWorker], None], on_up: Callable[[], None]
+        self,
+        endpoints: Endpoints,
+        *,
+        on_message: Callable[[protocol.AnyToWorker], None],
+        on_up: Callable[[], None],
+        on_refused: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_refused = on_refused
         self._endpoints = endpoints
         self._on_message = on_message
         self._on_up = on_up
@@ -39,7 +45,7 @@ class Link:
 
     async def run(self) -> None:
         """Connect and pass on what comes."""
-        events = zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
+        events = zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.HANDSHAKE_FAILED_AUTH
         monitor = self._socket.get_monitor_socket(events)
         sockets.connect(self._socket, self._endpoints, self._endpoints.worker)
         try:
@@ -79,6 +85,10 @@ class Link:
 
     def _notice(self, frames: list[bytes]) -> None:
         event = parse_monitor_message(frames)['event']
+        if event == zmq.Event.HANDSHAKE_FAILED_AUTH:  # our key is unknown there, and will be
+            logger.error('the broker refused our key', extra={'action': 'link'})
+            self._on_refused()
+            return
         self.up = event == zmq.Event.HANDSHAKE_SUCCEEDED
         logger.info('the broker is %s', 'there' if self.up else 'away', extra={'action': 'link'})
         if self.up:

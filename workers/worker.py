@@ -40,7 +40,12 @@ class Worker:
     """
 
     def __init__(
-        self, settings: WorkerSettings, engine: Engine, *, on_ready: Callable[[str], None] = lambda _: None
+        self,
+        settings: WorkerSettings,
+        engine: Engine,
+        *,
+        on_ready: Callable[[str], None] = lambda _: None,
+        on_refused: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._engine = engine
@@ -56,7 +61,7 @@ class Worker:
         self._said: Said | None = None
         self._session = os.urandom(8).hex()
         self._runs: dict[str, Run] = {}
-        self._link = Link(settings.endpoints, on_message=self._receive, on_up=self._greet)
+        self._link = Link(settings.endpoints, on_message=self._receive, on_up=self._greet, on_refused=on_refused)
         self._errands = Errands(settings.worker, engine, send=self._link.send, look=self._look_now)
         self._machine = Machine()
         self._felt: vitals.Vitals | None = None  # of the machine, lately

@@ -23,6 +23,7 @@ COMMANDS = {
     'batch': 'batches',
     'workers': 'control',
     'models': 'models',
+    'machines': 'machines',
     'pause': 'control',
     'resume': 'control',
     'drain': 'control',
@@ -31,7 +32,7 @@ COMMANDS = {
     'doctor': 'doctor',
     'completion': 'completion',
 }
-_GROUPS = {'submit', 'dead', 'cron', 'batch', 'models'}  # those that have commands of their own
+_GROUPS = {'submit', 'dead', 'cron', 'batch', 'models', 'machines'}  # those that have commands of their own
 
 
 class Commands(TyperGroup):

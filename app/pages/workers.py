@@ -1,5 +1,6 @@
 """The machines, what they run now, and what they could run."""
 
+import shlex
 import time
 from collections.abc import Awaitable
 from typing import Any
@@ -9,9 +10,11 @@ from app.components.machine_board import MachineBoard
 from app.i18n import N_, speech
 from app.parts import Parts
 from app.visit import watch
-from broker import errand, errors
+from broker import errand, errors, network
 from broker.client import new_job_id
 
+LISTEN = 'python3 run.py --listen 0.0.0.0:8090'
+JOIN = 'python3 run.py worker --join {place} --key {token} --name {name}'
 LOCAL = 'python3 run.py worker --data-dir {data_dir}'
 
 
@@ -47,8 +50,21 @@ def create(parts: Parts) -> None:
 
 
 def offer(parts: Parts) -> machines.State:
-    """What the dialog "Add a machine" begins with: what works today, with the commands for it."""
-    return {'local': LOCAL.format(data_dir=parts.settings.data_dir), 'example': '', 'place': ''}
+    """What the dialog "Add a machine" begins with: the place where others join, or how to let them."""
+    listen = parts.settings.listen
+    return {
+        'local': LOCAL.format(data_dir=shlex.quote(str(parts.settings.data_dir))),
+        'example': '' if listen else LISTEN,
+        'place': network.reached(listen) if listen else '',
+    }
+
+
+async def _join(parts: Parts, board: MachineBoard, name: str) -> None:
+    """Show the command for one machine more; the key in it is shown this once."""
+    made = await parts.broker.add_machine(name)
+    place = network.reached(made.listen)
+    command = JOIN.format(place=place, token=made.token, name=shlex.quote(name))
+    board.open_join({'place': place, 'command': command})
 
 
 def _state(parts: Parts) -> machines.State:
@@ -79,6 +95,7 @@ async def _act(parts: Parts, board: MachineBoard, action: str, what: dict[str, A
         'drain': (lambda: broker.drain('worker', worker), N_('Nothing new starts there. Watch it become idle.')),
         'retire': (lambda: broker.retire(worker), N_('It leaves when its jobs are done.')),
         'errand': (lambda: broker.run_errand(worker, _order(what)), ''),
+        'join': (lambda: _join(parts, board, str(what.get('name', ''))), ''),
         'stop': (lambda: broker.cancel_errand(str(what.get('errand', ''))), ''),
     }
     if action in wishes:
@@ -103,7 +120,8 @@ async def _do(wish: Awaitable[object], done: str) -> None:
         known = {
             'not_found': N_('That worker is not there any more.'),
             'too_many': N_('That worker is busy with its models. Wait until some of that has ended.'),
-            'bad_request': N_('That is no name of a model.'),
+            'bad_request': N_('That name cannot be used. Check it and try again.'),
+            'conflict': N_('That name is taken by another machine. Choose another one.'),
         }
         theme.toast(said.tr(known[refused.code]) if refused.code in known else refusals.why(refused, said), bad=True)
     except errors.BrokerError as error:
