@@ -23,7 +23,9 @@ DIMENSIONS = {
     'kind': 'kind',
     'engine': 'engine',
     'source': 'source',
+    'user_model': '"user" || chr(31) || model',
 }
+BETWEEN = '\x1f'  # stands between the two in user_model
 _COLUMNS = {
     'users': '"user"',
     'models': 'model',

@@ -294,14 +294,10 @@ async def usage(
     source: store.Store, *, since: float, until: float, models: bool = False, only: Filter = ALL
 ) -> list[Usage]:
     """The ledger: who used how much, also by model with ``models``; who used most first."""
-    if models:
-        condition = parts.where(only)
-        sql = _SQL['usage_by_user_and_model'].format(filter=condition.sql)
-        rows = await source.read(sql, {'since': since, 'until': until, **condition.parameters})
-    else:
-        cut = parts.sums('user', (since, until), only, rolled=source.rolled())
-        rows = await source.read(_SQL['usage_by_user'].format(parts=cut.sql), cut.parameters)
-    return [Usage(**_named_row(Usage, row)) for row in rows]
+    cut = parts.sums('user_model' if models else 'user', (since, until), only, rolled=source.rolled())
+    rows = await source.read(_SQL['usage'].format(parts=cut.sql), cut.parameters)
+    split = ((*row[0].split(parts.BETWEEN, 1), *row[1:]) if models else (row[0], '', *row[1:]) for row in rows)
+    return [Usage(**_named_row(Usage, row)) for row in split]
 
 
 async def waits(source: store.Store, *, since: float, until: float, only: Filter = ALL) -> Waits:

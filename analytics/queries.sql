@@ -127,10 +127,9 @@ FROM {parts}
 GROUP BY 1, 2
 ORDER BY 1, 2;
 
--- name: usage_by_user
+-- name: usage
 SELECT
     value,
-    '',
     sum(jobs),
     coalesce(sum(jobs) FILTER (outcome = 'completed'), 0),
     sum(prompt_tokens),
@@ -141,22 +140,6 @@ SELECT
 FROM {parts}
 GROUP BY 1
 ORDER BY sum(gpu_s) DESC, sum(jobs) DESC, value;
-
--- name: usage_by_user_and_model
-SELECT
-    "user",
-    model,
-    count(*),
-    count(*) FILTER (outcome = 'completed'),
-    CAST(sum(prompt_tokens) AS HUGEINT),
-    CAST(sum(output_tokens) AS HUGEINT),
-    sum(ran_s) FILTER (starts > 0),
-    sum(gpu_s),
-    sum(energy_wh)
-FROM jobs_ended
-WHERE happened_at >= $since AND happened_at < $until AND {filter}
-GROUP BY 1, 2
-ORDER BY sum(gpu_s) DESC, count(*) DESC, 1, 2;
 
 -- name: waits
 SELECT

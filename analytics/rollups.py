@@ -18,6 +18,7 @@ SUMS = {
     'engine': HOUR_S,
     'source': HOUR_S,
     'user': DAY_S,  # there are many, so that hours would be hardly fewer rows than jobs
+    'user_model': MONTH_S,
 }
 COUNTS = {
     '': DAY_S,

@@ -20,7 +20,7 @@ import duckdb
 from analytics import box, errors, parts, rollups
 from analytics.answers import Result
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 KEEP_BROKEN = 3  # files set aside; older ones are deleted, since they hold nothing that the queue has not
 
 log = logging.getLogger('corral.analytics')

@@ -4,13 +4,16 @@ After ITU-T I.371 and Brandur Leach's description for throttling HTTP. A limit o
 start at once and then one every period / N; in any window of t seconds never more than B + t · N / period.
 """
 
+import math
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 UNITS_S = {'s': 1.0, 'min': 60.0, 'h': 3600.0, 'd': 86400.0}
 _FORM = re.compile(r'(\d+) per (\d+(?:\.\d+)?)? ?(s|min|h|d)(?: burst (\d+))?')
 MANY = 10_000  # keys
+REMEMBERED = 500  # times that a limit was reached; a wait that began before them all was limited a little less
 FORM = "'10 per min', '100 per 5 min' or '10 per min burst 3'"
 
 
@@ -84,6 +87,27 @@ class Limits(NamedTuple):
     running: int = 0
 
 
+class Shut:
+    """When a limit let nobody start, the last so many times."""
+
+    def __init__(self) -> None:
+        self.spans: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
+        self.until = 0.0
+
+    def add(self, since: float, until: float) -> None:
+        """It lets nobody start from now until then."""
+        if self.spans and self.spans[-1][1] >= since:
+            since = self.spans.pop()[0]
+        self.spans.append((since, until))
+        self.until = until
+
+    def end(self, now: float) -> None:
+        """It is over, if it was not yet."""
+        if self.spans and self.until > now:
+            self.spans.append((self.spans.pop()[0], now))
+            self.until = now
+
+
 class Gate:
     """Says who may start now, and from when on the others may. Nobody is queued here."""
 
@@ -94,12 +118,15 @@ class Gate:
         self._models = {model: Gcra(rate) for model, rate in limits.model_rates}
         self._running: dict[str, int] = {}
         self._total = 0
+        self._shut: dict[tuple[str, str], Shut] = {}  # by what is limited and its name
 
     def change(self, limits: Limits, starts: Iterable[Started], now: float) -> None:
         """Other limits from now on; ``starts`` are those that count for their rates, and what runs is known."""
         changed = Gate(limits)
         changed.restore(starts, now)
         self._limits, self._all, self._users, self._models = limits, changed._all, changed._users, changed._models
+        for shut in self._shut.values():
+            shut.end(now)
 
     @property
     def limits_models(self) -> bool:
@@ -116,6 +143,11 @@ class Gate:
         """A job starts: it counts for rates and for caps."""
         self.remember(Started(user, model, now))
         self.holds(user)
+        for what, name, open_at in self._closed(user, model):
+            if open_at > now:
+                self._shut.setdefault((what, name), Shut()).add(now, open_at)
+        if len(self._shut) > MANY:
+            self._shut = {key: shut for key, shut in self._shut.items() if shut.until > now}
 
     def holds(self, user: str) -> None:
         """A job of this user runs."""
@@ -137,12 +169,27 @@ class Gate:
         for gate, key in self._gates(start.user, start.model):
             gate.take(key, start.at)
 
-    def ended(self, user: str) -> None:
+    def ended(self, user: str, now: float = 0.0) -> None:
         """A job of this user runs no more."""
         self._total -= 1
         self._running[user] -= 1
         if not self._running[user]:
             del self._running[user]
+        for key in (('running', ''), ('user running', user)):
+            if now and key in self._shut:
+                self._shut[key].end(now)
+
+    def limited_s(self, user: str, model: str, since: float, now: float) -> float:
+        """How long of this time a limit kept jobs of this user and model from starting, seconds."""
+        if not self._shut:
+            return 0.0
+        keys = (('running', ''), ('user running', user), ('all', ''), ('user', user), ('model', model))
+        spans = sorted(span for key in keys if key in self._shut for span in self._shut[key].spans)
+        total, reached = 0.0, since
+        for begin, end in spans:
+            total += max(0.0, min(end, now) - max(begin, reached))
+            reached = max(reached, min(end, now))
+        return total
 
     def open_at(self) -> float:
         """From when on anything may start at all; infinity while the cap on running jobs is reached."""
@@ -160,6 +207,20 @@ class Gate:
         """From when on this model may start one."""
         gate = self._models.get(model)
         return gate.eligible_at(model) if gate is not None else 0.0
+
+    def _closed(self, user: str, model: str) -> Iterator[tuple[str, str, float]]:
+        """From when on each limit lets the next one start."""
+        limits = self._limits
+        if limits.running and self._total >= limits.running:
+            yield 'running', '', math.inf
+        if limits.user_running and self._running.get(user, 0) >= limits.user_running:
+            yield 'user running', user, math.inf
+        if self._all is not None:
+            yield 'all', '', self._all.eligible_at('')
+        if self._users is not None:
+            yield 'user', user, self._users.eligible_at(user)
+        if model in self._models:
+            yield 'model', model, self._models[model].eligible_at(model)
 
     def _gates(self, user: str, model: str) -> Iterator[tuple[Gcra, str]]:
         """The limits that a start counts for, each with its key."""

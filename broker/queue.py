@@ -306,6 +306,8 @@ class Queue:
     def start(self, job: Job, worker: Worker, now: float, *, resident: bool = False, overdue: bool = False) -> None:
         """It waited, and this worker gets it; ``resident``: where what it needs was loaded already."""
         charged_s = self.waiting.started(job, now, overdue=overdue)
+        ready_at = max(job.queued_at, job.started_at, job.due_at)  # or later, where it came after another
+        limited_s = self.gate.limited_s(job.user, job.model, ready_at, now)
         self._left_backlog(job)
         self.gate.started(job.user, job.model, now)
         self.limit(job.user, now)
@@ -319,7 +321,7 @@ class Queue:
         worker.backend.runs(job.model, intake.options_of(job), self.fleet.busy(worker.backend))
         worker.runs[job.job_id] = run
         told = self.standings.started(job.job_id, now)
-        self.record(telling.started(job, self.next_seq(), now, told, resident=resident), job)
+        self.record(telling.started(job, self.next_seq(), now, told, resident=resident, limited_s=limited_s), job)
         self.assign(worker, run)
 
     def hold(self, job: Job, *, session: str, now: float) -> Run:
@@ -506,7 +508,7 @@ class Queue:
             del worker.runs[run.job.job_id]
         user = run.job.user
         self.waiting.charge(user, max(0.0, now - run.job.started_at) - run.charged_s, now)
-        self.gate.ended(user)
+        self.gate.ended(user, now)
         self.limit(user, now)
 
     def _runs_any(self, scope: str, name: str) -> bool:

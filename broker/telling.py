@@ -28,7 +28,7 @@ def queued(job: Job, request: protocol.Submit, seq: int) -> facts.JobQueued:
 
 
 def started(
-    job: Job, seq: int, now: float, predicted: tuple[float, float] | None, *, resident: bool
+    job: Job, seq: int, now: float, predicted: tuple[float, float] | None, *, resident: bool, limited_s: float
 ) -> facts.JobStarted:
     """A worker got it."""
     return facts.JobStarted(
@@ -42,6 +42,7 @@ def started(
         predicted_from=predicted[0] if predicted else 0.0,
         predicted_until=predicted[1] if predicted else 0.0,
         resident=resident,
+        limited_s=limited_s,
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker import limits, protocol
+from broker import facts, limits, protocol
 from broker.limits import Gcra, Limits, Rate, parse
 from broker.rules import Rules
 from broker.settings import BrokerSettings
@@ -212,3 +212,27 @@ def test_many_users_in_force_do_not_make_every_start_look_at_all_of_them(monkeyp
     for number in range(2_000):
         gate.take(f'other {number}', 5_000.0 + number * 1_000)
     assert len(gate._tat) < 1_100
+
+
+def test_a_start_tells_how_long_limits_held_it():
+    gate = limits.Gate(Limits(user_rate=parse('1 per 10 s'), running=2))
+    assert gate.limited_s('u', 'm', 90.0, 100.0) == 0
+    gate.started('u', 'm', 100.0)  # u may go on at 110
+    gate.started('v', 'm', 104.0)  # two run now: nobody may go on …
+    gate.ended('v', 106.0)  # … until now
+    assert gate.limited_s('u', 'm', 95.0, 108.0) == 8  # 100 to 108; what overlaps counts once
+    assert gate.limited_s('w', 'm', 95.0, 108.0) == 2  # the cap alone
+    gate.started('u', 'm', 110.0)
+    assert gate.limited_s('u', 'm', 95.0, 120.0) == 20
+    assert gate.limited_s('u', 'm', 105.0, 112.0) == 7
+
+
+def test_a_long_wait_behind_a_limit_is_in_the_fact_of_the_start():
+    desk = desk_with(user_rate=parse('6 per min burst 1'))
+    desk.join('w', slots=10)
+    for number in (1, 2, 3):
+        desk.submit(number, user='eager')
+    told = []
+    for _ in range(2):
+        told += [a.fact.limited_s for a in desk.wait(10) if isinstance(getattr(a, 'fact', None), facts.JobStarted)]
+    assert told == [pytest.approx(10), pytest.approx(20)]

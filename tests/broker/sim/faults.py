@@ -87,7 +87,7 @@ class ForgetsWhoRuns(Queue):
         gate._running.clear()
         gate._total = 0
         ended = gate.ended
-        gate.ended = lambda user: ended(user) if user in gate._running else None
+        gate.ended = lambda user, now: ended(user, now) if user in gate._running else None
 
 
 class WakesTheDelayedEarly(BrokerCore):
