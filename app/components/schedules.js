@@ -29,7 +29,7 @@ export default {
       <button type="button" class="btn ghost square tip-left" :aria-label="labels.remove + words.colon + each.name" :data-tip="labels.remove" @click="remove(each)"><i class="icon icon-trash" aria-hidden="true"></i></button></span>
     </li></ul>
     <q-dialog :model-value="!!form" @hide="form = null" transition-duration="120">
-      <form v-if="form" class="dialog wide qs-form" role="dialog" aria-modal="true" :aria-label="form.id ? labels.edit_title : labels.add" @submit.prevent="save" novalidate>
+      <div v-if="form" class="dialog wide" role="dialog" aria-modal="true" :aria-label="form.id ? labels.edit_title : labels.add"><form class="qs-form" @submit.prevent="save" novalidate>
         <div class="dialog-head"><h2>{{ form.id ? labels.edit_title : labels.add }}</h2><button type="button" class="btn ghost square" :aria-label="labels.close" v-close-popup><i class="icon icon-close" aria-hidden="true"></i></button></div>
         <div class="qs-fields">
           <label class="control" :class="{ bad: wrong.name }"><span class="control-name">{{ labels.name }}</span><input class="field" ref="name" v-model="form.name" maxlength="200" :aria-invalid="!!wrong.name" autofocus><span v-if="wrong.name" class="control-error" role="alert">{{ wrong.name }}</span></label>
@@ -46,7 +46,7 @@ export default {
           <label class="control qs-wide"><span class="control-name">{{ labels.missed }}</span><span class="select"><select class="field" v-model="form.missed"><option value="skip">{{ labels.missed_skip }}</option><option value="once">{{ labels.missed_once }}</option></select><i class="icon icon-down" aria-hidden="true"></i></span></label>
         </div>
         <div class="dialog-foot"><button type="button" class="btn" v-close-popup>{{ labels.close }}</button><button type="submit" class="btn primary" :disabled="saving">{{ saving ? labels.saving : labels.save }}</button></div>
-      </form>
+      </form></div>
     </q-dialog>
     <queue-confirm :question="question" :labels="labels" @over="question = null"></queue-confirm>
   </div>`,

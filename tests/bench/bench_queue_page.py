@@ -166,5 +166,5 @@ def environment_of(process: psutil.Process) -> list[str]:
 
 if __name__ == '__main__':
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 99_000
-    where = sys.argv[2] if len(sys.argv) > 2 else '/usr/bin/chromium'  # noqa: PLR2004
+    where = sys.argv[2] if len(sys.argv) > 2 else '/usr/bin/chromium'
     raise SystemExit(asyncio.run(main(count, where)))
