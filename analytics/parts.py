@@ -148,27 +148,43 @@ def sums(dimension: str, span: Span, only: Filter, grain_s: float = math.inf, ro
     return Source(f'({" UNION ALL ".join(pieces)})', _used(pieces, parameters))
 
 
-def counts(dimension: str, span: Span, only: Filter, measures: tuple[str, ...], rolled: Rolled | None = None) -> Source:
-    """How many took how long: by value of the dimension, ``measure`` and ``bucket``, see ``bucket_of``."""
+def counts(
+    dimension: str,
+    span: Span,
+    only: Filter,
+    measures: tuple[str, ...],
+    rolled: Rolled | None = None,
+    *,
+    grain_s: float = math.inf,
+) -> Source:
+    """How many took how long: by ``step`` (a multiple of ``grain_s``), value of the dimension, ``measure`` and
+    ``bucket``, see ``bucket_of``.
+    """
     condition, parameters = where(only)
+    step = '0.0' if grain_s == math.inf else 'floor({} / $grain_s) * $grain_s'
+    if grain_s < math.inf:
+        parameters['grain_s'] = grain_s
     kept = _kept('counts', dimension, only, rolled)
-    whole = _whole(span, kept.level_s, kept.until) if kept else None
+    whole = _whole(span, kept.level_s, kept.until) if kept and _fits(kept.level_s, grain_s) else None
     pieces = []
     for n, (begin, end) in enumerate(_rest(span, whole)):
         parameters |= {f'from_{n}': begin, f'until_{n}': end}
         pieces += [
-            f"SELECT {DIMENSIONS[dimension]} AS value, '{measure}' AS measure, {MEASURES[measure][0]} AS bucket, "
-            f'count(*) AS n FROM jobs_ended WHERE happened_at >= $from_{n} AND happened_at < $until_{n} '
-            f'AND {condition} AND {MEASURES[measure][1]} GROUP BY 1, 2, 3'
+            f"SELECT {step.format('happened_at')} AS step, {DIMENSIONS[dimension]} AS value, '{measure}' AS measure, "
+            f'{MEASURES[measure][0]} AS bucket, count(*) AS n '
+            f'FROM jobs_ended WHERE happened_at >= $from_{n} AND happened_at < $until_{n} '
+            f'AND {condition} AND {MEASURES[measure][1]} GROUP BY 1, 2, 3, 4'
             for measure in measures
         ]
     if kept and whole:
         narrowed = _where(only, kept.columns)
         parameters |= narrowed.parameters | {'whole_from': whole[0], 'whole_until': whole[1]}
         listed = ', '.join(f"'{measure}'" for measure in measures)
+        value = 'value' if dimension else "''"
         pieces.append(
-            f'SELECT {"value" if dimension else chr(39) * 2} AS value, measure, bucket, n FROM {kept.table} '
-            f'WHERE at_s >= $whole_from AND at_s < $whole_until AND measure IN ({listed}) AND {narrowed.sql}'
+            f'SELECT {step.format("at_s")} AS step, {value} AS value, measure, bucket, n '
+            f'FROM {kept.table} WHERE at_s >= $whole_from AND at_s < $whole_until '
+            f'AND measure IN ({listed}) AND {narrowed.sql}'
         )
     return Source(f'({" UNION ALL ".join(pieces)})', _used(pieces, parameters))
 

@@ -32,43 +32,43 @@ async def spread(
     Exact for up to ``EXACT`` jobs, of more at most 4 % off. Raises as ``queries`` do.
     """
     first, last = int(since // step_s), int(-(-until // step_s))
-    condition, parameters = parts.where(only)
-    span = {'since': first * step_s, 'until': until, **parameters}
-    jobs = f'jobs_ended WHERE happened_at >= $since AND happened_at < $until AND {condition}'
-    [(total,)] = await source.read(f'SELECT count(*) FROM {jobs}', span)
+    span = (first * step_s, until)
+    cut = parts.sums('', span, only, rolled=source.rolled())
+    [(total,)] = await source.read(f'SELECT coalesce(sum(jobs), 0) FROM {cut.sql}', cut.parameters)
     look = _exact if total <= EXACT else _counted
-    found = await look(source, jobs, {**span, 'step_s': step_s})
+    found = await look(source, span, step_s, only)
     return [Spread(at=step * step_s, **found.get(step, {})) for step in range(first, last)]
 
 
 Found = dict[int, dict[str, float | None]]
 
 
-async def _exact(source: store.Store, jobs: str, parameters: dict[str, object]) -> Found:
+async def _exact(source: store.Store, span: parts.Span, step_s: float, only: Filter) -> Found:
     columns = ', '.join(
         f'quantile_cont({_LENGTHS[measure]}, [0.5, 0.95]) FILTER ({which})'
         for measure, (_, which) in parts.MEASURES.items()
     )
-    sql = f'SELECT CAST(floor(happened_at / $step_s) AS BIGINT), {columns} FROM {jobs} GROUP BY 1'
+    cut = parts.jobs('', *span, only)
+    sql = f'SELECT CAST(floor(happened_at / $step_s) AS BIGINT), {columns} FROM {cut.sql} GROUP BY 1'
     found: Found = {}
-    for step, *quantiles in await source.read(sql, parameters):
+    for step, *quantiles in await source.read(sql, {'step_s': step_s, **cut.parameters}):
         for measure, pair in zip(parts.MEASURES, quantiles, strict=True):
             found.setdefault(step, {}).update(_named(measure, pair or [None, None]))
     return found
 
 
-async def _counted(source: store.Store, jobs: str, parameters: dict[str, object]) -> Found:
+async def _counted(source: store.Store, span: parts.Span, step_s: float, only: Filter) -> Found:
+    cut = parts.counts('', span, only, tuple(parts.MEASURES), source.rolled(), grain_s=step_s)
+    sql = (
+        f'SELECT CAST(floor(step / $step_s) AS BIGINT), measure, bucket, sum(n) FROM {cut.sql} '
+        'GROUP BY 1, 2, 3 ORDER BY 1, 2, 3'
+    )
+    histograms: dict[tuple[int, str], list[tuple[int, int]]] = {}
+    for step, measure, bucket, n in await source.read(sql, {'step_s': step_s, **cut.parameters}):
+        histograms.setdefault((step, measure), []).append((bucket, n))
     found: Found = {}
-    for measure, (column, which) in parts.MEASURES.items():
-        sql = (
-            f'SELECT CAST(floor(happened_at / $step_s) AS BIGINT), {column}, count(*) FROM {jobs} AND {which} '
-            'GROUP BY 1, 2 ORDER BY 1, 2'
-        )
-        steps: dict[int, list[tuple[int, int]]] = {}
-        for step, bucket, n in await source.read(sql, parameters):
-            steps.setdefault(step, []).append((bucket, n))
-        for step, histogram in steps.items():
-            found.setdefault(step, {}).update(_named(measure, parts.quantiles(histogram, PARTS)))
+    for (step, measure), histogram in histograms.items():
+        found.setdefault(step, {}).update(_named(measure, parts.quantiles(histogram, PARTS)))
     return found
 
 

@@ -16,7 +16,7 @@ import time
 import duckdb
 import psutil
 
-from analytics import ledger, parts, queries, recorder, rollups, store, timekeeper
+from analytics import ledger, parts, queries, recorder, rollups, spread, store, timekeeper
 from analytics.answers import Filter
 from tests.analytics import made
 
@@ -192,6 +192,8 @@ QUESTIONS = {
     'summary, three filters': lambda s, span, step: queries.summary(s, **span, only=BOTH),
     'compare': lambda s, span, step: queries.compare(s, **span),
     'per_minute': lambda s, span, step: queries.per_minute(s, **span, step_s=step),
+    'spread': lambda s, span, step: spread.spread(s, **span, step_s=step),
+    'spread of a user': lambda s, span, step: spread.spread(s, **span, step_s=step, only=USER),
     'per_minute of a user': lambda s, span, step: queries.per_minute(s, **span, step_s=step, only=USER),
     'groups by model': lambda s, span, step: queries.groups(s, 'model', **span),
     'groups by worker': lambda s, span, step: queries.groups(s, 'worker', **span),
@@ -209,7 +211,7 @@ QUESTIONS = {
     'choices': lambda s, span, step: queries.choices(s, **span),
 }
 PAGE = (
-    'compare', 'per_minute', 'groups by model', 'groups by worker', 'groups by user', 'groups by priority',
+    'compare', 'per_minute', 'spread', 'groups by model', 'groups by worker', 'groups by user', 'groups by priority',
     'by_hour_of_week', 'failures', 'queue_depth', 'saturation', 'eta', 'model_speed', 'usage', 'waits',
 )  # fmt: skip
 
