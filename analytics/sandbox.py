@@ -5,6 +5,7 @@ a database that may not touch files, a time limit, a limit on rows, bytes and me
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Set
 from typing import Any
 
@@ -76,10 +77,19 @@ def explained(text: str, prefix: str = '') -> errors.Refused:
     caret = re.search(r'^LINE (\d+): (.*)\n( *)\^', text, flags=re.MULTILINE)
     if caret is None or caret[2].startswith('...'):
         return errors.Refused(message)
-    line, column = int(caret[1]), len(caret[3]) - len(f'LINE {caret[1]}: ') + 1
+    line, column = int(caret[1]), _columns(caret[2], len(caret[3]) - len(f'LINE {caret[1]}: ')) + 1
     if line == 1 and caret[2].startswith(prefix):
         column -= len(prefix)
     return errors.Refused(message, line, column)
+
+
+def _columns(text: str, width: int) -> int:
+    """How many characters are so wide on a screen: the caret stands under the text, and some are two wide."""
+    columns = 0
+    while columns < len(text) and width > 0:
+        width -= 2 if unicodedata.east_asian_width(text[columns]) in 'WF' else 1
+        columns += 1
+    return columns + max(width, 0)
 
 
 def _complain(sql: str, found: dict[str, Any]) -> None:

@@ -192,10 +192,9 @@ class Timekeeper:
         times = job.times
         if job.worker:
             self._leave(job, fact.at)
-        else:
-            self._close(job, fact.at)
-        if fact.starts and not job.worker:
-            # It ended between two attempts: its wait is told until the last start only.
+            return times
+        self._close(job, fact.at)
+        if fact.starts:  # it ended between two attempts: its wait is told until the last start only
             parts = times.behind_s + times.limited_s + times.paused_s + times.no_worker_s
             parts += times.delayed_s + times.blocked_s + times.retry_s
             times.retry_s = max(0.0, times.retry_s - max(0.0, parts - fact.waited_s))
