@@ -226,6 +226,16 @@ def test_starts_are_found_of_jobs_that_run_and_of_jobs_that_ended(store):
     assert [start.at for start in store.starts_since(0.0)] == [1.0, 5.0, 6.0]
 
 
+def test_who_was_asked_to_leave_is_kept_until_it_left_or_is_another_process(store):
+    about = {'engine': 'demo', 'engine_version': '1', 'slots': 1, 'models': (), 'host': 'h', 'pid': 1}
+    asked = [facts.WorkerRetired(seq=s, at=1.0, worker=w, session='s', grace_s=9.0) for s, w in enumerate('abc', 1)]
+    store.commit([Persist(fact) for fact in asked])
+    store.commit([Persist(facts.WorkerLeft(seq=4, at=2.0, worker='a', reason='drained'))])
+    store.commit([Persist(facts.WorkerJoined(seq=5, at=2.0, worker='b', session='s', **about))])
+    store.commit([Persist(facts.WorkerJoined(seq=6, at=2.0, worker='c', session='t', **about))])
+    assert store.retired() == [asked[1]]
+
+
 def test_pauses_are_kept_until_they_end(store):
     for seq, kind in enumerate((facts.Paused, facts.Paused, facts.Resumed), 1):
         store.commit([Persist(kind(seq=seq, at=1.0, scope='model', name='m' if seq != 2 else 'n'))])
