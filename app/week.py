@@ -24,7 +24,7 @@ class Week:
     @classmethod
     def read(cls, text: str) -> Self | None:
         """'2026-W47'; None when that is no week."""
-        found = re.fullmatch(r'(\d{4})-W(\d{2})', text)
+        found = re.fullmatch(r'([0-9]{4})-W([0-9]{2})', text)
         if found is None:
             return None
         try:
@@ -286,15 +286,15 @@ def _failures(said: Speech, failures: list[answers.Failure]) -> Report:
         {
             'cells': [
                 said.tr(REASONS.get(line.code, REASONS['other'])),
-                line.code,
                 said.number(line.died),
                 said.number(line.retried),
             ],
             'part': 0.0,
+            'sub': line.code,
         }
         for line in failures[:SHOWN]
     ]
-    heads = [N_('Reason'), N_('Code'), N_('Jobs failed'), N_('Runs tried again')]
+    heads = [N_('Reason'), N_('Jobs failed'), N_('Tried again')]
     made = _table(said, N_('What went wrong'), heads, rows, len(failures))
     return {**made, 'none': said.tr('Nothing failed this week.')}
 
