@@ -1,16 +1,14 @@
 """Colours, type, icons and the small pieces every page is built from.
 
-The look lives in ``static/*.css`` (tokens, base, icons, frame; a page's own file beside them, loaded by ``head``); here
+The look lives in ``static/*.css`` (tokens, base, icons, frame; a page's own file beside them); here
 are the Python ends of it; fields, menus and dialogs are in ``app.controls``. No Tailwind and no Quasar buttons: plain
 elements with our classes. Sizes and colours are the CSS variables of ``tokens.css`` (``var(--ink2)``, ``var(--s3)``,
 ``var(--p-high)`` …), so light and dark come by themselves; charts read them in the browser with ``getComputedStyle``
 and listen to the window event ``corral-theme``.
 """
 
-import hashlib
 import secrets
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from nicegui import context, ui
@@ -18,27 +16,10 @@ from nicegui.elements.mixins.text_element import TextElement
 
 from app.i18n import N_, T
 
-STATIC = Path(__file__).parent / 'static'
 COOKIE = 'corral_theme'
 THEMES = {'system': N_('Follow the system'), 'light': N_('Light'), 'dark': N_('Dark')}
 KEPT_PROMISES = 20  # buttons in toasts that were not pressed, per page
 PRIORITIES = {1: N_('Low'), 5: N_('Normal'), 10: N_('High'), 15: N_('Realtime')}
-
-
-def head() -> None:
-    """Put the style and the early script in the head of every page."""
-    sheets = ['tokens', 'base', 'icons', 'frame']
-    sheets += sorted(path.stem for path in STATIC.glob('*.css') if path.stem not in sheets)
-    links = ''.join(f'<link rel="stylesheet" href="{url(f"{name}.css")}">' for name in sheets)
-    ui.add_head_html(
-        f'<meta name="theme-color" content="#f6f6f4"><script src="{url("desk.js")}"></script>{links}', shared=True
-    )
-
-
-def url(name: str) -> str:
-    """Where the browser gets a file of ``static``; it changes with the content, so it may be kept for ever."""
-    digest = hashlib.blake2b((STATIC / name).read_bytes(), digest_size=5).hexdigest()
-    return f'/static/{name}?v={digest}'
 
 
 def level(priority: int) -> str:

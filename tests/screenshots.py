@@ -27,8 +27,8 @@ THEMES = ('light', 'dark')
 SIZES = {1440: 900, 390: 844}
 AT_ONCE = 2  # pages
 # nothing in sight is still on its way; what is further down may come when one scrolls there
-SETTLED = '''() => ![...document.querySelectorAll(".content .skeleton")].some((each) =>
-  each.checkVisibility() && each.getBoundingClientRect().top < innerHeight)'''
+SETTLED = """() => ![...document.querySelectorAll(".content .skeleton")].some((each) =>
+  each.checkVisibility() && each.getBoundingClientRect().top < innerHeight)"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ VIEWS = (
 async def shoot(url: str, folder: Path, only: set[str], *, furnish: bool) -> int:
     """Take the pictures, after furnishing the place; the number of them."""
     wanted = [(view, lang) for view in VIEWS if not only or view.name in only for lang in LANGUAGES]
-    async with launched(_chromium()) as browser:
+    async with launched(chromium()) as browser:
         ids = await (furnished.furnish(browser, url) if furnish else furnished.ids_of(url))
         places = asyncio.Semaphore(AT_ONCE)
 
@@ -110,7 +110,8 @@ async def _view(browser: Browser, address: str, view: View, lang: str, folder: P
     await context.close()
 
 
-def _chromium() -> str:
+def chromium() -> str:
+    """The path of the browser."""
     return next(filter(None, map(shutil.which, BROWSERS)), '') or 'chromium'
 
 

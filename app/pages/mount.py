@@ -3,17 +3,13 @@
 from collections.abc import Callable
 
 from fastapi import FastAPI
-from fastapi.middleware.gzip import GZipMiddleware
-from fastapi.staticfiles import StaticFiles
 from nicegui import ui
 from nicegui.page_arguments import PageArguments
-from starlette.types import Message, Receive, Scope, Send
 
-from app import frame, theme
+from app import frame, static_files
 from app.pages import analytics as analytics_page
-from app.pages import analytics_sql, analytics_week
+from app.pages import analytics_sql, analytics_week, downloads, files
 from app.pages import chat as chat_page
-from app.pages import downloads, files
 from app.pages import history as history_page
 from app.pages import job as job_page
 from app.pages import queue as queue_page
@@ -25,16 +21,15 @@ from app.past import routes as past
 
 def mount(api: FastAPI, parts: Callable[[], Parts]) -> None:
     """Mount NiceGUI in ``api``. ``parts`` is asked for each browser tab."""
-    api.mount('/static', GZipMiddleware(_Static(directory=theme.STATIC), minimum_size=1024))
+    static_files.mount(api)
     api.include_router(files.router(parts))
     api.include_router(downloads.router(parts))
     api.include_router(past.router(parts))
-    theme.head()
     ui.run_with(
         api,
         root=lambda: root(parts()),
         title='Corral',
-        favicon=theme.STATIC / 'icon.svg',
+        favicon=static_files.FOLDER / 'icon.svg',
         dark=None,
         tailwind=False,
         reconnect_timeout=20,
@@ -67,15 +62,3 @@ def root(parts: Parts) -> None:
             '/settings': lambda: settings_page.create(parts),
         },
     )
-
-
-class _Static(StaticFiles):
-    """Files whose address changes with their content."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def cached(message: Message) -> None:
-            if message['type'] == 'http.response.start' and b'v=' in scope.get('query_string', b''):
-                message['headers'].append((b'cache-control', b'public, max-age=31536000, immutable'))
-            await send(message)
-
-        await super().__call__(scope, receive, cached)

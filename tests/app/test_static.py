@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from app.theme import STATIC, url
+from app.static_files import FOLDER, style, url
 
 SHARED = {'tokens', 'base', 'icons', 'frame'}
 GROUNDS = ('bg', 'panel', 'card')
@@ -32,7 +32,7 @@ def test_both_themes_have_the_same_colours():
 
 
 def test_a_class_that_a_pages_sheet_defines_is_in_no_other_sheet():
-    sheets = {path.stem: selectors(path.read_text(encoding='utf-8')) for path in STATIC.glob('*.css')}
+    sheets = {path.stem: selectors(path.read_text(encoding='utf-8')) for path in FOLDER.glob('*.css')}
     common = {name for sheet in SHARED for selector in sheets[sheet] for name in classes(selector)}
     pages = {sheet: found for sheet, found in sheets.items() if sheet not in SHARED}
     for sheet, found in pages.items():
@@ -47,8 +47,14 @@ def test_a_files_address_changes_with_its_content():
     assert url('base.css').partition('?')[2] != url('tokens.css').partition('?')[2]
 
 
+def test_the_sheet_that_browsers_get_has_every_sheet_once_with_the_shared_ones_first():
+    sheets = [path.read_text(encoding='utf-8') for path in FOLDER.glob('*.css')]
+    whole = style().decode()
+    assert all(whole.count(sheet) == 1 for sheet in sheets) and whole.startswith('/* The visual language')
+
+
 def tokens(theme: str) -> dict[str, str]:
-    text = (STATIC / 'tokens.css').read_text(encoding='utf-8')
+    text = (FOLDER / 'tokens.css').read_text(encoding='utf-8')
     block = text.partition(f'[data-theme="{theme}"] {{')[2].partition('\n}')[0]
     return dict(re.findall(r'--([\w-]+): (#[0-9a-f]{3,6});', block))
 

@@ -12,14 +12,12 @@ from typing import Any
 
 import uvicorn
 from fastapi import Body, FastAPI
-from fastapi.staticfiles import StaticFiles
 from nicegui import ui
 
-from app import theme
+from app import static_files, theme
 from app.components.transcript import Transcript, View
 
 api = FastAPI()
-api.mount('/static', StaticFiles(directory=theme.STATIC))
 wishes: list[list[Any]] = []
 truth: dict[str, View] = {}  # what a page that is opened now shows
 page: dict[str, Any] = {}
@@ -77,7 +75,7 @@ async def asked() -> list[list[Any]]:
 
 
 if __name__ == '__main__':
-    theme.head()
+    static_files.mount(api)
     ui.run_with(api, root=root, tailwind=False, show_welcome_message=False, binding_refresh_interval=None)
     listener = socket.create_server(('127.0.0.1', 0))
     print(listener.getsockname()[1], flush=True)
