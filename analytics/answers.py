@@ -260,6 +260,20 @@ class JobTime(msgspec.Struct, frozen=True, kw_only=True):
     energy_wh: float
 
 
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that ran, as much of it as says how another order would have done; ``ready_at`` is when it could start."""
+
+    ready_at: float
+    waited_s: float  # behind others, or held back by a limit
+    ran_s: float
+    load_s: float
+    model: str
+    runner: str
+    worker: str
+    user: str
+    priority: int
+
+
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
     """What jobs of a range can be filtered by, the most frequent first."""
 

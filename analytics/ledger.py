@@ -152,6 +152,10 @@ class Ledger:
         """See ``queries.job_time``."""
         return await queries.job_time(self._sink.store, job_id)
 
+    async def runs(self, *, since: float, until: float, limit: int) -> list[queries.Run]:
+        """See ``queries.runs``."""
+        return await queries.runs(self._sink.store, since=since, until=until, limit=limit)
+
     async def choices(self, *, since: float, until: float) -> queries.Choices:
         """See ``queries.choices``."""
         return await queries.choices(self._sink.store, since=since, until=until)

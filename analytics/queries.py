@@ -30,6 +30,7 @@ from analytics.answers import (
     Point,
     PrioritySummary,
     Result,
+    Run,
     Saturation,
     Summary,
     Table,
@@ -54,6 +55,7 @@ __all__ = [
     'Point',
     'PrioritySummary',
     'Result',
+    'Run',
     'Saturation',
     'Summary',
     'Table',
@@ -319,6 +321,12 @@ async def job_time(source: store.Store, job_id: str) -> JobTime | None:
     """Where the time of one job went; None for one that has not ended, or long ago."""
     rows = await source.read(_SQL['job_time'], {'job_id': job_id})
     return JobTime(**_named_row(JobTime, rows[0])) if rows else None
+
+
+async def runs(source: store.Store, *, since: float, until: float, limit: int) -> list[Run]:
+    """The jobs that ran and ended in the range, the last ``limit`` of them, in the order in which they could start."""
+    rows = await source.read(_SQL['runs'], {'since': since, 'until': until, 'limit': limit})
+    return [Run(**_named_row(Run, row)) for row in rows]
 
 
 async def choices(source: store.Store, *, since: float, until: float) -> Choices:

@@ -167,6 +167,19 @@ SELECT
 FROM jobs_ended
 WHERE job_id = $job_id;
 
+-- name: runs
+SELECT ready_at, waited_s, ran_s, load_s, model, runner, worker, "user", priority
+FROM (
+    SELECT
+        started_at - behind_s - limited_s AS ready_at, behind_s + limited_s AS waited_s, ran_s, load_s, model, runner,
+        worker, "user", priority, seq, happened_at
+    FROM jobs_ended
+    WHERE happened_at >= $since AND happened_at < $until AND started_at > 0 AND starts > 0 AND worker != ''
+    ORDER BY happened_at DESC, seq DESC
+    LIMIT $limit
+)
+ORDER BY ready_at, seq;
+
 -- name: values
 SELECT value FROM {parts} GROUP BY 1 ORDER BY sum(jobs) DESC, 1 LIMIT $most;
 

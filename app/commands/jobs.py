@@ -141,7 +141,6 @@ async def priority(
 
 
 @command(app, 'retry')
-@command(app, 'replay', hidden=True)
 async def retry(here: Here, broker: 'BrokerClient', job_ids: JobIds) -> int:
     """Do jobs that failed for good again, as new jobs. Asked twice, it is done once."""
     return await replay(here, broker, job_ids)

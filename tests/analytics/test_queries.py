@@ -125,3 +125,11 @@ async def test_a_closed_store_says_so(path):
 def test_every_named_query_is_used():
     source = inspect.getsource(queries)
     assert all(f"_SQL['{name}']" in source for name in queries._SQL)
+
+
+async def test_the_runs_of_a_range_come_as_they_could_start_and_the_last_where_there_are_too_many(told):
+    found = await queries.runs(told, since=T0 + 1, until=T0 + 149, limit=10)
+    assert [run.ready_at - T0 for run in found] == pytest.approx([6, 23, 114])  # the cancelled one never ran
+    assert [run.waited_s for run in found] == pytest.approx([1, 2, 5])
+    assert [run.model for run in found] == ['m', 'n', 'm']
+    assert await queries.runs(told, since=T0 + 1, until=T0 + 149, limit=2) == found[1:]

@@ -43,8 +43,10 @@ def _type(hint: Any) -> Any:
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return of(hint)
     arguments = get_args(hint)
-    if get_origin(hint) is tuple:
+    if get_origin(hint) in (tuple, list):
         return list[_type(arguments[0])]  # type: ignore[misc]
+    if get_origin(hint) is dict:
+        return dict[arguments[0], _type(arguments[1])]  # type: ignore[valid-type,misc]
     if arguments and type(None) in arguments:
         return Union[tuple(_type(each) for each in arguments)]  # noqa: UP007  it is made at run time
     return hint

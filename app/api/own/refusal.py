@@ -11,8 +11,8 @@ from starlette.responses import Response
 from app.api.trouble import AWAY, OVERLOAD, TOO_LONG, Trouble
 
 ROOMS = (
-    'jobs', 'errors', 'batches', 'schedules', 'dead', 'workers', 'errands', 'pauses', 'models', 'stats', 'facts',
-    'webhooks',
+    'jobs', 'errors', 'batches', 'schedules', 'dead', 'workers', 'errands', 'pauses', 'models', 'stats', 'replay',
+    'facts', 'webhooks',
 )  # fmt: skip
 _STATUS = {
     'bad_json': 400,

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from app.api.own import batches, dead, errands, facts, fleet, jobs, pages, schedules, stats, webhooks
+from app.api.own import batches, dead, errands, facts, fleet, jobs, pages, replay, schedules, stats, webhooks
 from app.api.own.refusal import ROOMS, refusal
 from app.api.own.room import Room
 from app.api.trouble import Trouble
@@ -15,7 +15,8 @@ METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 
 def routers(room: Room) -> list[APIRouter]:
     """To be included in this order."""
-    made = [part.routes(room) for part in (jobs, batches, schedules, dead, fleet, errands, stats, facts, webhooks)]
+    parts = (jobs, batches, schedules, dead, fleet, errands, stats, replay, facts, webhooks)
+    made = [part.routes(room) for part in parts]
     return [*made, pages.routes(room), _rest(made)]
 
 

@@ -101,7 +101,7 @@ def test_the_help_lists_every_command_once(bare):
         if line.startswith('│ ') and line[2] != ' '
     ]
     assert len(shown) == len(set(shown))
-    assert set(shown) == (set(COMMANDS) - {'replay'}) | {'serve', 'api', 'test'}
+    assert set(shown) == set(COMMANDS) | {'serve', 'api', 'test'}
     assert '130 interrupted' in text
 
 

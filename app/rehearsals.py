@@ -1,0 +1,89 @@
+"""What another order of the queue would have done with the jobs of a time, worked out in a process of its own."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from app.options import ROOT
+from broker import rehearsal
+
+MOST_JOBS = 200_000
+_busy = asyncio.Semaphore(1)  # it takes a processor for itself
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """What was, and what would have been. ``jobs``: how many; ``cut``: only the last ``MOST_JOBS`` were looked at."""
+
+    since: float
+    until: float
+    jobs: int
+    cut: bool
+    recorded: rehearsal.Outcome | None
+    outcomes: list[rehearsal.Outcome]
+
+
+class RehearsalFailed(Exception):
+    """It could not be worked out; the log says why."""
+
+
+async def compare(
+    ledger: Any,
+    *,
+    since: float,
+    until: float,
+    policies: Sequence[rehearsal.Policy] = rehearsal.POLICIES,
+    slots: Mapping[str, int] | None = None,
+    resident: int = 1,
+    progress: Callable[[float], object] = lambda share: None,
+) -> Comparison:
+    """Play the jobs that ended from ``since`` to ``until`` (unix seconds) under each policy.
+
+    ``progress`` hears the share that is done. One at a time: who comes second waits. Raises ``RehearsalFailed``, and as
+    the ledger does.
+    """
+    async with _busy:
+        runs = await ledger.runs(since=since, until=until, limit=MOST_JOBS + 1)
+        jobs = tuple(rehearsal.Recorded(**msgspec.structs.asdict(run)) for run in runs[-MOST_JOBS:])
+        outcomes: list[rehearsal.Outcome] = []
+        if jobs:
+            wish = rehearsal.Wish(jobs=jobs, policies=tuple(policies), slots=dict(slots or {}), resident=resident)
+            outcomes = await _played(wish, progress)
+        return Comparison(
+            since=since,
+            until=until,
+            jobs=len(jobs),
+            cut=len(runs) > len(jobs),
+            recorded=outcomes[0] if outcomes else None,
+            outcomes=outcomes[1:],
+        )
+
+
+async def _played(wish: rehearsal.Wish, progress: Callable[[float], object]) -> list[rehearsal.Outcome]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, '-m', 'broker.rehearsal'),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=1 << 26,
+    )
+    assert process.stdin and process.stdout
+    outcomes: list[rehearsal.Outcome] = []
+    try:
+        process.stdin.write(msgspec.msgpack.encode(wish))
+        await process.stdin.drain()
+        process.stdin.write_eof()
+        async for line in process.stdout:
+            news = msgspec.json.decode(line, type=rehearsal.News)
+            if news.outcome is not None:
+                outcomes.append(news.outcome)
+            progress(news.done / (len(wish.jobs) * len(wish.policies)))
+        if await process.wait() != 0:
+            raise RehearsalFailed('the replay ended before it was done; the log of the desk says why')
+    finally:
+        if process.returncode is None:  # nobody waits for it any more
+            process.kill()
+            await process.wait()
+    return outcomes

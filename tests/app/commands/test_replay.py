@@ -1,0 +1,42 @@
+"""replay: how long people would have waited under other orders."""
+
+import pytest
+
+from tests.conftest import wait_for
+
+pytestmark = pytest.mark.whole
+
+
+def test_orders_are_compared_as_a_table_and_for_programs(call, says):
+    says('one', '--wait', '--user', 'ann')
+
+    def found():
+        ended = call('replay', '--since', '1h', '-o', 'json')
+        return ended.json if ended.json['jobs'] else None
+
+    compared = wait_for(found, 10, 'a job in the statistics')
+    assert [each['policy'] for each in compared['outcomes']] == ['fifo', 'priority', 'fair', 'affinity']
+    table = call('replay', '--policy', 'fair', '--slots', 'gpu:1=2')
+    assert table.code == 0
+    assert [line.split()[0] for line in table.out.splitlines()[1:3]] == ['recorded', 'fair']
+    assert 'wait p95 by level' in table.out and 'wait p95 by user' in table.out and 'ann' in table.out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        (['--policy', 'best'], '--policy best is not allowed: it should be one of fifo, priority, fair, affinity.'),
+        (['--since', 'x'], '--since x is not allowed: it should be a length of time like'),
+        (['--since', '1h', '--until', '2h'], '--until is not allowed: it should be shorter ago than --since.'),
+        (['--slots', 'gpu'], '--slots gpu is not allowed: it should be like gpu:1=2.'),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(call, arguments, sentence):
+    ended = call('replay', *arguments)
+    assert (ended.code, ended.out) == (2, '')
+    assert ended.err.startswith(sentence) and ended.err.count('\n') == 1
+
+
+def test_a_time_without_jobs_is_said(call):
+    ended = call('replay', '--since', '20000d', '--until', '10000d')
+    assert (ended.code, ended.err) == (0, 'No job ended in that time.\n')
