@@ -28,13 +28,19 @@ class Ledger:
 
     @classmethod
     async def open(
-        cls, path: Path, fetch: Callable[[int], Awaitable[pump.Page]], *, watts: Mapping[str, float] | None = None
+        cls,
+        path: Path,
+        fetch: Callable[[int], Awaitable[pump.Page]],
+        *,
+        watts: Mapping[str, float] | None = None,
+        keep_s: float = 0.0,
     ) -> Self:
         """Open the file and begin to record; ``fetch(seq)`` gets the facts after ``seq`` from the queue.
 
-        ``watts`` is what a busy worker draws, by its name, a label of it, or ``default``.
+        ``watts`` is what a busy worker draws, by its name, a label of it, or ``default``. Single jobs stay for
+        ``keep_s`` seconds, 0 is for ever.
         """
-        ledger = cls(await recorder.Recorder.open(path, watts=watts), fetch)
+        ledger = cls(await recorder.Recorder.open(path, watts=watts, keep_s=keep_s), fetch)
         ledger._task = asyncio.create_task(ledger._pump.run(), name='analytics-pump')
         return ledger
 

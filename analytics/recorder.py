@@ -64,13 +64,13 @@ class Recorder:
         self._clock_size = 0  # … and has so many bytes
 
     @classmethod
-    async def open(cls, path: Path, *, watts: Mapping[str, float] | None = None) -> Self:
+    async def open(cls, path: Path, *, watts: Mapping[str, float] | None = None, keep_s: float = 0.0) -> Self:
         """A recorder on the file ``path``. A file that cannot be used now is tried again with every ``record``."""
         try:
-            opened = cls(await store.Store.open(path), watts=watts)
+            opened = cls(await store.Store.open(path, keep_s=keep_s), watts=watts)
         except errors.Unavailable as error:
             log.error('%s', error, extra={'action': 'open_analytics'})
-            return cls(store.Store(path), str(error), watts=watts)
+            return cls(store.Store(path, keep_s=keep_s), str(error), watts=watts)
         with contextlib.suppress(errors.AnalyticsError):  # the first record says why
             await opened._wind()
         return opened

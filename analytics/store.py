@@ -17,7 +17,7 @@ from typing import Any, NoReturn, Self, TypeVar
 
 import duckdb
 
-from analytics import box, errors, parts, rollups
+from analytics import box, errors, parts, rollups, upkeep
 from analytics.answers import Result
 
 SCHEMA_VERSION = 5
@@ -65,8 +65,10 @@ class _Broken(Exception):
 class Store:
     """Writes columns and answers queries. Use ``await Store.open(path)``, and ``await close()`` at the end."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, keep_s: float = 0.0) -> None:
         self.path = path
+        self._keep_s = keep_s
+        self._kept_up_at = 0.0  # when old rows were looked after last, by the clock of the facts
         self.last_seq = 0  # of the newest recorded fact, 0 in a new file
         self.rebuilds = 0  # how often a file was set aside since the start
         self.on_rebuild: Callable[[], None] = lambda: None  # called on the event loop when a query finds it broken
@@ -84,12 +86,12 @@ class Store:
         self._opened = 0  # how often the file was opened: what a reader says of another opening means nothing
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
-        """The store in the file ``path``, made anew when it is missing or unusable.
+    async def open(cls, path: Path, *, keep_s: float = 0.0) -> Self:
+        """The store in the file ``path``, made anew when it is missing or unusable. Single jobs stay for ``keep_s``.
 
         Raises ``errors.Locked`` when another process has it open and ``errors.Unavailable`` when none can be made.
         """
-        store = cls(path)
+        store = cls(path, keep_s=keep_s)
         try:
             await store._run(store._ensure_open)
         except BaseException:
@@ -236,6 +238,22 @@ class Store:
         self.last_seq = last_seq
         self._protect()
         self._roll(connection)
+        if self._newest_at >= self._kept_up_at + upkeep.EVERY_S:
+            self._keep_up(connection)
+
+    def _keep_up(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Look after old rows."""
+        try:
+            connection.execute('BEGIN')
+            for sql, parameters in upkeep.statements(self._newest_at, self._kept_up_at, self._keep_s):
+                connection.execute(sql, parameters)
+            connection.execute('COMMIT')
+        except duckdb.Error as error:
+            self._roll_back()
+            if not isinstance(error, _HARMLESS):
+                self._judge(error)
+            log.warning('old rows stay for now: %s', _first_line(str(error)), extra={'action': 'keep_up'})
+        self._kept_up_at = self._newest_at
 
     def _roll_late(self, connection: duckdb.DuckDBPyConnection, ended: Columns, after: int) -> None:
         """Ends that lie in a time that is rolled up already: the clock was put back."""

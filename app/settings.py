@@ -152,6 +152,15 @@ class AppSettings(BaseModel):
         default=False, description='Let programs change models through the API of Ollama: pull, delete, copy, create.'
     )
     max_prompt_bytes: int = Field(default=400_000, ge=1, description='Longest question of a chat, bytes of UTF-8.')
+    keep_statistics_days: int = Field(
+        default=400,
+        ge=0,
+        description='How long single jobs stay in the statistics, days; 0 is for ever. Sums by hour and day stay.',
+    )
+    watts: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        default={},
+        description='Watts of a busy worker, by its name, a label or "default", for the energy in the statistics.',
+    )
     launched: dict[str, Any] = Field(
         default={}, description='All settings of this start by name, each as (value, origin); for the settings page.'
     )

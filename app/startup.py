@@ -126,7 +126,12 @@ async def _working(
     """The broker's client, the recorder, the chats and the feed, up and running."""
     async with contextlib.AsyncExitStack() as stack:
         broker = await stack.enter_async_context(BrokerClient(settings.endpoints))
-        book = await ledger.Ledger.open(settings.data_dir / 'analytics.duckdb', broker.facts_after)
+        book = await ledger.Ledger.open(
+            settings.data_dir / 'analytics.duckdb',
+            broker.facts_after,
+            watts=settings.watts,
+            keep_s=settings.keep_statistics_days * 86_400.0,
+        )
         stack.push_async_callback(book.close)
         chats = await chat.ChatService.open(settings, broker, board)
         stack.push_async_callback(chats.close)
