@@ -108,6 +108,11 @@ export default {
       const word = worker.token ? this.labels.spoke.replace("{time}", this.duration(this.clock - worker.token)) : this.labels.never_spoke;
       return (speaks ? "" : word + " · ") + this.labels.up.replace("{time}", this.duration(this.clock - worker.since));
     },
+    // a long name's end tells workers apart
+    called(name) {
+      const tail = name.match(/:[^:]{1,20}$/)?.[0];
+      return name.length > 30 && tail ? "…" + tail : name;
+    },
     idle(name) {
       return Math.max(0, this.workers[name].slots - this.workers[name].jobs.length);
     },
@@ -250,10 +255,11 @@ export default {
     percent(share) {
       return new Intl.NumberFormat(this.lang, { style: "percent", maximumFractionDigits: 0 }).format(share);
     },
-    bytes(value) {
+    // files count in thousands, memory in powers of two, as people know their sizes
+    bytes(value, base = 1000) {
       const units = ["B", "kB", "MB", "GB", "TB"];
       let step = 0;
-      for (; value >= 1000 && step < 4; step++) value /= 1000;
+      for (; value >= base && step < 4; step++) value /= base;
       return this.number(value, step > 2 && value < 100 ? 1 : 0) + " " + units[step];
     },
     time(at) {

@@ -9,9 +9,9 @@ const HEAD = `
       <span class="faint">{{ [machine.system, machine.cpus === 1 ? labels.one_core : machine.cpus ? labels.cores.replace('{n}', number(machine.cpus)) : ''].filter(Boolean).join(' · ') }}</span></div>
     <div class="meters">
       <template v-if="machine.cpu !== null">${METER("labels.cpu", "machine.cpu / 100", "percent(machine.cpu / 100)")}</template>
-      <template v-if="machine.memory[1]">${METER("labels.memory", "machine.memory[0] / machine.memory[1]", "labels.of.replace('{done}', bytes(machine.memory[0])).replace('{total}', bytes(machine.memory[1]))")}</template>
+      <template v-if="machine.memory[1]">${METER("labels.memory", "machine.memory[0] / machine.memory[1]", "labels.of.replace('{done}', bytes(machine.memory[0], 1024)).replace('{total}', bytes(machine.memory[1], 1024))")}</template>
       <template v-for="gpu in machine.gpus"><template v-if="gpu[3] !== null">${METER("gpu[0] || labels.gpu", "gpu[3] / 100", "percent(gpu[3] / 100)")}</template>
-        <template v-if="gpu[2]">${METER("labels.gpu_memory", "gpu[1] / gpu[2]", "labels.of.replace('{done}', bytes(gpu[1])).replace('{total}', bytes(gpu[2]))")}</template></template>
+        <template v-if="gpu[2]">${METER("labels.gpu_memory", "gpu[1] / gpu[2]", "labels.of.replace('{done}', bytes(gpu[1], 1024)).replace('{total}', bytes(gpu[2], 1024))")}</template></template>
     </div>
   </header>`;
 
@@ -19,7 +19,7 @@ const WORKER = `
   <article v-for="name in names" :key="name" class="worker" :data-worker="name">
     <div class="worker-head">
       <i class="dot" :class="[health(name).kind, { live: health(name).kind === 'run' }]" aria-hidden="true"></i>
-      <div class="worker-name"><h4 class="clip" :title="name">{{ name }}</h4>
+      <div class="worker-name"><h4 class="clip" :title="name">{{ called(name) }}</h4>
         <span class="worker-life faint"><span :class="'is-' + health(name).kind">{{ health(name).text }}</span> · {{ life(name) }}</span></div>
       <span v-for="label in workers[name].labels" class="chip worker-label">{{ label }}</span>
       <button v-if="workers[name].paused" type="button" class="btn" @click="act('resume', { worker: name }, name)" :disabled="pending[name]"><i class="icon icon-play small"></i>{{ labels.resume }}</button>
