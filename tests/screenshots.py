@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Error, Page
 from playwright.async_api import TimeoutError as Late
 
 from tests import furnished
@@ -81,7 +81,11 @@ async def shoot(url: str, folder: Path, only: set[str], *, furnish: bool) -> int
 
         async def one(view: View, lang: str) -> None:
             async with places:
-                await _view(browser, url + view.path.format(**ids), view, lang, folder)
+                address = url + view.path.format(**ids)
+                try:
+                    await _view(browser, address, view, lang, folder)
+                except Error:  # a busy machine: the page had to begin anew
+                    await _view(browser, address, view, lang, folder)
 
         await asyncio.gather(*(one(view, lang) for view, lang in wanted))
     return len(wanted) * len(THEMES) * len(SIZES)
