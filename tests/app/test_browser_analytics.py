@@ -12,6 +12,7 @@ from playwright.async_api import expect
 from app.week import Week
 from broker import client, protocol
 from broker.endpoints import Endpoints
+from tests import axe
 from tests.browser import launched
 
 pytestmark = [pytest.mark.browser, pytest.mark.whole]
@@ -86,7 +87,9 @@ async def figures_follow(page, desk):
     kept_ones = "[...document.querySelectorAll('.live-chart svg')].filter((svg) => svg.kept).length"
     assert await page.evaluate(kept_ones) >= 2, 'the charts were rebuilt, which flickers'
     await page.get_by_role('heading', name='By model', exact=True).scroll_into_view_if_needed()
-    await expect(page.get_by_role('region', name='By model', exact=True).get_by_role('cell', name='demo')).to_be_visible()
+    await expect(
+        page.get_by_role('region', name='By model', exact=True).get_by_role('cell', name='demo')
+    ).to_be_visible()
 
 
 async def it_stands_in_the_address(page):
@@ -179,6 +182,8 @@ async def check_fit(chromium, url, width, scheme):
         await expect(page.locator('.week, .sql-box, [data-tile]').first).to_be_visible()
         inside = await page.evaluate("document.querySelector('.page-body').scrollWidth <= innerWidth")
         assert inside, f'{place} scrolls sideways at {width} px'
+        if width < 640:
+            assert await axe.faults(page) == []
     chart = page.get_by_role('img', name='Jobs per minute')
     await page.locator('.chart-card').first.scroll_into_view_if_needed()  # until then it is not even asked for
     await expect(chart).to_contain_text('Completed')
