@@ -41,8 +41,8 @@ class About(NamedTuple):
     addresses: tuple[tuple[str, str], ...]
 
 
-def look(settings: AppSettings, told: protocol.Settings | None) -> About:
-    """As it is now; it looks at the disk."""
+def look(settings: AppSettings, told: protocol.Settings | None, address: str) -> About:
+    """As it is now; it looks at the disk. ``address`` is the one that the desk was opened by."""
     folder = settings.data_dir
     schemas = {
         'queue.db': told.schema if told else 0,
@@ -61,7 +61,7 @@ def look(settings: AppSettings, told: protocol.Settings | None) -> About:
         uptime_s=max(0.0, time.time() - process.create_time()),
         memory=process.memory_info().rss,
         addresses=(
-            ('desk', f'http://{settings.host}:{settings.port}'),
+            ('desk', address),
             ('queue', places.client),
             ('workers', places.worker),
             ('facts', places.facts),

@@ -53,7 +53,9 @@ export default {
   },
   watch: {
     asked() {
-      this.api.applyColumnState({ state: [{ colId: this.sort, sort: this.up ? "asc" : "desc" }], defaultState: { sort: null } });
+      // what is looked for by its text comes as it is found
+      const by = this.params.q ? "queued" : this.sort;
+      this.api.applyColumnState({ state: [{ colId: by, sort: this.up ? "asc" : "desc" }], defaultState: { sort: null } });
       this.renew();
     },
     shown(now, before) {
@@ -154,9 +156,10 @@ export default {
     },
     // how many there are is known later than the first rows; a search for a text stops by itself and says how far it came
     async count(mine) {
-      this.tell();
-      if (this.counting === mine || this.list.complete) return;
+      if (this.counting === mine) return;
+      if (this.list.complete) return this.tell();
       this.counting = mine;
+      this.tell();
       try {
         let before = -1;
         while (!this.list.complete && !mine.signal.aborted) {
@@ -172,12 +175,14 @@ export default {
       } catch {
         // the rows that are there stay; the next ones say what is wrong
       } finally {
-        this.counting = undefined;
+        if (this.counting === mine) this.counting = undefined;
+        if (!mine.signal.aborted) this.tell();
       }
     },
     tell() {
-      this.empty = this.list.total === 0 && (this.list.complete || Boolean(this.params.q));
-      this.$emit("counted", { total: this.list.total, complete: this.list.complete, looked: this.list.looked });
+      const going = Boolean(this.counting) && !this.list.complete;
+      this.empty = this.list.total === 0 && !going;
+      this.$emit("counted", { total: this.list.total, complete: this.list.complete, looked: this.list.looked, going });
     },
     // the search for a text goes on: so many jobs more
     more(count) {
@@ -205,6 +210,7 @@ export default {
       link.addEventListener("click", (event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
         event.preventDefault();
+        event.stopPropagation(); // or the page is left for the link
         this.$emit("open", row.id);
       });
       cell.append(link);

@@ -1,7 +1,7 @@
 """A table of the jobs there were: any number of them, filtered and sorted by the queue, a page at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import nicegui.elements.aggrid  # noqa: F401  it brings the grid as an ES module
 from nicegui import ui
@@ -12,15 +12,26 @@ SOURCE = '/desk/jobs/rows'
 COLUMNS = ('state', 'queued', 'job', 'model', 'user', 'priority', 'waited', 'ran', 'tokens', 'worker', 'ended')
 OnOpen = Callable[[str], Any]
 OnChosen = Callable[[dict[str, str]], Any]
-OnCounted = Callable[[int, bool, int], Any]
+OnCounted = Callable[['Counted'], Any]
+
+
+class Counted(NamedTuple):
+    """So many jobs match, or so many so far while it is not ``complete``; with a text, ``looked`` were read for it.
+
+    ``going``: it counts still. Else, where it is not complete, it has read as many as it was to: ``go_on`` reads more.
+    """
+
+    total: int = 0
+    complete: bool = False
+    looked: int = 0
+    going: bool = True
 
 
 class JobGrid(ui.element, component='job_grid.js'):
     """Shows what ``params`` (see ``app.past.query.Query.params``) ask for; put what an empty table says inside.
 
     ``on_open(job_id)``: a row was opened. ``on_chosen({job_id: state})``: these are ticked (without it none can be).
-    ``on_sorted(column, up)``: another order is wished, ``show`` it. ``on_counted(total, complete, looked)``: so many
-    there are, or so many so far; with a text, so many jobs were read for it: ``go_on`` reads more.
+    ``on_sorted(column, up)``: another order is wished, ``show`` it. ``on_counted(counted)``: see ``Counted``.
     """
 
     def __init__(
@@ -49,7 +60,12 @@ class JobGrid(ui.element, component='job_grid.js'):
             self.on(
                 'counted',
                 lambda event: on_counted(
-                    int(event.args['total']), bool(event.args['complete']), int(event.args['looked'])
+                    Counted(
+                        int(event.args['total']),
+                        bool(event.args['complete']),
+                        int(event.args['looked']),
+                        bool(event.args['going']),
+                    )
                 ),
             )
 

@@ -9,7 +9,7 @@ from nicegui.page_arguments import PageArguments
 from starlette.datastructures import QueryParams
 
 from app import actions, controls, theme
-from app.components.job_grid import JobGrid
+from app.components.job_grid import Counted, JobGrid
 from app.components.last_jobs import COUNT, LastJobs
 from app.i18n import N_, T, speech
 from app.pages.history_bulk import Bulk
@@ -57,7 +57,7 @@ class _History:
     def __init__(self, parts: Parts, query: Query, job_id: str) -> None:
         self._parts, self._query, self._job = parts, query, job_id
         self._new = 0
-        self._counted = (0, False, 0)
+        self._counted = Counted()
         self._earlier: list[JobView] = []
         with theme.box('page history'):
             with theme.box('page-bar', tag='header'):
@@ -253,17 +253,17 @@ class _History:
         self._last.show(sorted(known.values(), key=lambda job: -job.ended_at))
         self._glanced.set_visibility(bool(known))
 
-    def _count(self, total: int, complete: bool, looked: int) -> None:
-        self._counted = (total, complete, looked)
+    def _count(self, counted: Counted) -> None:
+        self._counted = counted
         self._bulk.say()
         self._say()
 
     def _count_of(self) -> int:
-        return self._counted[0]
+        return self._counted.total
 
     def _say(self) -> None:
         said = speech()
-        total, complete, looked = self._counted
+        total, complete, looked, going = self._counted
         known = (
             said.trn('{n} job', '{n} jobs', total)
             if complete or not total
@@ -276,15 +276,13 @@ class _History:
         self._nothing.set_visibility(self._query.narrow)
         self._said.clear()
         if self._query.text and not complete and looked:
+            told = N_('{n} jobs were read for this text, the newest first; {found} have it.')
             with self._said:
-                theme.text(
-                    said.tr(
-                        '{n} jobs were read for this text, the newest first; {found} have it.',
-                        n=said.number(looked),
-                        found=said.number(total),
-                    )
-                )
-                theme.button('Look further back', lambda: self._grid.go_on(LOOK))
+                theme.text(said.tr(told, n=said.number(looked), found=said.number(total)))
+                if going:
+                    theme.text(said.tr('It goes on…'), 'faint')
+                else:
+                    theme.button('Look further back', lambda: self._grid.go_on(LOOK))
 
     def _export(self, form: str) -> None:
         ui.download.from_url(self._query.address(FILE, format=form))

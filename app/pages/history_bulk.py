@@ -20,17 +20,17 @@ _DONE: dict[str, Callable[[int], str]] = {
 }
 _ASK = {
     'cancel': (
-        N_('Cancel {n} jobs?'),
+        N_('Cancel these jobs ({n})?'),
         N_('Those that run are stopped; what they have said so far is kept.'),
         N_('Cancel them'),
     ),
     'replay': (
-        N_('Do {n} failed jobs again?'),
+        N_('Do these failed jobs again ({n})?'),
         N_('Each becomes a new job with the same question; the failed ones stay.'),
         N_('Do them again'),
     ),
     'purge': (
-        N_('Delete {n} failed jobs for good?'),
+        N_('Delete these failed jobs for good ({n})?'),
         N_('Their questions and answers are gone then; nothing brings them back.'),
         N_('Delete them'),
     ),

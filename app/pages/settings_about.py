@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from nicegui import ui
+from nicegui import context, ui
 
 from app import about as facts_about
 from app import theme
@@ -99,6 +99,8 @@ class _About:
     def __init__(self, parts: Parts, queue: 'Queue') -> None:
         self._parts, self._queue = parts, queue
         self._findings: list[checkup.Finding] = []
+        url = context.client.request.url
+        self._address = f'{url.scheme}://{url.netloc}'
         self._place = theme.box('settings-about')
         with theme.box('settings-do'):
             self._check = theme.button('Check now', self._look, icon_name='check')
@@ -110,7 +112,7 @@ class _About:
         self._show()
 
     def _show(self) -> None:
-        told, said = facts_about.look(self._parts.settings, self._queue.told), speech()
+        told, said = facts_about.look(self._parts.settings, self._queue.told, self._address), speech()
         rows = [
             (N_('Version'), told.version),
             (N_('Python'), told.python),
@@ -153,7 +155,7 @@ class _About:
     async def _copy(self) -> None:
         if not self._findings:
             await self._look()
-        told = facts_about.look(self._parts.settings, self._queue.told)
+        told = facts_about.look(self._parts.settings, self._queue.told, self._address)
         text = facts_about.report(told, self._parts.board.workers(), self._findings)
         ui.run_javascript(f'corral.copy({json.dumps(text)})')
         theme.toast(speech().tr('Copied.'))

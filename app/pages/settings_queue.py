@@ -190,9 +190,9 @@ class _Row:
 
     def back(self) -> None:
         """Show what is in force."""
-        shown = _shown(self.field, self._value)
-        if self._control.value != shown:
-            self._control.set(shown)
+        text = shown(self.field, self._value)
+        if self._control.value != text:
+            self._control.set(text)
         else:
             self._control.update()
 
@@ -203,22 +203,22 @@ class _Row:
         self._control.fail(N_('That cannot be: {hint}'), hint=speech().tr(self.field.hint or N_('a number from 0 up.')))
 
     def _say(self) -> None:
-        shown = _shown(self.field, self._configured)
+        text = shown(self.field, self._configured)
         said = speech()
         self._said.set_text(
-            said.tr('Changed here; the start said: {value}', value=shown if shown not in ('', None) else '—')
+            said.tr('Changed here; the start said: {value}', value=text if text not in ('', None) else '—')
         )
 
     def _entered(self, value: Any) -> Any:
         try:
-            wanted = _read(self.field, value)
+            wanted = read(self.field, value)
         except ValueError:
             self.fail(errors.Refused('invalid', ''))
             return None
         return None if wanted == self._value else self._change(self, wanted)
 
 
-def _shown(field: Field, value: Any) -> Any:
+def shown(field: Field, value: Any) -> Any:
     """A setting as it stands in its field."""
     if field.kind == 'area':
         return '\n'.join(f'{model} = {rate}' for model, rate in (value or {}).items())
@@ -228,7 +228,7 @@ def _shown(field: Field, value: Any) -> Any:
     return '' if value is None else value
 
 
-def _read(field: Field, value: Any) -> Any:
+def read(field: Field, value: Any) -> Any:
     """What stands in a field as the setting. Raises ``ValueError``."""
     if field.kind == 'area':
         lines = [line.partition('=') for line in str(value or '').splitlines() if line.strip()]

@@ -12,6 +12,7 @@ from broker.job import Job
 
 PAGE = 500
 PATIENCE_S = 6.0  # for one answer to a browser; it asks again
+COUNT_S = 0.7  # likewise, while it is only counted
 
 
 def wanted(parts: Parts, query: Query, now: float) -> protocol.ListJobs:
@@ -23,9 +24,9 @@ def wanted(parts: Parts, query: Query, now: float) -> protocol.ListJobs:
     return query.wanted(now, tuple(named[:1000]))
 
 
-async def part(parts: Parts, asked: protocol.ListJobs, *, patience_s: float = PATIENCE_S) -> protocol.JobList:
+async def part(parts: Parts, asked: protocol.ListJobs) -> protocol.JobList:
     """These rows, as soon as they are known, or what is known after a while. Raises ``errors.BrokerError``."""
-    until = time.monotonic() + patience_s
+    until = time.monotonic() + (COUNT_S if asked.whole else PATIENCE_S)
     while True:
         found = await parts.broker.list_jobs(asked)
         asked = msgspec.structs.replace(asked, until_order=found.until_order)
