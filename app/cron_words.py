@@ -50,11 +50,11 @@ def words(cron: str, said: Speech) -> str:
     fields = cron.split()
     if len(fields) != len(FIELDS) or not _reads(cron):
         return ''
-    minute, hour, *rest = fields
-    if rest == ['*', '*', '*'] and (often := _often(minute, hour, said)):
+    minute, hour, day, month, weekday = fields
+    if (day, month, weekday) == ('*', '*', '*') and (often := _often(minute, hour, said)):
         return often
     at = _times(minute, hour, said)
-    return _on_days(*rest, at, said) if at else ''
+    return _on_days(day, month, weekday, at, said) if at else ''
 
 
 def _on_days(day: str, month: str, weekday: str, at: str, said: Speech) -> str:

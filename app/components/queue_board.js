@@ -252,6 +252,11 @@ export default {
       const kept = { ...this.rows };
       for (const id in rows) kept[id] = rows[id];
       for (const id in rows) delete this.pending[id];
+      if (rest.filter && JSON.stringify(rest.filter) !== JSON.stringify(this.filter)) {
+        this.text = rest.filter.text; // a link led to another filter
+        this.asked = {};
+        this.unpick();
+      }
       Object.assign(this, rest, { version });
       const shown = new Set([...this.running, ...this.ended, ...Object.values(this.windows).flatMap(({ ids }) => ids)]);
       for (const id in kept) if (!shown.has(id)) delete kept[id];

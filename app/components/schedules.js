@@ -28,8 +28,8 @@ export default {
       <button type="button" class="btn ghost square tip-left" :aria-label="labels.edit + words.colon + each.name" :data-tip="labels.edit" @click="open(each)"><i class="icon icon-pencil" aria-hidden="true"></i></button>
       <button type="button" class="btn ghost square tip-left" :aria-label="labels.remove + words.colon + each.name" :data-tip="labels.remove" @click="remove(each)"><i class="icon icon-trash" aria-hidden="true"></i></button></span>
     </li></ul>
-    <q-dialog :model-value="!!form" @hide="form = null" transition-duration="120">
-      <div v-if="form" class="dialog wide" role="dialog" aria-modal="true" :aria-label="form.id ? labels.edit_title : labels.add"><form class="qs-form" @submit.prevent="save" novalidate>
+    <q-dialog :model-value="!!form" :aria-label="form?.id ? labels.edit_title : labels.add" @hide="form = null" transition-duration="120">
+      <div v-if="form" class="dialog wide"><form class="qs-form" @submit.prevent="save" novalidate>
         <div class="dialog-head"><h2>{{ form.id ? labels.edit_title : labels.add }}</h2><button type="button" class="btn ghost square" :aria-label="labels.close" v-close-popup><i class="icon icon-close" aria-hidden="true"></i></button></div>
         <div class="qs-fields">
           <label class="control" :class="{ bad: wrong.name }"><span class="control-name">{{ labels.name }}</span><input class="field" ref="name" v-model="form.name" maxlength="200" :aria-invalid="!!wrong.name" autofocus><span v-if="wrong.name" class="control-error" role="alert">{{ wrong.name }}</span></label>

@@ -1,6 +1,5 @@
 """Schedules: jobs that are made again and again; add, change, switch, run and remove them."""
 
-import json
 import time
 import zoneinfo
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import msgspec
 from nicegui import background_tasks, ui
 
-from app import cron_words, refusals, theme
+from app import cron_words, refusals, schedule_form, theme
 from app.components.schedules import Schedules
 from app.i18n import speech
 from app.parts import Parts
@@ -18,22 +17,6 @@ from broker import client, errors, protocol
 EVERY_S = 3.0  # asked again at most this often while jobs come and go
 MOST = 1_000
 MAX_NAME = 200
-
-
-class Form(msgspec.Struct, frozen=True, kw_only=True):
-    """What the form holds; ``id`` is '' for a new schedule."""
-
-    id: str = ''
-    name: str = ''
-    cron: str = ''
-    timezone: str = 'UTC'
-    model: str = ''
-    kind: str = 'chat'
-    prompt: str = ''
-    system: str = ''
-    priority: int = 5
-    missed: str = 'skip'
-    enabled: bool = True
 
 
 def create(parts: Parts) -> None:
@@ -131,7 +114,7 @@ class _Page:
             'priority': each.priority,
             'user': each.user,
             'last': last,
-            **_asked(each),
+            **schedule_form.asked(each),
         }
 
     def preview(self, cron: str, zone: str) -> None:
@@ -144,11 +127,11 @@ class _Page:
 
     async def save(self, fields: dict[str, Any]) -> None:
         """Make or replace a schedule; what is wrong is said beside its field."""
-        form = msgspec.convert(fields, Form, strict=False)
+        form = msgspec.convert(fields, schedule_form.Form, strict=False)
         field, why = _wrong(form)
         if not field:
             try:
-                await self._parts.broker.set_schedule(self._schedule(form))
+                await self._parts.broker.set_schedule(schedule_form.schedule(form, self._known.get(form.id)))
             except errors.Refused as error:
                 field, why = _field_of(error.detail), _why(error)
             except errors.BrokerError as error:
@@ -159,24 +142,6 @@ class _Page:
         self.element.run_method('saved')
         theme.toast(speech().tr('The schedule is saved.'))
         await self.load()
-
-    def _schedule(self, form: Form) -> protocol.Schedule:
-        old = self._known.get(form.id)
-        same = old is not None and (form.kind, form.model) == (old.kind, old.model) and not _changed(form, old)
-        body = old.body if old is not None and same else _body(form)
-        base = old or protocol.Schedule(schedule_id=client.new_job_id(), name='', cron='', kind='', model='', body=b'')
-        return msgspec.structs.replace(
-            base,
-            name=form.name.strip(),
-            cron=' '.join(form.cron.split()),
-            timezone=form.timezone.strip(),
-            kind=form.kind,
-            model=form.model,
-            body=body,
-            priority=form.priority,
-            missed=form.missed,
-            enabled=form.enabled,
-        )
 
     async def switch(self, schedule_id: str, on: bool) -> None:
         """On or off."""
@@ -225,7 +190,7 @@ class _Page:
         await self.load()
 
 
-def _wrong(form: Form) -> tuple[str, str]:
+def _wrong(form: schedule_form.Form) -> tuple[str, str]:
     """The field that cannot be taken as it is, and why."""
     said = speech()
     if not form.name.strip():
@@ -250,33 +215,3 @@ def _field_of(detail: str) -> str:
     """The form's field that a refusal of the queue names."""
     words = {'cron': 'cron', 'time zone': 'timezone', 'model': 'model', 'body': 'prompt', 'priority': 'priority'}
     return next((field for word, field in words.items() if word in detail), 'name')
-
-
-def _asked(schedule: protocol.Schedule) -> dict[str, Any]:
-    """The question in the body, where it is one that this form could have made (``simple``)."""
-    try:
-        body = msgspec.json.decode(schedule.body)
-        if schedule.kind == 'generate' and isinstance(body.get('prompt'), str):
-            return {'prompt': body['prompt'], 'system': str(body.get('system', '')), 'simple': 'options' not in body}
-        said = {str(each['role']): each['content'] for each in body['messages']}
-        simple = set(said) <= {'system', 'user'} and len(said) == len(body['messages']) and 'options' not in body
-        if simple and all(isinstance(text, str) for text in said.values()):
-            return {'prompt': said.get('user', ''), 'system': said.get('system', ''), 'simple': True}
-    except (msgspec.MsgspecError, UnicodeError, KeyError, TypeError, AttributeError):
-        pass  # a program made it
-    return {'prompt': '', 'system': '', 'simple': False}
-
-
-def _changed(form: Form, old: protocol.Schedule) -> bool:
-    asked = _asked(old)
-    return asked['simple'] and (form.prompt, form.system) != (asked['prompt'], asked['system'])
-
-
-def _body(form: Form) -> bytes:
-    asked: dict[str, Any] = {'model': form.model, 'stream': True}
-    if form.kind == 'generate':
-        asked |= {'prompt': form.prompt} | ({'system': form.system} if form.system else {})
-    else:
-        system = [{'role': 'system', 'content': form.system}] if form.system else []
-        asked['messages'] = [*system, {'role': 'user', 'content': form.prompt}]
-    return json.dumps(asked, ensure_ascii=False).encode()

@@ -4,9 +4,8 @@ import json
 
 import msgspec
 
-from app import bulk
+from app import bulk, schedule_form
 from app.dead_filter import DeadFilter
-from app.pages import queue_schedules as schedules
 from broker import errors, protocol
 from broker.job import State
 from tests.app import news as n
@@ -19,15 +18,27 @@ def schedule(body: object, kind: str = 'chat') -> protocol.Schedule:
 
 
 def test_the_question_of_a_schedule_can_be_changed_where_a_form_could_have_made_it():
-    asked = schedules.Form(name='n', cron='* * * * *', model='m', prompt='why?', system='be brief')
+    asked = schedule_form.Form(name='n', cron='* * * * *', model='m', prompt='why?', system='be brief')
     for kind in ('chat', 'generate'):
         form = msgspec.structs.replace(asked, kind=kind)
-        made = msgspec.structs.replace(schedule({}, kind), body=schedules._body(form))
-        assert schedules._asked(made) == {'prompt': 'why?', 'system': 'be brief', 'simple': True}
-        assert not schedules._changed(form, made)
-        assert schedules._changed(msgspec.structs.replace(form, prompt='how?'), made)
+        made = msgspec.structs.replace(schedule({}, kind), body=schedule_form.body(form))
+        assert schedule_form.asked(made) == {'prompt': 'why?', 'system': 'be brief', 'simple': True}
+        assert not schedule_form.changed(form, made)
+        assert schedule_form.changed(msgspec.structs.replace(form, prompt='how?'), made)
     for body in ({'messages': [{'role': 'user', 'content': 'a'}] * 2}, {'input': 'x'}, [], {'messages': 'x'}):
-        assert schedules._asked(schedule(body))['simple'] is False
+        assert schedule_form.asked(schedule(body))['simple'] is False
+
+
+def test_a_request_that_a_program_made_stays_as_it_is_whatever_else_changes():
+    theirs = {'model': 'm', 'messages': [{'role': 'user', 'content': 'a'}] * 2, 'options': {'num_ctx': 9}}
+    old = schedule(theirs)
+    form = schedule_form.Form(id='s', name=' n2 ', cron='0  7 * * *', model='m2', kind='chat')
+    made = schedule_form.schedule(form, old)
+    assert json.loads(made.body) == {**theirs, 'model': 'm2'}
+    assert (made.schedule_id, made.name, made.cron, made.model) == ('s', 'n2', '0 7 * * *', 'm2')
+    assert schedule_form.schedule(msgspec.structs.replace(form, model='m'), old).body == old.body
+    fresh = schedule_form.schedule(msgspec.structs.replace(form, id='', prompt='why?'), None)
+    assert json.loads(fresh.body)['messages'] == [{'role': 'user', 'content': 'why?'}] and len(fresh.schedule_id) == 32
 
 
 def test_failed_jobs_are_found_by_address_and_text():
