@@ -76,12 +76,12 @@ const MODELS = `
   </div>`;
 
 const DIALOGS = `
-  <q-dialog :model-value="dialog === 'confirm'" @update:model-value="dialog = ''" @hide="closed">
-    <div class="dialog machine-dialog" role="alertdialog" aria-modal="true" aria-labelledby="machine-confirm"><h2 id="machine-confirm">{{ subject.title }}</h2><p class="quiet">{{ subject.text }}</p>
+  <q-dialog role="alertdialog" aria-labelledby="machine-confirm" :model-value="dialog === 'confirm'" @update:model-value="dialog = ''" @hide="closed">
+    <div class="dialog machine-dialog"><h2 id="machine-confirm">{{ subject.title }}</h2><p class="quiet">{{ subject.text }}</p>
       <div class="dialog-end"><button type="button" class="btn" @click="dialog = ''" autofocus>{{ labels.cancel }}</button><button type="button" class="btn danger" @click="confirmed">{{ subject.button }}</button></div></div>
   </q-dialog>
-  <q-dialog :model-value="dialog === 'pull'" @update:model-value="dialog = ''" @hide="closed">
-    <form class="dialog machine-dialog" role="dialog" aria-modal="true" aria-labelledby="machine-pull" @submit.prevent="pull"><h2 id="machine-pull">{{ labels.pull }}</h2>
+  <q-dialog role="dialog" aria-labelledby="machine-pull" :model-value="dialog === 'pull'" @update:model-value="dialog = ''" @hide="closed">
+    <form class="dialog machine-dialog" @submit.prevent="pull"><h2 id="machine-pull">{{ labels.pull }}</h2>
       <p v-if="!targets.length" class="worker-hint">{{ labels.no_engine }}</p>
       <template v-else>
         <label class="control"><span class="control-name">{{ labels.pull_name }}</span><input class="field" v-model="form.name" maxlength="300" required autofocus autocomplete="off" spellcheck="false" placeholder="qwen3:8b"><span class="control-hint">{{ labels.pull_hint }}</span></label>
@@ -90,8 +90,8 @@ const DIALOGS = `
       </template>
       <div class="dialog-end"><button type="button" class="btn" @click="dialog = ''">{{ labels.cancel }}</button><button v-if="targets.length" type="submit" class="btn primary" :disabled="!form.name.trim()">{{ labels.pull_do }}</button></div></form>
   </q-dialog>
-  <q-dialog :model-value="dialog === 'join'" @update:model-value="dialog = ''" @hide="closed">
-    <div class="dialog machine-dialog wide" role="dialog" aria-modal="true" aria-labelledby="machine-join"><h2 id="machine-join">{{ labels.join }}</h2>
+  <q-dialog role="dialog" aria-labelledby="machine-join" :model-value="dialog === 'join'" @update:model-value="dialog = ''" @hide="closed">
+    <div class="dialog machine-dialog wide"><h2 id="machine-join">{{ labels.join }}</h2>
       <template v-if="subject.command"><p class="quiet">{{ labels.join_run }}</p><div class="command"><code tabindex="0">{{ subject.command }}</code><button type="button" class="btn" @click="copy(subject.command)"><i class="icon small" :class="copied ? 'icon-check' : 'icon-copy'"></i>{{ copied ? labels.copied : labels.copy }}</button></div>
         <p class="faint">{{ labels.join_wait }} {{ labels.join_address.replace('{place}', subject.place) }}</p></template>
       <form v-else-if="subject.place" class="join-form" @submit.prevent="act('join', { name: form.name.trim() }, 'join')"><label class="control"><span class="control-name">{{ labels.join_name }}</span><input class="field" v-model="form.name" maxlength="60" required autofocus autocomplete="off" spellcheck="false" placeholder="gpu-box"></label>
