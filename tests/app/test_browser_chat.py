@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.whole, pytest.mark.asyncio(loop_s
 
 LONG = ''.join(f'{n}. 第 {n} 句 with `code {n}`, **bold** and 🐎.\n' for n in range(1, 41))
 WORDS = {
-    'en': {'retry': 'Retry', 'copy': 'Copy', 'stop': 'Stop', 'send': 'Send', 'question': 'What is a corral?'},
-    'zh': {'retry': '重试', 'copy': '复制', 'stop': '停止', 'send': '发送', 'question': '什么是畜栏？'},
+    'en': {'copy': 'Copy', 'stop': 'Stop', 'send': 'Send', 'question': 'What is a corral?'},
+    'zh': {'copy': '复制', 'stop': '停止', 'send': '发送', 'question': '什么是畜栏？'},
 }
 TAGS = {'en': 'en-US', 'zh': 'zh-CN'}
 
@@ -148,7 +148,7 @@ class Person:
     async def ended(self):
         """Wait for the end of the last answer, and return its text as the copy button gives it."""
         answer = self.answers.last
-        await expect(answer.get_by_role('button', name=self.words['retry'])).to_be_visible(timeout=20_000)
+        await expect(answer.locator('.meta-do')).to_be_visible(timeout=20_000)
         await answer.locator('.meta').get_by_role('button', name=self.words['copy']).click()
         return await self.page.evaluate('navigator.clipboard.readText()')
 
@@ -207,7 +207,7 @@ async def test_an_answer_of_ollama_grows_and_is_what_the_engine_sent(ollama_desk
 
 async def test_stop_stops_and_keeps_what_was_written(ollama_desk, person):
     someone = await person(ollama_desk)
-    await pick(someone, 'long:latest')
+    await pick(someone, 'slow:latest')
     await someone.ask()
     await someone.begun(60)
     await someone.page.locator('.composer-send', has_text='Stop').click()
@@ -278,7 +278,7 @@ async def test_enter_while_composing_picks_a_word_and_does_not_send(demo_desk, p
     await someone.box.type('世界')
     await expect(someone.box).to_have_value('你好\n世界')
     await someone.box.press('Enter')
-    await expect(someone.page.locator('.msg.user')).to_have_text('你好\n世界')
+    await expect(someone.page.locator('.bubble')).to_have_text('你好\n世界')
 
 
 async def test_too_long_a_message_is_refused_with_its_size_and_the_limit(demo_desk, person):
@@ -324,7 +324,8 @@ async def test_switching_the_language_keeps_the_draft_and_the_stream(demo_desk, 
     await someone.box.fill('a draft')
     await someone.begun(60)
     await someone.page.get_by_role('button', name=re.compile('Language')).click()
-    await expect(someone.page.locator('.composer-send')).to_have_text('停止')
+    await expect(someone.page.locator('.composer-send')).to_have_text('随后发送')
+    await expect(someone.page.locator('.composer-stop')).to_have_attribute('aria-label', '停止')
     someone.words = WORDS['zh'] | {'question': someone.words['question']}
     assert await someone.ended() == demo_text.answer(someone.words['question'])
     await expect(someone.box).to_have_value('a draft')
@@ -354,7 +355,7 @@ async def test_a_conversation_is_renamed_deleted_and_brought_back(demo_desk, per
         await expect(each.page.locator(row)).to_have_count(0)
     await someone.page.get_by_role('button', name='Undo').click()
     await expect(someone.page).to_have_url(re.compile(id_))
-    await expect(someone.page.locator('.msg.user')).to_have_text('to be renamed')
+    await expect(someone.page.locator('.bubble')).to_have_text('to be renamed')
     await expect(other.page.locator(row)).to_be_visible()
     await someone.page.get_by_label('Search conversations').fill('nothing is called so')
     await expect(someone.page.locator('.convs-none')).to_contain_text('nothing is called so')
@@ -470,6 +471,102 @@ async def test_days_and_times_of_the_list_follow_the_local_clock(demo_desk, pers
         ['earlier', 'Nov 15'],
         ['earlier', 'Jan 4'],
     ]
+
+
+SIDES = "[...document.querySelectorAll('.pair .msg')].map((each) => each.getBoundingClientRect().toJSON())"
+PASTE = """async (box) => {
+    const canvas = new OffscreenCanvas(1800, 900), pen = canvas.getContext('2d');
+    pen.fillRect(0, 0, 900, 900);
+    const picture = await canvas.convertToBlob({type: 'image/webp'}), files = new DataTransfer();
+    const text = ['a,b\\n1,2\\n'], binary = [new Uint8Array([1, 0, 2])];
+    files.items.add(new File([picture], 'shot.webp', {type: 'image/webp'}));
+    files.items.add(new File(text, 'data.csv', {type: 'text/csv'}));
+    files.items.add(new File(binary, 'tool.bin'));
+    box.dispatchEvent(new ClipboardEvent('paste', {clipboardData: files, bubbles: true, cancelable: true}));
+}"""
+
+
+async def test_files_waiting_messages_versions_and_a_comparison(ollama_desk, person, ollama):
+    someone = await person(ollama_desk)
+    page, bubbles = someone.page, someone.page.locator('.bubble')
+    teach(ollama, 'brief:latest', text='One two three, $x^2$ and\n\n$$\\frac{1}{2}$$', chars_per_s=25)
+    await page.reload()
+    await pick(someone, 'brief:latest')
+    await someone.box.evaluate(PASTE)
+    await expect(page.locator('.composer-notice')).to_contain_text('tool.bin is neither a picture nor a text')
+    await expect(page.locator('.attached li:not(.busy)')).to_have_count(2)
+    await someone.ask('one')
+    await expect(page.locator('.files img')).to_have_js_property('naturalWidth', 1600)
+    await expect(page.locator('.files')).to_contain_text('data.csv')
+    await someone.ask('two')
+    await page.locator('.next').get_by_role('button', name='Edit this message').click()
+    await page.locator('.next textarea').fill('second')
+    await page.locator('.next textarea').press('Enter')
+    await expect(bubbles.last).to_have_text('second', timeout=15_000)
+    await expect(page.locator('.next')).to_have_count(0)
+    await someone.ended()
+    await expect(someone.answers.last.locator('.katex')).to_have_count(2)
+    await someone.answers.last.get_by_role('button', name='Regenerate', exact=True).click()
+    await expect(someone.answers.last.locator('.doing')).to_be_visible()
+    await page.locator('.composer-send', has_text='Stop').click()
+    await someone.ended()
+    await expect(someone.answers.last.locator('.turns')).to_contain_text('2/2')
+    await someone.answers.last.get_by_role('button', name='Continue').click()
+    await someone.answers.last.get_by_role('button', name='The version before').click()
+    await expect(someone.answers.last.locator('.turns')).to_contain_text('1/2')
+    await page.locator('.msg.user').first.hover()
+    await page.locator('.msg.user').first.get_by_role('button', name='Edit').click()
+    await page.locator('.edit textarea').fill('anew')
+    await page.locator('.edit textarea').press('Enter')
+    await expect(bubbles).to_have_text(['anew'])
+    await page.reload()
+    await expect(page.locator('.msg.user .turns')).to_contain_text('2/2')
+    await expect(bubbles).to_have_text(['anew'])
+    await someone.ended()
+    await page.locator('.composer-more').click()
+    await page.get_by_role('menuitem', name='Compare with another model').click()
+    await page.locator('.composer-beside select').select_option('long:latest')
+    await someone.ask('which?')
+    await expect(page.locator('.pair .msg')).to_have_count(2)
+    first, second = await page.evaluate(SIDES)
+    assert first['right'] <= second['left'] and first['top'] == second['top'], 'side by side'
+    await page.locator('.pair .keep').nth(1).click(timeout=15_000)
+    await expect(page.locator('.pair')).to_have_count(0)
+    await expect(someone.answers.last).to_contain_text('long:latest')
+
+
+async def test_settings_presets_prompts_and_a_suggested_question(demo_desk, person):
+    someone = await person(demo_desk, lang='zh')
+    page, panel = someone.page, someone.page.locator('.side-sheet')
+    await page.get_by_role('button', name='模型设置').click()
+    await panel.get_by_label('温度').fill('9')
+    await expect(panel.locator('.control-error')).to_have_text('请填 0 到 2 之间的数。')
+    await expect(panel.get_by_role('button', name='应用')).to_be_disabled()
+    await panel.get_by_label('温度').fill('0.5')
+    await panel.get_by_label('上下文长度').fill('4096')
+    await expect(panel.locator('.options-note')).to_contain_text('重新加载模型')
+    await panel.get_by_role('button', name='存为预设').click()
+    await panel.get_by_label('预设名称').fill('简短')
+    await page.keyboard.press('Enter')
+    await panel.get_by_role('button', name='新对话默认使用这个预设').click()
+    await panel.get_by_role('button', name='应用').click()
+    await expect(panel).to_be_hidden()
+    await page.reload()
+    await page.get_by_role('button', name='模型设置').click()
+    await expect(panel.get_by_label('温度')).to_have_value('0.5')
+    await panel.get_by_role('button', name='删除这个预设').click()
+    await expect(panel.locator('select option')).to_have_count(1)
+    await page.keyboard.press('Escape')
+    await someone.box.press_sequentially('/翻译')
+    await someone.box.press('Enter')
+    await page.keyboard.type('法语')
+    await someone.box.press('Tab')
+    await page.keyboard.type('你好')
+    await expect(someone.box).to_have_value('翻译成法语，保持语气和格式：\n\n你好')
+    await someone.box.fill('')
+    await page.locator('.composer-more').click()
+    await page.get_by_role('menuitem', name='帮我想一个问题').click()
+    await expect(someone.box).to_have_value('大家都着急的时候，队列怎么决定谁先来？', timeout=15_000)
 
 
 async def pick(someone, model):

@@ -10,6 +10,7 @@ export async function bring(file) {
   const picture = file.type.startsWith("image/");
   if (!file.size) throw { code: "file_empty" };
   if (file.size > (picture ? MOST_RAW_BYTES : MOST_TEXT_BYTES)) throw { code: "file_large", limit: picture ? MOST_RAW_BYTES : MOST_TEXT_BYTES };
+  if (!picture && !(await readable(file))) throw { code: "file_kind" };
   const { data, width, height } = picture ? await drawn(file) : { data: file, width: 0, height: 0 };
   const query = new URLSearchParams({ name: file.name || "file", width, height });
   let reply;
@@ -21,6 +22,12 @@ export async function bring(file) {
   const told = await reply.json().catch(() => ({ code: "file_lost" }));
   if (!reply.ok) throw { code: told.code ?? "file_lost", ...told };
   return told;
+}
+
+// whether it looks like a text: one has no zero bytes, unless it is in UTF-16 and says so
+async function readable(file) {
+  const head = new Uint8Array(await file.slice(0, 4096).arrayBuffer());
+  return !head.includes(0) || ["255,254", "254,255"].includes(head.slice(0, 2).join());
 }
 
 // a picture that every model can read: PNG or JPEG, at most 1600 px
