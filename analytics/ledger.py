@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from analytics import dictionary, outlet, pump, queries, recorder, spread
+from analytics import dictionary, misses, outlet, pump, queries, recorder, spread
 from broker import facts
 
 log = logging.getLogger('corral.analytics')
@@ -137,6 +137,10 @@ class Ledger:
     ) -> queries.Eta:
         """See ``queries.eta``."""
         return await queries.eta(self._sink.store, since=since, until=until, step_s=step_s, only=only)
+
+    async def misses(self, *, since: float, until: float, only: queries.Filter = queries.ALL) -> misses.Misses:
+        """See ``misses.misses``: how far predictions were off."""
+        return await misses.misses(self._sink.store, since=since, until=until, only=only)
 
     async def model_speed(
         self, *, since: float, until: float, step_s: float = 3600.0, only: queries.Filter = queries.ALL

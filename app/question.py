@@ -87,7 +87,7 @@ class Question:
 
     def over_time(self) -> Self:
         """The same time, without filters and comparison."""
-        return dataclasses.replace(self, compare=False, **dict.fromkeys(FILTERS, ''))
+        return self.comparing(False).filtered(**dict.fromkeys(FILTERS, ''))
 
     @property
     def filters(self) -> dict[str, str]:

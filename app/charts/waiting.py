@@ -4,7 +4,7 @@ from analytics import answers
 from app.charts.part import Part, Round, rounded, section
 from app.charts.work import steps
 from app.components.live_chart import LiveChart
-from app.i18n import N_
+from app.i18n import N_, Speech
 from app.reasons import WAITS
 
 MOST_MODELS = 6
@@ -193,6 +193,7 @@ def _how() -> LiveChart:
         file='prediction-errors',
         series=[{'id': 'starts', 'colour': '--c6'}],
         title=N_('How far predictions were off'),
+        hint=N_('The start, against the middle of the interval; at least so much early or late'),
         starts=N_('Starts'),
         name=N_('Start'),
         empty=N_('No wait was told in this time.'),
@@ -200,13 +201,17 @@ def _how() -> LiveChart:
 
 
 async def _show_how(chart: LiveChart, round_: Round) -> None:
-    eta = await round_.ask('eta', step_s=round_.now.step_s)
-    if not eta.told:
+    found = await round_.ask('misses')
+    if not any(found.starts):
         chart.show_empty()
         return
-    tr = round_.said.tr
-    chart.show(
-        names=[tr(N_('sooner than told')), tr(N_('as told')), tr(N_('later than told'))],
-        series={'starts': [eta.early, eta.hits, eta.late]},
-        tones=['--run', '--ok', '--p-high'],
-    )
+    tones = ['--run' if edge < 0 else '--p-high' for edge in found.edges_s]
+    tones.insert(len(tones) // 2, '--ok')
+    chart.show(names=_bins(round_.said, found.edges_s), series={'starts': found.starts}, tones=tones)
+
+
+def _bins(said: Speech, edges_s: tuple[float, ...]) -> list[str]:
+    """What the bins between these edges are called."""
+    names = [said.tr('{time} early', time=said.seconds(-edge)) for edge in edges_s if edge < 0]
+    names.append(said.tr('as told'))
+    return [*names, *(said.tr('{time} late', time=said.seconds(edge)) for edge in edges_s if edge > 0)]

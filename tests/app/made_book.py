@@ -2,7 +2,7 @@
 
 import msgspec
 
-from analytics import answers, spread
+from analytics import answers, misses, spread
 
 NOTHING = answers.Summary(
     total=0, completed=0, failed=0, cancelled=0, success_rate=None, mean_response_s=None, p50_response_s=None,
@@ -111,6 +111,10 @@ class Book:
             told=self.told, hits=self.hits, early=0, late=self.told - self.hits, hit_rate=rate, mean_error_s=1.0,
             mean_distance_s=2.0, points=[answers.EtaPoint(at=0.0, told=self.told, hit_rate=rate, mean_error_s=1.0)],
         )  # fmt: skip
+
+    async def misses(self, *, since, until, only=answers.ALL):
+        self._note('misses', since, until, only)
+        return misses.Misses(edges_s=misses.EDGES_S, starts=[0, 0, 1, self.hits, 0, 0, 2])
 
     async def model_speed(self, *, since, until, step_s=3600.0, only=answers.ALL):
         self._note('model_speed', since, until, only)

@@ -135,6 +135,8 @@ async def test_tiles_charts_and_tables_show_the_figures(book):
         assert part(user, 'models').shown['rows'][0][:3] == ['qwen3:8b', 10, 0.9]
         assert part(user, 'ledger').shown['total'][2] == 10
         assert part(user, 'speed').shown == {'empty': True}
+        assert part(user, 'prediction-errors').shown['names'][2:5] == ['5 s early', 'as told', '5 s late']
+        assert part(user, 'prediction-errors').shown['series'] == {'starts': [0, 0, 1, 9, 0, 0, 2]}
         assert part(user, 'predictions').shown['series']['rate'] == [0.9]
 
 
