@@ -145,7 +145,7 @@ export default {
     },
     nowRuns() {
       const { row, words } = this;
-      return [words.ticking(this.clock - row.started), row.tokens && words.fill("tokens", { n: words.number(row.tokens) }), words.rate(row.rate), row.worker].filter(Boolean).join(" · ");
+      return [words.ticking(this.clock - row.started), row.tokens ? words.fill("tokens", { n: words.number(row.tokens) }) : this.labels.part_prompt, words.rate(row.rate), row.worker].filter(Boolean).join(" · ");
     },
     source() {
       return this.words.origin({ ...this.job, schedule: this.links.schedule || this.job.schedule }) || this.words.title({ ...this.job, title: "" });

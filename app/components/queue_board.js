@@ -43,6 +43,7 @@ export default {
     </div>
     <ul v-if="pauses.length" class="qb-paused" :aria-label="labels.what_is_paused">
       <li v-for="each in pauses" :key="each.scope + each.name"><i class="icon icon-pause small" aria-hidden="true"></i><span>{{ pauseSaid(each) }}</span>
+        <button v-if="!each.draining && running.length" type="button" class="btn ghost tiny" :data-tip="labels.drain_why" @click="$emit('pause', each.scope, each.name, true)">{{ labels.drain }}</button>
         <button type="button" class="btn tiny" @click="resume(each)"><i class="icon icon-play" aria-hidden="true"></i>{{ labels.resume }}</button></li>
     </ul>
 

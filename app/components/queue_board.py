@@ -129,5 +129,7 @@ def _labels(board: QueueBoard) -> None:
         paused_user='The jobs of {name} are paused.',
         paused_worker='The worker {name} is paused.',
         draining='Waiting for what still runs.',
+        drain='Drain',
+        drain_why='Tells you when the last run of it has ended',
         **queue_words.WORDS,
     )

@@ -52,9 +52,15 @@ class _Live:
     def __init__(self, parts: Parts, view: QueueView) -> None:
         self._parts = parts
         self._view = view
+        self._drains = set(parts.board.drains)
 
     def refresh(self) -> None:
         self.board.show(self._view.state())
+        board = self._parts.board
+        over, self._drains = (self._drains - board.drains) & board.pauses, set(board.drains)
+        lanes_go_on = any(scope == 'priority' for scope, _ in board.drains)  # a lane is several priorities
+        if any(scope != 'priority' or not lanes_go_on for scope, _ in over):
+            theme.toast(speech().tr('Drained: nothing of it runs any more.'))
 
     def look(self, windows: dict[str, list[int]]) -> None:
         self._view.look(windows)

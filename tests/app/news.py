@@ -82,6 +82,11 @@ class News:
     def paused(self, scope: str, name: str = '', *, over: bool = False) -> protocol.FactOut:
         return self._fact(facts.Resumed if over else facts.Paused, scope=scope, name=name)
 
+    def draining(self, scope: str, name: str = '', *, over: bool = False) -> protocol.FactOut:
+        if over:
+            return self._fact(facts.Drained, scope=scope, name=name)
+        return self._fact(facts.Paused, scope=scope, name=name, draining=True)
+
     def pulse(self, boot: str = 'b1') -> protocol.Pulse:
         return protocol.Pulse(boot=boot, seq=self.seq)
 

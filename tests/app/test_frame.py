@@ -40,6 +40,9 @@ class FakeBroker:
     async def resume(self, scope: str, name: str = '') -> None:
         self._want('resume', scope, name)
 
+    async def drain(self, scope: str, name: str = '') -> None:
+        self._want('drain', scope, name)
+
     def _want(self, *what: object) -> None:
         if self.trouble:
             raise self.trouble
@@ -239,7 +242,8 @@ async def test_a_switch_changes_every_text_and_keeps_the_page(parts: Parts, boar
         await user.should_see('队列正常')
         await user.should_see('1 个工作进程')
         await user.should_see('没有等待或运行的任务')
-        assert shown(user) is element and element._props['labels']['pause'] == '暂停' and element._props['lang'] == 'zh-CN'
+        assert shown(user) is element
+        assert (element._props['labels']['pause'], element._props['lang']) == ('暂停', 'zh-CN')
         press(user, '语言：English')
         await user.should_see('Queue running')
 
@@ -261,7 +265,17 @@ async def test_what_is_paused_is_shown_and_a_lane_is_all_its_priorities(parts: P
         await user.should_see('Paused.')
         assert parts.broker.wanted[-3:] == [('pause', 'priority', value) for value in ('13', '14', '15')]
         tell(board, *(news.paused('priority', value) for value in ('13', '14', '15')), news.paused('model', 'qwen3'))
-        assert [(each['scope'], each['name']) for each in element.state['pauses']] == [('lane', 'real'), ('model', 'qwen3')]
+        said = [(each['scope'], each['name']) for each in element.state['pauses']]
+        assert said == [('lane', 'real'), ('model', 'qwen3')]
+        user.find(kind=QueueBoard).trigger('pause', ['model', 'qwen3', True])
+        tell(board, news.draining('model', 'qwen3'))
+        assert element.state['pauses'][-1] == {'scope': 'model', 'name': 'qwen3', 'draining': True}
+        tell(board, news.draining('model', 'qwen3', over=True))
+        await user.should_see('Drained: nothing of it runs any more.')
+        assert element.state['pauses'][-1] == {'scope': 'model', 'name': 'qwen3', 'draining': False}
+        user.find(kind=QueueBoard).trigger('resume', ['model', 'qwen3'])
+        await user.should_see('Resumed.')
+        assert parts.broker.wanted[-2:] == [('drain', 'model', 'qwen3'), ('resume', 'model', 'qwen3')]
         parts.broker.trouble = errors.BrokerUnreachable()
         user.find(kind=QueueBoard).trigger('pause', ['model', 'm', False])
         await user.should_see('The queue does not answer; nothing was changed.')
