@@ -85,14 +85,16 @@ def statements(level_s: float, condition: str) -> list[str]:
     return made
 
 
-def next_step(
-    level_s: float, until_by_level: Mapping[float, float], first_at: float, newest_at: float
-) -> tuple[float, float] | None:
-    """What can be rolled up next at this level, from … until; None when there is nothing."""
-    since = until_by_level.get(level_s) or first_at // level_s * level_s
-    until = (newest_at - LATE_S) // level_s * level_s
-    until = min(until, since + max(STEP_S[level_s], level_s))
-    return (since, until) if until > since else None
+def next_step(level_s: float, since: float, first_at: float | None, newest_at: float) -> tuple[float, float] | None:
+    """What can be rolled up next at this level, from … until; None when there is nothing.
+
+    ``since`` is until when it was done, ``first_at`` when the first job after that ended: nothing lies between.
+    """
+    end = (newest_at - LATE_S) // level_s * level_s
+    begin = max(since, (end if first_at is None else first_at) // level_s * level_s)
+    if begin >= end:
+        return (since, end) if end > since else None
+    return begin, min(end, begin + max(STEP_S[level_s], level_s))
 
 
 def _type_of(sql: str) -> str:

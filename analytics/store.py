@@ -292,10 +292,10 @@ class Store:
                 log.warning('not rolled up yet: %s', _first_line(str(error)), extra={'action': 'roll'})
 
     def _roll_step(self, connection: duckdb.DuckDBPyConnection, level_s: float) -> None:
-        first_at = self._rolled.get(level_s)
-        if first_at is None:
-            [(first_at,)] = connection.execute('SELECT min(happened_at) FROM jobs_ended').fetchall()
-        step = rollups.next_step(level_s, self._rolled, first_at or 0.0, self._newest_at)
+        since = self._rolled.get(level_s, 0.0)
+        sql = 'SELECT min(happened_at) FROM jobs_ended WHERE happened_at >= ?'
+        [(first_at,)] = connection.execute(sql, [since]).fetchall()
+        step = rollups.next_step(level_s, since, first_at, self._newest_at)
         if step is None:
             return
         for sql in rollups.statements(level_s, 'happened_at >= $since AND happened_at < $until'):
