@@ -53,6 +53,27 @@ async def test_only_the_last_question_counts():
     assert '> And now in English\n' in text_of(lines)
 
 
+async def test_it_goes_on_where_its_answer_ended():
+    whole = demo_text.answer('Why?')
+    messages = [{'role': 'user', 'content': 'Why?'}, {'role': 'assistant', 'content': whole[:200]}]
+    body = json.dumps({'model': 'demo', 'messages': messages, 'options': {'demo': {'chars_per_s': 1e6}}}).encode()
+    lines, _, _ = await collect(DemoEngine(), 'chat', 'demo', body)
+    assert whole[:200] + text_of(lines) == whole
+
+
+async def test_it_thinks_calls_tools_and_answers_in_json_where_it_is_asked_to():
+    call = {'function': {'name': 'look', 'arguments': {'at': 'it'}}}
+    request = json.loads(asked('为什么', demo={'chars_per_s': 1e6, 'tool_calls': [call]}))
+    body = json.dumps(request | {'think': True, 'format': 'json'}).encode()
+    lines, _, _ = await collect(DemoEngine(), 'chat', 'demo', body)
+    said = [json.loads(line)['message'] for line in lines]
+    assert ''.join(each.get('thinking', '') for each in said) == demo_text.thoughts('为什么')
+    assert [each['tool_calls'] for each in said if 'tool_calls' in each] == [[call]]
+    assert json.loads(text_of(lines)) == {'demo': True, 'question': '为什么'}
+    quiet, _, _ = await collect(DemoEngine(), 'chat', 'demo', asked('Why?', demo={'chars_per_s': 1e6}))
+    assert all(b'thinking' not in line for line in quiet)
+
+
 @pytest.mark.parametrize(
     'question',
     [

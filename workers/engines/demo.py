@@ -100,6 +100,10 @@ class DemoEngine:
             await asyncio.sleep(first_token_s)
         parts, reason = _parts(question, request, script)
         pace = _Pace(script.chars_per_s or self._chars_per_s)
+        for part in demo_text.pieces(demo_text.thoughts(question)) if request.get('think') else ():
+            await pace.wait()
+            yield _line(_chunk(kind, model, '', thinking=part))
+            pace.said(part)
         spoke = time.perf_counter()
         for index, part in enumerate(parts):
             await _misbehave(script, index)
@@ -109,6 +113,8 @@ class DemoEngine:
             yield _line(_chunk(kind, model, part))
             pace.said(part)
         await _misbehave(script, len(parts))
+        if script.tool_calls:
+            yield _line(_chunk(kind, model, '', tool_calls=script.tool_calls))
         now = time.perf_counter()
         yield _line(
             _chunk(kind, model, '')
@@ -175,6 +181,9 @@ def _question(kind: str, request: dict[str, Any]) -> str | None:
 
 def _parts(question: str, request: dict[str, Any], script: demo_script.Script) -> tuple[list[str], str]:
     text = demo_text.answer(question) if script.text is None else script.text
+    if request.get('format') == 'json' and script.text is None:
+        text = msgspec.json.encode({'demo': True, 'question': question}).decode()
+    text = text.removeprefix(_begun(request))
     if script.length is not None:
         text = (text * (script.length // max(1, len(text)) + 1))[: script.length]
     parts = demo_text.pieces(text)
@@ -184,8 +193,15 @@ def _parts(question: str, request: dict[str, Any], script: demo_script.Script) -
     return parts, 'stop'
 
 
-def _chunk(kind: str, model: str, text: str) -> dict[str, Any]:
-    said = {'message': {'role': 'assistant', 'content': text}} if kind == 'chat' else {'response': text}
+def _begun(request: dict[str, Any]) -> str:
+    """What is said already of an answer that is to go on: the conversation ends with it."""
+    messages = request.get('messages')
+    last = messages[-1] if isinstance(messages, list) and messages else {}
+    return str(last.get('content') or '') if isinstance(last, dict) and last.get('role') == 'assistant' else ''
+
+
+def _chunk(kind: str, model: str, text: str, **more: Any) -> dict[str, Any]:
+    said = {'message': {'role': 'assistant', 'content': text, **more}} if kind == 'chat' else {'response': text, **more}
     return {'model': model, 'created_at': _timestamp(), **said, 'done': False}
 
 

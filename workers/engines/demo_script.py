@@ -33,6 +33,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     chars_per_s: Annotated[float, msgspec.Meta(gt=0, le=1e9)] | None = None  # else the worker's setting
     first_token_s: Seconds | None = None  # silence before the first chunk; else the worker's setting
     text: str | None = None  # say exactly this
+    tool_calls: list[dict[str, Any]] = []  # in one chunk after the text, as Ollama writes them
     length: Count | None = None  # repeat or cut the text to so many characters
     fail: Fail | None = None
     hang_after: Count | None = None  # fall silent for ever after so many chunks

@@ -109,6 +109,13 @@ def answer(question: str) -> str:
     return (_ZH if chinese else _EN).format(quote=quote, pull=PULL)
 
 
+def thoughts(question: str) -> str:
+    """What the demo plays to think, where thinking was asked for."""
+    if is_cjk(question):
+        return '用户问了一个问题。\n我是演示引擎，不会真的思考，\n所以直接给出写好的回答。'
+    return 'The user asks a question.\nI am a demo and cannot really think,\nso I give the canned answer.'
+
+
 def is_cjk(text: str) -> bool:
     """Whether there is a Chinese or Japanese character in it."""
     return _CJK.search(text) is not None
