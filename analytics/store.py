@@ -245,7 +245,9 @@ class Store:
         """Look after old rows."""
         try:
             connection.execute('BEGIN')
-            for sql, parameters in upkeep.statements(self._newest_at, self._kept_up_at, self._keep_s):
+            rolled = min(self._rolled.get(level_s, 0.0) for level_s in rollups.LEVELS)
+            before = min(self._newest_at - self._keep_s, rolled) if self._keep_s else 0.0
+            for sql, parameters in upkeep.statements(self._newest_at, self._kept_up_at, before):
                 connection.execute(sql, parameters)
             connection.execute('COMMIT')
         except duckdb.Error as error:

@@ -16,8 +16,8 @@ _SUMS = {
 Statement = tuple[str, dict[str, object]]
 
 
-def statements(now: float, since: float, keep_s: float) -> list[Statement]:
-    """What is to be done at ``now`` when it was done at ``since`` last (0: never); ``keep_s`` 0 keeps all jobs."""
+def statements(now: float, since: float, before: float) -> list[Statement]:
+    """What is to be done at ``now`` when it was done at ``since`` last (0: never); rows from ``before`` a time go."""
     found: list[Statement] = []
     for table, (key, sums) in _SUMS.items():
         for grain_s, age_s in COARSER:
@@ -35,9 +35,8 @@ def statements(now: float, since: float, keep_s: float) -> list[Statement]:
                 (f'INSERT INTO {table} BY NAME SELECT * FROM coarser', {}),
                 ('DROP TABLE coarser', {}),
             ]
-    if keep_s:
+    if before:
         found += [
-            (f'DELETE FROM {table} WHERE happened_at < $before', {'before': now - keep_s})
-            for table in dictionary.TABLES
+            (f'DELETE FROM {table} WHERE happened_at < $before', {'before': before}) for table in dictionary.TABLES
         ]
     return found

@@ -7,6 +7,7 @@ import pytest
 
 from analytics import dictionary, errors, sandbox
 from tests.analytics import made
+from tests.conftest import ROOT
 
 READS = [
     'SELECT 1',
@@ -248,3 +249,8 @@ async def test_the_dictionary_has_every_table_and_column(box):
         "SELECT table_name FROM duckdb_tables() WHERE NOT table_name SIMILAR TO '(sums|counts)_.*'"
     )
     assert {name for (name,) in known} - {'meta', 'rolled'} == set(dictionary.TABLES)
+
+
+def test_the_document_of_the_tables_is_the_dictionary():
+    text = (ROOT / 'docs' / 'analytics.md').read_text(encoding='utf-8')
+    assert text.partition('## Tables\n')[2] == dictionary.markdown()
