@@ -77,6 +77,11 @@ class Part:
     stale: bool = True
     live: bool = True  # whether new facts make it stale
 
+    def complain(self, why: str) -> None:
+        """Say in its place, in the page's language, why it shows nothing."""
+        if not isinstance(self.element, Tiles):
+            self.element.show_problem(why)
+
 
 def section(title: str, *, hint: str = '') -> Any:
     """A heading (a msgid) and below it a grid for charts: ``with section(N_('Waiting')):``."""

@@ -35,3 +35,7 @@ class FigureTable(Fed, component='figure_table.js', esm={'corral-figures': 'figu
     def show_rows(self, rows: list[list[Any]], **more: Any) -> None:
         """Show these rows."""
         self.show({'rows': rows, **more})
+
+    def show_problem(self, text: str) -> None:
+        """Say, in the page's language, why there is nothing to show."""
+        self.show({'problem': text})

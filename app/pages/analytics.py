@@ -145,10 +145,8 @@ class _Figures:
         try:
             if not self._ever:
                 self._ever = (await self._book.summary(since=0.0, until=round_.now.until)).total > 0
-            for part in self._parts:
-                if part.stale and part.element.seen and not self._place.is_deleted and self._ever:
-                    part.stale = False
-                    await part.fill(round_)
+            if self._ever and not self._place.is_deleted:
+                await self._fill([part for part in self._parts if part.stale and part.element.seen], round_)
             if self._choices_stale and self._ever:
                 self._choices, self._choices_stale = await round_.ask('choices'), False
                 self._bar.show(**self._bar_state())
@@ -163,6 +161,18 @@ class _Figures:
             self._say_problem()
             hide(self._empty, self._ever is not False)
             hide(self._all, self._ever is False)
+
+    async def _fill(self, stale: list[Part], round_: Round) -> None:
+        """All of them at once; what is wrong with the file is raised, what is wrong with one part is its own."""
+        for part in stale:
+            part.stale = False
+        filled = await asyncio.gather(*(part.fill(round_) for part in stale), return_exceptions=True)
+        for part, error in zip(stale, filled, strict=True):
+            if isinstance(error, errors.AnalyticsError | asyncio.CancelledError):
+                raise error
+            if error is not None:
+                log.error('a part of the page failed', exc_info=error, extra={'action': 'fill'})
+                part.complain(self._speech.tr(UNREADABLE))
 
     def _ask_later(self) -> None:
         for part in self._parts:

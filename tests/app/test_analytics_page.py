@@ -120,7 +120,7 @@ async def test_tiles_charts_and_tables_show_the_figures(book):
     book.before = msgspec.structs.replace(BUSY, total=617)
     async with opened(book) as user:
         look(user)
-        await soon(lambda: part(user, 'priorities').shown)
+        await soon(lambda: all(each.shown for each in all_parts(user)))
         found = tiles(user)
         assert (found['total']['figure'], found['total']['change']) == ('1,234', '+100%')
         assert found['total']['under'] == '24 failed, 10 cancelled'
@@ -243,6 +243,19 @@ async def test_facts_that_cannot_be_counted_are_spoken_of(book):
     async with opened(book) as user:
         look(user, 'failures')
         await user.should_see(page.NOT_COUNTED)
+
+
+async def test_a_part_that_fails_says_so_and_leaves_the_others_alone(book, monkeypatch, caplog):
+    async def broken(**_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(book, 'failures', broken)
+    async with opened(book) as user:
+        look(user, 'failures', 'throughput')
+        await soon(lambda: part(user, 'failures').shown and part(user, 'throughput').shown and idle())
+        assert part(user, 'failures').shown == {'problem': page.UNREADABLE}
+        assert part(user, 'throughput').shown['series']
+    assert 'a part of the page failed' in caplog.text
 
 
 async def test_a_page_that_was_left_asks_no_more(book):
