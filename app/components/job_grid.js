@@ -63,7 +63,6 @@ export default {
     },
     labels() {
       this.api.setGridOption("columnDefs", this.defs());
-      this.fit();
       this.api.refreshCells({ force: true });
     },
   },
@@ -91,8 +90,8 @@ export default {
     defs() {
       const L = this.labels;
       const all = {
-        state: { headerName: L.state, headerClass: "job-grid-state-head", width: 108, cellRenderer: (p) => this.state(p.data) },
-        queued: { headerName: L.queued, width: 124, cellClass: "num", headerClass: "num", valueFormatter: (p) => this.when(p.value) },
+        state: { headerName: L.state, headerClass: "job-grid-state-head", width: this.narrow ? 34 : 108, cellRenderer: (p) => this.state(p.data) },
+        queued: { headerName: L.queued, width: this.narrow ? 104 : 124, cellClass: "num", headerClass: "num", valueFormatter: (p) => this.when(p.value) },
         job: { headerName: L.job, flex: 1, minWidth: 150, sortable: false, cellRenderer: (p) => this.name(p.data) },
         kind: { headerName: L.kind, width: 110, valueFormatter: (p) => L[p.value] ?? "" },
         model: { headerName: L.model, width: 150 },
@@ -113,11 +112,13 @@ export default {
       const width = this.$refs.grid?.clientWidth;
       if (!width || width === this.width) return;
       this.width = width;
-      this.narrow = width < 500;
-      const may = (name) => width >= (FROM[name] ?? 0);
-      this.api.setColumnsVisible(this.columns.filter((name) => name !== "job" && may(name)), true);
-      this.api.setColumnsVisible(this.columns.filter((name) => name !== "job" && !may(name)), false);
-      this.api.setColumnWidths([{ key: "state", newWidth: this.narrow ? 34 : 108 }, { key: "queued", newWidth: this.narrow ? 104 : 124 }]);
+      if (this.narrow !== width < 500) {
+        this.narrow = width < 500;
+        this.api.setGridOption("columnDefs", this.defs());
+      }
+      const may = (name) => name === "job" || width >= (FROM[name] ?? 0);
+      this.api.setColumnsVisible(this.columns.filter(may), true);
+      this.api.setColumnsVisible(this.columns.filter((name) => !may(name)), false);
     },
     // a new list, from the top: what has come since is in it
     renew() {
