@@ -15,7 +15,7 @@ import msgspec
 from app.answer import Answer
 from app.board import Board
 from app.chat_refusal import ChatError
-from app.desk import Desk, DeskError, Extras, Message, Stats
+from app.desk import Desk, DeskError, Message, Stats
 from app.views import END_STATES, JobView
 from broker import errors, facts, protocol
 from broker.client import BrokerClient, new_job_id
@@ -117,7 +117,7 @@ class AnswerJobs:
 
     async def again(self, old: Message, model: str, priority: int, *, go_on: bool = False) -> None:
         """A new job for an answer, in the place of the old one; with ``go_on`` its text follows the old one's."""
-        extras = Extras(beside=old.extras.beside)
+        extras = msgspec.structs.replace(old.extras, tools=(), thought_s=0.0)
         if go_on:
             extras = msgspec.structs.replace(old.extras, kept=old.content, kept_thinking=old.thinking)
         answer = Message(

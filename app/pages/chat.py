@@ -179,7 +179,6 @@ class _Page:
     def _show_all(self) -> None:
         self._gone.set_visibility(self._missing)
         self._transcript.set_visibility(not self._missing)
-        self._transcript.offer([each['name'] for each in pickable(self._parts.board.models())])
         self._transcript.show([self._view(message) for message in self._messages.values()])
         self._watch_jobs()
         self._refresh_composer()
@@ -366,7 +365,9 @@ class _Page:
         }
 
     def _refresh_composer(self) -> None:
-        self._composer.show(**self._composer_state())
+        state = self._composer_state()
+        self._composer.show(**state)
+        self._transcript.offer([each['name'] for each in state['models']])
 
     def _refresh_inspector(self) -> None:
         views = self._views()

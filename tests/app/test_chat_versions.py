@@ -1,5 +1,8 @@
 """Versions of questions and answers, answers that go on, two models side by side, and messages that wait their turn."""
 
+import asyncio
+import json
+
 import pytest
 
 from app.chat_options import Options
@@ -253,3 +256,36 @@ async def test_tools_and_thinking_are_kept_with_the_answer(talk):
     view = talk.service.view((await talk.shown())[-1])
     assert view['tools'] == [{'name': 'f', 'arguments': '{\n  "city": "北"\n}'}]
     assert (view['thinking'], view['thought']) == ('hm', 2.0)
+
+
+async def test_another_model_goes_on_with_what_was_kept(tmp_path):
+    talk = Talk(tmp_path)
+    await talk.open()
+    await talk.say('count')
+    await talk.stop('one,')
+    talk.broker._perform(talk.broker.queue.core.peer_gone(talk.peer, talk.broker.queue.now))
+    await talk.service.go_on((await talk.shown())[-1].id, talk.id)
+    await talk.settle()
+    await talk.service.use_instead((await talk.shown())[-1].job_id, 'n')
+    await talk.settle()
+    going = (await talk.shown())[-1]
+    assert (going.model, going.content, going.extras.kept) == ('n', 'one,', 'one,')
+    assert json.loads(talk.broker.queue.store.body(going.job_id))['messages'][-1]['content'] == 'one,'
+    await talk.service.close()
+
+
+async def test_a_question_is_suggested_and_one_that_failed_or_was_cancelled_is_none(talk):
+    suggestions = talk.service.suggestions
+    for number, (lines_, question) in enumerate([(lines('“Why', '?”'), 'Why?'), (None, '')]):
+        job = await suggestions.ask('m', await talk.service.branch(''), 'en', 'local')
+        asked = asyncio.create_task(suggestions.question(job))
+        name = {'job_id': job, 'epoch': 1}
+        if lines_ is None:
+            await suggestions.cancel(job)
+            talk.broker.say(talk.peer, protocol.Stopped(**name))
+        else:
+            talk.broker.say(talk.peer, protocol.Tokens(**name, index=0, lines=lines_))
+            talk.broker.say(talk.peer, protocol.Finished(**name, lines=len(lines_), usage=facts.Usage()))
+        assert await asked == question, number
+    assert talk.service.conversations() == [], 'a suggestion is no conversation'
+    await suggestions.cancel('never heard of')

@@ -88,8 +88,8 @@ export const Message = {
       <span class="meta-do"><button v-if="view.speaks" type="button" class="btn ghost tiny" :class="{ done: copied === 'copied' }" @click="copyAll"><i class="icon" :class="copied === 'copied' ? 'icon-check' : 'icon-copy'" aria-hidden="true"></i>{{ labels[copied || 'copy'] }}</button>
       <button v-if="!trouble && !view.beside" type="button" class="btn ghost tiny" :disabled="pending === 'retry'" @click="retry"><i class="icon icon-retry" aria-hidden="true"></i>{{ labels.anew }}</button>
       <button v-if="!view.beside && others.length" type="button" class="btn ghost tiny meta-other" aria-haspopup="menu" :aria-label="labels.anew_with" :title="labels.anew_with"><i class="icon icon-down" aria-hidden="true"></i>
-        <q-menu anchor="top left" self="bottom left" :offset="[0, 4]"><div role="menu" class="again-menu" :aria-label="labels.anew_with"><p class="faint">{{ labels.anew_with }}</p>
-          <button v-for="name in others" type="button" role="menuitem" class="menu-item" v-close-popup @click="again(name)"><span class="clip">{{ name }}</span></button></div></q-menu></button>
+        <q-menu anchor="top left" self="bottom left" :offset="[0, 4]"><div class="again-menu"><p class="faint" aria-hidden="true">{{ labels.anew_with }}</p><div role="menu" :aria-label="labels.anew_with">
+          <button v-for="name in others" type="button" role="menuitem" class="menu-item" v-close-popup @click="again(name)"><span class="clip">{{ name }}</span></button></div></div></q-menu></button>
       <button v-if="unfinished" type="button" class="btn ghost tiny" :disabled="pending === 'goon'" @click="goOn"><i class="icon icon-play" aria-hidden="true"></i>{{ labels.goon }}</button></span>
     </div>
     <button v-if="view.beside && !waits" type="button" class="btn keep" :disabled="pending === 'keep'" @click="keep"><i class="icon icon-check small" aria-hidden="true"></i>{{ labels.keep }}</button>
@@ -156,7 +156,7 @@ export const Message = {
     // whether the model could go on where it ended
     unfinished() {
       const { view } = this;
-      return this.last && !view.beside && view.speaks && !this.live && (view.state === "cancelled" || view.state === "dead" || Boolean(this.short));
+      return this.last && !view.beside && view.speaks && !this.live && (["cancelled", "dead", "unsent"].includes(view.state) || Boolean(this.short));
     },
     ended() {
       return !this.live && (this.view.speaks || this.view.state === "completed" || this.view.state === "cancelled");

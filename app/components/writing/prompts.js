@@ -22,9 +22,9 @@ export const PromptMenu = {
   props: { found: Array, marked: Number, labels: Object },
   emits: ["take", "book"],
   template: `
-  <div class="prompts" id="composer-prompts" role="listbox" :aria-label="labels.prompts">
-    <button v-for="(each, at) in found" :key="at" :id="'prompt-' + at" type="button" tabindex="-1" role="option" class="menu-item" :class="{ marked: at === marked }" :aria-selected="at === marked" @mousedown.prevent @click="$emit('take', each)">
-      <span class="prompt-name">{{ each.name }}</span><span class="faint clip">{{ each.text.replace(/\\s+/g, " ") }}</span></button>
+  <div class="prompts">
+    <div id="composer-prompts" role="listbox" :aria-label="labels.prompts"><button v-for="(each, at) in found" :key="at" :id="'prompt-' + at" type="button" tabindex="-1" role="option" class="menu-item" :class="{ marked: at === marked }" :aria-selected="at === marked" @mousedown.prevent @click="$emit('take', each)">
+      <span class="prompt-name">{{ each.name }}</span><span class="faint clip">{{ each.text.replace(/\\s+/g, " ") }}</span></button></div>
     <p v-if="!found.length" class="quiet">{{ labels.no_prompt }}</p>
     <button type="button" class="menu-item prompts-book" tabindex="-1" @mousedown.prevent @click="$emit('book')"><i class="icon small icon-book" aria-hidden="true"></i>{{ labels.book }}</button>
   </div>`,
