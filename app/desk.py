@@ -65,8 +65,9 @@ MIGRATIONS = (
     );
     CREATE INDEX next_messages_of ON next_messages (conversation_id, place);
     """,
-    # The shelf (``shelf.py``) and the index of what was said (``shelf_search.py``). Triggers keep that in step,
-    # whoever changes a message. It finds any three characters; what leaves the table leaves the index's pages, too.
+    # The shelf (``shelf.py``) and the index of what was said (``shelf_search.py``). Triggers keep that in step, whoever
+    # changes a message. It has every three characters; with two more at the end the last one, too, begins such a three.
+    # What leaves the table leaves the index's pages.
     """
     CREATE TABLE folders (id TEXT PRIMARY KEY, name TEXT NOT NULL, created_at REAL NOT NULL);
     CREATE TABLE placements (
@@ -77,29 +78,34 @@ MIGRATIONS = (
     END;
     CREATE TABLE searched (number INTEGER PRIMARY KEY AUTOINCREMENT, message_id TEXT NOT NULL UNIQUE);
     CREATE VIEW searchable AS
-        SELECT s.number AS number, m.content AS content FROM searched s JOIN messages m ON m.id = s.message_id;
+        SELECT s.number AS number, m.content || char(10, 10) AS content
+        FROM searched s JOIN messages m ON m.id = s.message_id WHERE m.content != '';
     CREATE VIRTUAL TABLE found USING fts5 (
         content, content = 'searchable', content_rowid = 'number', tokenize = 'trigram'
     );
     INSERT INTO found (found, rank) VALUES ('secure-delete', 1);
     INSERT INTO searched (message_id) SELECT m.id FROM messages m JOIN conversations c ON c.id = m.conversation_id
         WHERE c.origin = '' ORDER BY m.created_at, m.rowid;
-    INSERT INTO found (rowid, content) SELECT number, content FROM searchable WHERE content != '';
+    INSERT INTO found (rowid, content) SELECT number, content FROM searchable;
     CREATE TRIGGER searched_new AFTER INSERT ON messages
         WHEN (SELECT origin FROM conversations WHERE id = new.conversation_id) = '' BEGIN
         INSERT INTO searched (message_id) VALUES (new.id);
         INSERT INTO found (rowid, content)
-            SELECT number, new.content FROM searched WHERE message_id = new.id AND new.content != '';
+            SELECT number, new.content || char(10, 10) FROM searched
+            WHERE message_id = new.id AND new.content != '';
     END;
     CREATE TRIGGER searched_changed AFTER UPDATE OF content ON messages WHEN old.content IS NOT new.content BEGIN
         INSERT INTO found (found, rowid, content)
-            SELECT 'delete', number, old.content FROM searched WHERE message_id = old.id AND old.content != '';
+            SELECT 'delete', number, old.content || char(10, 10) FROM searched
+            WHERE message_id = old.id AND old.content != '';
         INSERT INTO found (rowid, content)
-            SELECT number, new.content FROM searched WHERE message_id = new.id AND new.content != '';
+            SELECT number, new.content || char(10, 10) FROM searched
+            WHERE message_id = new.id AND new.content != '';
     END;
     CREATE TRIGGER searched_gone AFTER DELETE ON messages BEGIN
         INSERT INTO found (found, rowid, content)
-            SELECT 'delete', number, old.content FROM searched WHERE message_id = old.id AND old.content != '';
+            SELECT 'delete', number, old.content || char(10, 10) FROM searched
+            WHERE message_id = old.id AND old.content != '';
         DELETE FROM searched WHERE message_id = old.id;
     END;
     """,

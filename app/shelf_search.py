@@ -1,7 +1,8 @@
 """Search over all conversations of the chat page: their titles, and every word that was said.
 
-Three characters and more are found in an index of all trigrams, Chinese ones too; for fewer the messages themselves are
-read, newest first. Either way on a connection and a thread of its own, so that nobody waits for a search.
+Three characters and more are found in an index of all trigrams, Chinese ones too. One or two are the beginnings of some
+of these; where that are too many, the messages themselves are read, newest first, which then does not take long. Either
+way on a connection and a thread of its own, so that nobody waits for a search.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from app.desk import Conversation, DeskError
 MOST_CONVERSATIONS = 40
 HITS_EACH = 3
 LONGEST_QUERY = 200  # characters
+MOST_TRIGRAMS = 300  # that one or two characters may begin; what begins more of them is said often
 PATIENCE_S = 2.0  # then what was found until then has to do
 CHECK_EVERY = 20_000  # steps of SQLite's machine between two looks at the clock
 BEFORE, AFTER = 24, 70  # characters of a snippet around what was found
@@ -119,6 +121,7 @@ class Search:
         if self._db is None:
             self._db = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
             self._db.set_busy_timeout(1000)
+            self._db.execute("CREATE VIRTUAL TABLE temp.trigrams USING fts5vocab('main', 'found', 'row')")
         return self._db
 
 
@@ -138,9 +141,11 @@ class _Query:
         """The messages that may fit, newest first: id, conversation, role, time, text."""
         what = 'SELECT m.id, m.conversation_id, m.role, m.created_at, m.content FROM'
         message = 'JOIN messages m ON m.id = s.message_id'
-        long = [each for each in self._words if len(each) >= 3]
-        if long:
-            match = ' AND '.join('"' + each.replace('"', '""') + '"' for each in long)
+        long = [_quoted(each) for each in self._words if len(each) >= 3]
+        wanted = long or [_beginning(db, each) for each in self._words]
+        if '()' in wanted:
+            return iter(())
+        if match := ' AND '.join(each for each in wanted if each):
             return db.execute(
                 f'{what} found f JOIN searched s ON s.number = f.rowid {message} WHERE found MATCH ? '
                 'ORDER BY f.rowid DESC',
@@ -171,6 +176,20 @@ class _Query:
         gap = ' ' if at and text[at - 1].isspace() else ''
         space = ' ' if text[end : end + 1].isspace() else ''
         return self.mark(before + gap + text[at:end] + space + after[:AFTER] + ('…' if len(after) > AFTER else ''))
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _beginning(db: apsw.Connection, word: str) -> str:
+    """What finds one or two characters: the trigrams that begin so, '()' for none, '' where they are too many."""
+    low = word.lower()
+    if len(low) != len(word):
+        return ''  # it folds otherwise in the index
+    query = 'SELECT term FROM temp.trigrams WHERE term >= ? AND term < ? LIMIT ?'
+    rows: list[Any] = db.execute(query, (low, low[:-1] + chr(ord(low[-1]) + 1), MOST_TRIGRAMS + 1)).fetchall()
+    return '' if len(rows) > MOST_TRIGRAMS else '(' + ' OR '.join(_quoted(term) for (term,) in rows) + ')'
 
 
 def _clean(text: str) -> str:

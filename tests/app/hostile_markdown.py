@@ -124,5 +124,76 @@ BULK = [
     'Z\u0351\u036b\u0343\u036a\u0302\u036b\u033d\u034f' * 500,
 ]
 
-SHORT = [*TAGS, *LINKS, *CODE]
+# formulas: what leads, loads, draws over others, or never ends
+MATH = [
+    '$\\href{javascript:pwned=1}{x}$',
+    '$\\url{javascript:pwned=1}$',
+    '$\\includegraphics{https://evil.example/m.png}$',
+    '$\\htmlData{x=1" onclick="pwned=1}{x}$',
+    '$\\htmlStyle{position:fixed;inset:0}{x}$',
+    '$\\htmlClass{q-dialog fullscreen}{x}$',
+    '$\\htmlId{app}{x}$',
+    '$\\text{<img src=x onerror=pwned=1>}$',
+    '$\\text{</annotation><script>pwned=1</script>}$',
+    '$x</math><img src=x onerror=pwned=1>$',
+    '$<svg onload=pwned=1>$',
+    '$\\color{red;background:url(https://evil.example/c.png)}x$',
+    '$\\colorbox{url(https://evil.example/b.png)}{x}$',
+    '$\\textcolor{expression(pwned=1)}{x}$',
+    '$\\rule{9000em}{9000em}$',
+    '$\\raisebox{400em}{over everything}$',
+    '$\\hspace{-400em}\\text{over everything}$',
+    '$\\mathrlap{\\kern-300em\\text{over everything}}$',
+    '$\\def\\a{\\a\\a}\\a$',
+    '$\\def\\x#1{#1#1#1#1}\\x{\\x{\\x{\\x{\\x{\\x{\\x{\\x{a}}}}}}}}$',
+    '$\\newcommand{\\frac}{pwned}\\frac$ and $\\gdef\\alpha{pwned}\\alpha$',
+    '$$' + '\\sqrt{' * 400 + 'x' + '}' * 400 + '$$',
+    '$$' + '{' * 900 + 'x' + '}' * 900 + '$$',
+    '$$\\begin{matrix}' + 'a & ' * 400 + 'a\\end{matrix}$$',
+    '$$\\begin{array}{' + 'c' * 800 + '}a\\end{array}$$',
+    '$$\\def\\href#1#2{#2}\\href{javascript:pwned=1}{x}$$',
+]
+# what deceives or overlays rather than runs
+DECEIT = [
+    '<p style="position:fixed;top:0;left:0;width:100vw;height:100vh;z-index:99999">over everything</p>',
+    '<a href="https://evil.example/" style="position:absolute;inset:0">everywhere</a>',
+    '<div class="composer"><p class="btn primary">Send</p></div>',
+    '<div id="popup" name="popup">clobbered</div>',
+    '<span id="content">clobbered</span><a name="cookie">c</a><a id="corral" href="https://a.example/">c</a>',
+    '<form id="document" name="createElement"><input name="body"></form>',
+    '<img name="getElementById"><img name="querySelector">',
+    '<dialog open>Log in again</dialog>',
+    '<button popovertarget="x">x</button><div popover id="x">Log in again</div>',
+    '<select><option>x</option></select><progress value=1 max=2></progress>',
+    '<table background="https://evil.example/t.png"><tr><td background="https://evil.example/d.png">x</td></tr></table>',
+    '<font size="99999" color="red" face="x">x</font><center>y</center><blink>z</blink>',
+    '<svg><foreignObject><iframe src="https://evil.example/"></iframe></foreignObject></svg>',
+    '<svg><a xlink:href="javascript:pwned=1"><text>x</text></a></svg>',
+    '<svg><style>@import "https://evil.example/s.css"</style></svg>',
+    '<math href="javascript:pwned=1"><mi>x</mi></math>',
+    '<math><maction actiontype="statusline" xlink:href="javascript:pwned=1">x</maction></math>',
+    '<math><annotation-xml encoding="text/html"><script>pwned=1</script></annotation-xml></math>',
+    '<form><math><mtext></form><form><mglyph><style></math><img src onerror=pwned=1>',
+    '<svg></p><style><a id="</style><img src=1 onerror=pwned=1>">',
+    '<a href="https://evil.example\u2044@example.org/">bank</a>',
+    '[https://example.org](https://evil.example/)',
+    '[\u202egro.elpmaxe](https://evil.example/)',
+    '[x](https://ex\u0430mple.org/)',
+    '[x](jav\u0430script:pwned=1) [y](javascript\uff1apwned=1) [z](\x01javascript:pwned=1)',
+    '[x](java&NewLine;script&colon;pwned=1)',
+    '[x](https:javascript:pwned=1) [y](mailto:a@b.example?body=%0aBcc:c@d.example)',
+    '\u202e\u202d\u2067' * 200 + 'turned around',
+    'a' + '\u0300' * 3000,
+    '\ufdfd' * 200 + '\U000e0041' * 200,
+    '\ud7ff\ue000\ufffe\uffff',
+    '<!doctype html><html><head><title>pwned</title></head><body bgcolor=red>x</body></html>',
+    '<plaintext>everything after this',
+    '<xmp><script>pwned=1</script></xmp>',
+    '<a href="https://evil.example/" ping="https://evil.example/ping" target="_top">x</a>',
+    '<p><a href="tel:1">x</a><a href="sms:1">y</a><a href="intent://x#Intent;end">z</a></p>',
+]
+
+SHORT = [*TAGS, *LINKS, *CODE, *MATH, *DECEIT]
 ALL = [*SHORT, *BULK]
+# for titles, and names of models, users and folders
+NAMES = [each for each in (*TAGS, *LINKS, *MATH, *DECEIT) if len(each) < 120 and '\n' not in each]

@@ -53,6 +53,9 @@ async def hits(search, text, **options):
         ('任务按优先级排', {'m1'}),
         ('模型', {'m1'}),
         ('队', {'m1'}),
+        ('答。', {'m1'}),
+        ('。', {'m1'}),
+        ('S.', {'m2', 'm3'}),
         ('模型 fox', set()),
         ('任务 级排队', {'m1'}),
         ('畜栏', {'c3'}),
@@ -152,6 +155,12 @@ async def test_so_many_conversations_and_no_more_are_found_and_it_says_so(search
     assert len(findings.found) == 10 and findings.more
     assert findings.found[0].hits[0].message == 'n29', 'the newest come first'
     assert not (await search.find('quick', limit=40)).more
+
+
+async def test_characters_that_begin_very_many_words_are_found_as_well(search, chat, monkeypatch):
+    monkeypatch.setattr('app.shelf_search.MOST_TRIGRAMS', 0)
+    assert await hits(search, '队') == {'m1'} and await hits(search, '队 模型') == {'m1'}
+    assert await hits(search, 'zq') == await hits(search, '队 zq') == set()
 
 
 async def test_a_search_that_nobody_waits_for_any_more_ends(search):
