@@ -162,5 +162,6 @@ _SAID: dict[type, Callable[[Any], str]] = {
     facts.JobCompleted: lambda fact: f'completed in {took(fact.ran_s)}, {fact.usage.output_tokens} tokens',
     facts.JobCancelled: lambda fact: 'cancelled',
     facts.JobDied: lambda fact: f'failed for good: {fact.code}: {fact.detail}',
+    facts.WorkerRetired: lambda fact: 'worker was asked to leave',
     facts.WorkerLeft: lambda fact: f'worker left: {fact.reason}',
 }

@@ -11,7 +11,14 @@ from tests.standin import Library, Script, StandIn
 
 pytestmark = [pytest.mark.browser, pytest.mark.whole]
 GB = 10**9
-expect.set_options(timeout=15_000)  # a busy machine takes its time
+
+
+@pytest.fixture(autouse=True)
+def patience():
+    """The machine may be busy."""
+    expect.set_options(timeout=15_000)
+    yield
+    expect.set_options(timeout=5_000)
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Body, Path, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.own import told
 from app.api.own.refusal import documented
@@ -12,6 +12,7 @@ from app.api.own.room import Room
 from app.api.own.route import router
 from app.api.own.wanted import PauseRequest, RetireRequest, Scope
 from app.api.trouble import Trouble
+from broker import network
 
 WorkerPath = Annotated[str, Path(description='The name of the worker.', max_length=300)]
 
@@ -34,6 +35,28 @@ class Paused(Pauses):
     note: str = Field(description='What may not have been meant: nothing has this name at the moment; else empty.')
 
 
+class MachineRequest(BaseModel):
+    """A machine of the network whose workers shall join."""
+
+    model_config = ConfigDict(extra='forbid', json_schema_extra={'examples': [{'name': 'gpu-box'}]})
+
+    name: str = Field(min_length=1, max_length=60)
+
+
+class NewMachine(BaseModel):
+    """What a worker of that machine needs to join; nobody can show the key again."""
+
+    name: str
+    place: str = Field(description='For `worker --join`.')
+    key: str = Field(description='For `worker --key`, or `CORRAL_JOIN_KEY`.')
+
+
+class Machines(BaseModel):
+    """The machines by name."""
+
+    machines: list[told.Machine]  # type: ignore[valid-type]
+
+
 class Models(BaseModel):
     """The models by name."""
 
@@ -45,6 +68,7 @@ def routes(room: Room) -> APIRouter:
     made = router('Workers, pauses, models')
     _workers(made, room)
     _pauses(made, room)
+    _machines(made, room)
 
     @made.get('/api/models', response_model=Models, summary='The models that some machine has', responses=documented())
     async def models() -> dict[str, Any]:
@@ -130,6 +154,32 @@ def _pauses(made: APIRouter, room: Room) -> None:
         named = room.board.name_of(name) or name if scope == 'model' else name
         await room.broker.resume(scope, named)
         return await _paused(room)
+
+
+def _machines(made: APIRouter, room: Room) -> None:
+    @made.get('/api/machines', response_model=Machines, summary='Machines that may join', responses=documented())
+    async def machines() -> dict[str, Any]:
+        """Those of the network whose workers may join, besides this one."""
+        return {'machines': [msgspec.structs.asdict(each) for each in await room.broker.machines()]}
+
+    @made.post(
+        '/api/machines',
+        status_code=201,
+        response_model=NewMachine,
+        summary='Let a machine join',
+        responses=documented(400, 409, 415),
+    )
+    async def add(asked: Annotated[MachineRequest, Body()]) -> dict[str, Any]:
+        """Its key is told this once. 409 where the name is taken, or where Corral was started without `--listen`."""
+        found = await room.broker.add_machine(asked.name)
+        return {'name': asked.name, 'place': network.reached(found.listen), 'key': found.token}
+
+    @made.delete(
+        '/api/machines/{name}', status_code=204, summary='Let a machine join no more', responses=documented(404, 409)
+    )
+    async def remove(name: Annotated[str, Path(max_length=60)]) -> None:
+        """From its next connection on; what is connected stays until it ends."""
+        await room.broker.remove_machine(name)
 
 
 async def _worker(room: Room, name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from app.api.trouble import AWAY, OVERLOAD, TOO_LONG, Trouble
 
 ROOMS = (
     'jobs', 'errors', 'batches', 'schedules', 'dead', 'workers', 'errands', 'pauses', 'models', 'stats', 'replay',
-    'facts', 'webhooks',
+    'facts', 'machines', 'webhooks',
 )  # fmt: skip
 _STATUS = {
     'bad_json': 400,
@@ -25,6 +25,7 @@ _STATUS = {
     'not_waiting': 409,
     'not_dead': 409,
     'too_many': 409,
+    'not_listening': 409,
     'bad_batch': 409,
     TOO_LONG: 413,
     'unsupported': 415,

@@ -20,6 +20,7 @@ Usage = mirror.of(facts.Usage)
 Batch = mirror.of(protocol.Batch, name='Batch')
 Worker = mirror.of(protocol.WorkerInfo, name='Worker')
 Pause = mirror.of(protocol.PauseInfo, name='Pause')
+Machine = mirror.of(protocol.Machine, name='Machine')
 Errand = mirror.of(errand.Errand, name='Errand')
 Model = mirror.of(ModelView, name='Model')
 FACTS = {kind.__name__: mirror.of(kind) for kind in get_args(facts.AnyFact)}

@@ -80,6 +80,10 @@ async def test_a_program_pulls_loads_and_removes_a_model_over_our_own_api(tmp_pa
         ):
             assert (await http.post(asked[0], json=asked[1])).status_code == status
         assert (await http.get('/api/errands/none')).status_code == 404
+        assert (await http.get('/api/machines')).json() == {'machines': []}
+        refused = await http.post('/api/machines', json={'name': 'box'})
+        assert (refused.status_code, refused.json()['error']['code']) == (409, 'not_listening')
+        assert (await http.delete('/api/machines/box')).status_code == 409
 
 
 async def test_ollamas_clients_change_models_where_that_is_allowed(tmp_path):
