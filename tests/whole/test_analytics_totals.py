@@ -22,14 +22,18 @@ def connect(desk):
     )
 
 
-async def submit(broker, count):
+def requests(count):
     """Quick jobs, one in ten of which fails for good."""
     for n in range(count):
         script = {'fail': {'code': 'scripted'}} if n % 10 == 9 else {'text': 'Yes.', 'chars_per_s': 1e6}
         body = {'model': 'demo', 'messages': [{'role': 'user', 'content': 'Yes?'}], 'options': {'demo': script}}
-        await broker.submit(
-            protocol.Submit(job_id=client.new_job_id(), kind='chat', model='demo', body=json.dumps(body).encode())
-        )
+        yield protocol.Submit(job_id=client.new_job_id(), kind='chat', model='demo', body=json.dumps(body).encode())
+
+
+async def submit(broker, count):
+    """Have them queued."""
+    for request in requests(count):
+        await broker.submit(request)
 
 
 async def all_facts(broker, jobs):
@@ -84,7 +88,15 @@ async def check(desk, story):
     [(jobs,)] = await sink.store.read('SELECT count(DISTINCT job_id) FROM jobs_ended')
     [(queued,)] = await sink.store.read('SELECT count(*) FROM queued')
     [(starts,)] = await sink.store.read('SELECT count(*) FROM starts')
+    [(waited_s, parts_s, gpu_s)] = await sink.store.read(
+        'SELECT sum(waited_s), sum(behind_s + limited_s + paused_s + no_worker_s + delayed_s + blocked_s + retry_s), '
+        'sum(gpu_s) FROM jobs_ended'
+    )
+    last_seq = sink.last_seq()
     await sink.close()
+    assert last_seq >= story[-1].seq
+    assert waited_s == pytest.approx(sum(fact.waited_s for fact in story if isinstance(fact, facts.JobEnded)))
+    assert parts_s == pytest.approx(waited_s) and gpu_s > 0
     kinds = collections.Counter(type(fact) for fact in story)
     assert ends == {'completed': kinds[facts.JobCompleted], 'failed': kinds[facts.JobDied]}
     assert jobs == queued == kinds[facts.JobQueued] == sum(ends.values())
