@@ -198,9 +198,11 @@ class QueueView:
         board = self._parts.board
         lanes = [lane for lane in LANES if self._paused(lane) == 'all']
         covered = {('priority', str(value)) for lane in lanes for value in PRIORITIES[lane]}
-        found = [{'scope': 'lane', 'name': lane, 'draining': self._drains(lane)} for lane in lanes]
-        rest = sorted(board.pauses - covered, key=lambda pause: (pause[0] != 'all', pause))
-        return found + [{'scope': s, 'name': name, 'draining': (s, name) in board.drains} for s, name in rest]
+        rest = board.pauses - covered
+        order = [('all', '')] if ('all', '') in rest else []
+        order += [('lane', lane) for lane in lanes] + sorted(rest - {('all', '')})
+        drains = board.drains | {('lane', lane) for lane in lanes if self._drains(lane)}
+        return [{'scope': s, 'name': name, 'draining': (s, name) in drains} for s, name in order]
 
     def _drains(self, lane: str) -> bool:
         return any(('priority', str(value)) in self._parts.board.drains for value in PRIORITIES[lane])

@@ -172,7 +172,7 @@ export default {
       return this.view.width < 620;
     },
     rowPx() {
-      return this.narrow ? 74 : 52;
+      return this.narrow ? 64 : 52;
     },
     few() {
       return this.filter.state === "running" ? 1000 : FEW;
