@@ -208,7 +208,7 @@ export default {
     },
     askJoin(offer) {
       this.copied = false;
-      if (this.dialog === "join") this.subject = offer;
+      if (this.dialog === "join") this.subject = offer; // the answer to what was clicked in it
       else {
         this.form = { name: "", worker: "" };
         this.ask("join", offer);

@@ -173,6 +173,8 @@ def _labels(board: MachineBoard) -> None:
             'Run this on that machine, in a folder with Corral in it. It holds a key that is shown only now: '
             'whoever has it can take jobs.'
         ),
+        join_known='Machines that may join. One that is removed is refused from its next connection on.',
+        join_forget='Remove',
         join_here='One worker more on this machine:',
         join_off=(
             'Workers on other machines cannot join yet, because Corral only listens here. Start it with an '

@@ -1,5 +1,6 @@
 """The machines, what they run now, and what they could run."""
 
+import contextlib
 import shlex
 import time
 from collections.abc import Awaitable
@@ -25,7 +26,7 @@ def create(parts: Parts) -> None:
         figures = theme.text(classes='faint workers-figures')
         theme.box('grow')
         pull = theme.button('Pull a model', lambda _: board.open_pull(), icon_name='plus').mark('pull')
-        theme.button('Add a machine', lambda: board.open_join(offer(parts)), kind='primary', icon_name='workers')
+        theme.button('Add a machine', lambda: _ask_join(parts, board), kind='primary', icon_name='workers')
     with body, theme.box('column'):
         board = MachineBoard(_state(parts), on_act=lambda action, what: _act(parts, board, action, what))
         with (
@@ -36,7 +37,7 @@ def create(parts: Parts) -> None:
                 'A worker brings the models of its machine to this queue. Start one, and you see here what it does.',
             ),
         ):
-            theme.button('Add a machine', lambda: board.open_join(offer(parts)), kind='primary')
+            theme.button('Add a machine', lambda: _ask_join(parts, board), kind='primary')
 
     def follow() -> None:
         board.show(_state(parts))
@@ -57,6 +58,21 @@ def offer(parts: Parts) -> machines.State:
         'example': '' if listen else LISTEN,
         'place': network.reached(listen) if listen else '',
     }
+
+
+async def _ask_join(parts: Parts, board: MachineBoard) -> None:
+    """Open the dialog, with the machines that may join already."""
+    known: list[str] = []
+    if parts.settings.listen:
+        with contextlib.suppress(errors.BrokerError):  # the commands are shown all the same
+            known = [machine.name for machine in await parts.broker.machines()]
+    board.open_join(offer(parts) | {'known': known})
+
+
+async def _unjoin(parts: Parts, board: MachineBoard, name: str) -> None:
+    """Let the workers of this machine join no more."""
+    await parts.broker.remove_machine(name)
+    await _ask_join(parts, board)
 
 
 async def _join(parts: Parts, board: MachineBoard, name: str) -> None:
@@ -96,6 +112,7 @@ async def _act(parts: Parts, board: MachineBoard, action: str, what: dict[str, A
         'retire': (lambda: broker.retire(worker), N_('It leaves when its jobs are done.')),
         'errand': (lambda: broker.run_errand(worker, _order(what)), ''),
         'join': (lambda: _join(parts, board, str(what.get('name', ''))), ''),
+        'unjoin': (lambda: _unjoin(parts, board, str(what.get('name', ''))), N_('It may join no more.')),
         'stop': (lambda: broker.cancel_errand(str(what.get('errand', ''))), ''),
     }
     if action in wishes:
