@@ -7,12 +7,11 @@ export default {
   template: `
   <section class="last-jobs" :aria-label="labels.title">
     <div class="last-jobs-said"><h2>{{ labels.title }}</h2><p class="quiet">{{ summary }}</p></div>
-    <div class="last-jobs-bars" role="list" @mouseleave="at = -1">
-      <button v-for="(job, nth) in jobs" :key="job.id" type="button" role="listitem" class="last-jobs-bar" :class="job.state" :aria-label="say(job)" :data-tip="say(job)"
+    <div class="last-jobs-bars" role="toolbar" :aria-label="labels.title">
+      <button v-for="(job, nth) in jobs" :key="job.id" type="button" class="last-jobs-bar" :class="job.state" :aria-label="say(job)" :data-tip="say(job)"
         :tabindex="nth === jobs.length - 1 ? 0 : -1" @keydown.left="step($event, -1)" @keydown.right="step($event, 1)" @click="$emit('open', job.id)"><i :style="{ height: height(job) + 'px' }"></i></button>
     </div>
   </section>`,
-  data: () => ({ at: -1 }),
   computed: {
     most() {
       return Math.max(1, ...this.jobs.map((job) => job.took));

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nicegui import ui
+from nicegui import background_tasks, ui
 
 from app import refusals, theme
 from app.answer import Answer
@@ -40,9 +40,9 @@ class Preview(ui.element):
         self.set_visibility(False)
         speech().on_switch(self, self._again)
 
-    async def _again(self) -> None:
+    def _again(self) -> None:
         if self._job_id:
-            await self.show(self._job_id)
+            background_tasks.create(self.show(self._job_id), name='look into a job', context=self)
 
     async def show(self, job_id: str) -> None:
         """Show this job; '' hides the pane."""
