@@ -177,12 +177,12 @@ async def check_fit(chromium, url, width, scheme):
     size = {'width': width, 'height': 800}
     context = await chromium.new_context(locale='en-US', viewport=size, color_scheme=scheme)
     page = await context.new_page()
-    for place in ('/analytics/week', '/analytics/sql', '/analytics'):
+    for place in ('/analytics/week', '/analytics/sql', '/analytics') if width < 640 else ('/analytics',):
         await page.goto(url + place)
         await expect(page.locator('.week, .sql-box, [data-tile]').first).to_be_visible()
         inside = await page.evaluate("document.querySelector('.page-body').scrollWidth <= innerWidth")
         assert inside, f'{place} scrolls sideways at {width} px'
-        if width < 640:
+        if width < 640 and place != '/analytics':  # which is looked at with all other pages
             assert await axe.faults(page) == []
     chart = page.get_by_role('img', name='Jobs per minute')
     await page.locator('.chart-card').first.scroll_into_view_if_needed()  # until then it is not even asked for
