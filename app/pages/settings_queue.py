@@ -20,7 +20,7 @@ _PERIOD = N_('Written like “30 d”, “12 h” or “45 min”; “0” is a 
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One setting of the broker; ``unit`` is a msgid, ``scale`` what one of its units is."""
+    """One setting of the broker; ``unit`` is a msgid, ``scale`` one of its units, ``wrong`` what it has to be."""
 
     name: str
     label: str
@@ -28,6 +28,7 @@ class Field:
     kind: str = 'text'
     unit: str = ''
     scale: int = 1
+    wrong: str = ''
 
 
 LIMITS = (
@@ -41,7 +42,13 @@ LIMITS = (
     ),
     Field(name='running', label=N_('At the same time, all together'), hint=N_('0 is no limit.'), kind='number'),
     Field(name='user_running', label=N_('At the same time, one user'), hint=N_('0 is no limit.'), kind='number'),
-    Field(name='max_waiting', label=N_('Jobs that may wait'), hint=N_('More are refused.'), kind='number'),
+    Field(
+        name='max_waiting',
+        label=N_('Jobs that may wait'),
+        hint=N_('More are refused.'),
+        kind='number',
+        wrong=N_('a whole number from 1 up.'),
+    ),
     Field(
         name='max_waiting_per_user',
         label=N_('Jobs of one user that may wait'),
@@ -52,6 +59,7 @@ LIMITS = (
         name='max_waiting_bytes',
         label=N_('Size of all that waits'),
         hint=N_('More is refused; 0 is no limit.'),
+        wrong=N_('0, or at least 4.2 MB: the largest job must find room.'),
         kind='number',
         unit=N_('MB'),
         scale=MB,
@@ -60,6 +68,7 @@ LIMITS = (
         name='max_answer_bytes',
         label=N_('Longest answer'),
         hint=N_('A longer one ends its job as failed.'),
+        wrong=N_('at least 0.001 MB.'),
         kind='number',
         unit=N_('MB'),
         scale=MB,
@@ -200,7 +209,9 @@ class _Row:
         """Say what was wrong, in the words of the page."""
         if refused.code != 'invalid':
             theme.toast(refusals.why(refused, speech()), bad=True)
-        self._control.fail(N_('That cannot be: {hint}'), hint=speech().tr(self.field.hint or N_('a number from 0 up.')))
+        number = N_('a number from 0 up.') if self.field.unit else N_('a whole number from 0 up.')
+        wrong = self.field.wrong or (number if self.field.kind == 'number' else self.field.hint)
+        self._control.fail(N_('That cannot be: {hint}'), hint=speech().tr(wrong))
 
     def _say(self) -> None:
         text = shown(self.field, self._configured)
