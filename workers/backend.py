@@ -79,7 +79,7 @@ class Backend:
             return 1
         return DEMO_SLOTS if self.state.engine == 'demo' and not self._fixed else self._parallel.slots
 
-    def vitals(self, machine: vitals.Vitals, now: float) -> vitals.Vitals:
+    def feel(self, machine: vitals.Vitals, now: float) -> vitals.Vitals:
         """How the machine is, with how the engine is."""
         fuse = self.breaker
         return msgspec.structs.replace(

@@ -35,6 +35,8 @@ class Errands:
         self._look = look
         self._known: dict[str, Errand] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._heard: set[str] = set()  # those whose end has left
+        self._closing = False
 
     def do(self, order: errand.Order) -> None:
         """Begin it; one that is known already is told of again."""
@@ -55,12 +57,14 @@ class Errands:
             self._tell(self._known[errand_id])
 
     def repeat(self) -> None:
-        """Tell all again: the broker may have been away or begun anew."""
-        for known in list(self._known.values()):
-            self._tell(known)
+        """Tell again what goes on, and ends that did not get out: the broker was away, or has begun anew."""
+        for errand_id, known in list(self._known.items()):
+            if errand_id not in self._heard:
+                self._tell(known)
 
     async def aclose(self) -> None:
         """End all that goes on, and say so."""
+        self._closing = True
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -86,16 +90,19 @@ class Errands:
             detail = f'{type(error).__name__}; see the log of worker {self._worker}'
         del self._tasks[made.errand_id]
         logger.info('%s %s: %s %s', order.action, order.model, state, detail, extra={'action': 'errand'})
-        with contextlib.suppress(asyncio.CancelledError):  # told before the end: who hears that can use the model
-            await self._look()
+        if not self._closing:  # told before the end: who hears that can use the model
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._look()
         self._tell(msgspec.structs.replace(newest, state=state, code=code, detail=detail))
         self._forget()
 
     def _tell(self, made: Errand) -> None:
         self._known[made.errand_id] = made
-        self._send(protocol.ErrandNews(errand=made))
+        if self._send(protocol.ErrandNews(errand=made)) and made.final:
+            self._heard.add(made.errand_id)
 
     def _forget(self) -> None:
         ended = [errand_id for errand_id, known in self._known.items() if known.final]
         for errand_id in ended[: max(0, len(ended) - KEEP_ENDED)]:
             del self._known[errand_id]
+            self._heard.discard(errand_id)

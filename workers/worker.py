@@ -359,7 +359,7 @@ class Worker:
         """A heartbeat, with how the machine is where that has changed or was not told for long."""
         now, news = _now(), None
         if self._felt is not None:
-            felt = self._backend.vitals(self._felt, now)
+            felt = self._backend.feel(self._felt, now)
             if vitals.differs(felt, self._told) or now - self._told_at >= _TELL_AGAIN_S:
                 news = felt
         beat = protocol.Heartbeat(runs=self._shown(), quiet_s=self._backend.quiet_s(now), vitals=news)

@@ -187,6 +187,32 @@ async def test_a_broker_that_begins_anew_is_told_of_errands_again(ollama, at_wor
     assert news(at_work, 'pull long')[0].state == 'running'
 
 
+async def test_the_end_of_an_errand_is_told_once_and_again_only_where_it_did_not_get_out(at_work):
+    at_work.tell(protocol.DoErrand(order=order('pull', 'smollm:latest')))
+    await at_work.until(lambda: any(each.final for each in news(at_work, 'pull smollm:latest')))
+    at_work.heard.clear()
+    at_work.tell(protocol.Identify())
+    await at_work.hear(protocol.Ready)
+    at_work.tell(protocol.DoErrand(order=order('pull', 'smollm:latest')))  # it is asked for, so it is told
+    await at_work.hear(protocol.ErrandNews)
+    assert len(news(at_work, 'pull smollm:latest')) == 1
+
+
+async def test_a_worker_that_stops_does_not_wait_for_a_pull(ollama, tmp_path):
+    ollama.library['long:latest'] = Library(steps=100_000, pause_s=0.01)
+    async with FakeBroker() as broker:
+        settings = WorkerSettings(data_dir=tmp_path, endpoints=broker.endpoints, worker='w:1', drain_s=0)
+        worker = Worker(settings, OllamaEngine(ollama.url, deadlines=Deadlines()))
+        running = asyncio.create_task(worker.run())
+        await broker.hear(protocol.Ready)
+        broker.tell(protocol.DoErrand(order=order('pull', 'long')))
+        await broker.until(lambda: any(each.completed for each in news(broker, 'pull long')))
+        ollama.slow_tags_s = 60.0
+        worker.stop()
+        async with asyncio.timeout(10):
+            await running
+
+
 async def test_how_the_machine_and_the_engine_are_comes_with_the_first_heartbeat(ollama, at_work):
     await at_work.until(lambda: any(beat.vitals for beat in at_work.of(protocol.Heartbeat)))
     felt = next(beat.vitals for beat in at_work.of(protocol.Heartbeat) if beat.vitals)
