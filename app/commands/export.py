@@ -1,19 +1,20 @@
 """``export``: jobs as a file for spreadsheets and programs."""
 
+import asyncio
 import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
 from app import sheets
-from app.commands import jobs, moments, telling
+from app.commands import jobs, moments, tables, telling
 from app.commands.command import CommandError, Here, command, usage
 from app.commands.views import job_dict
-from app.sheets import Kind
 from broker import protocol
 
 if TYPE_CHECKING:
@@ -22,13 +23,22 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
+class Form(StrEnum):
+    """What to write; Parquet is for tables of the statistics."""
+
+    CSV = 'csv'
+    JSON = 'json'
+    NDJSON = 'ndjson'
+    PARQUET = 'parquet'
+
+
 @command(app, 'export')
 async def export(
     here: Here,
     broker: 'BrokerClient',
     *,
     form: Annotated[
-        Kind | None, typer.Option('--format', help='By default by the name of the file, else csv.', show_default=False)
+        Form | None, typer.Option('--format', help='By default by the name of the file, else csv.', show_default=False)
     ] = None,
     to: Annotated[Path | None, typer.Option('--to', help='The file to write; without it, stdout.')] = None,
     state: jobs.States = None,
@@ -39,14 +49,26 @@ async def export(
         str, typer.Option('--since', metavar='LENGTH', help='Only those queued in this time, like 7d.')
     ] = '',
     texts: Annotated[bool, typer.Option('--answers', help='With the text of the answers.')] = False,
+    table: Annotated[
+        str,
+        typer.Option(
+            '--table', metavar='NAME', help='A table of the statistics instead, like jobs_ended; also Parquet.'
+        ),
+    ] = '',
 ) -> None:
-    """Write jobs, oldest first, as CSV or JSON."""
-    kind = form or _by_name(to) or (Kind.JSON if here.out.as_json else Kind.CSV)
+    """Write jobs, oldest first, as CSV or JSON, or a table of the statistics."""
+    form = form or _by_name(to) or (Form.JSON if here.out.as_json else Form.CSV)
     after = _since(since)
+    if table:
+        if state or model or user or parent or texts:
+            raise usage('--table goes with --since, --format and --to only.')
+        return await asyncio.to_thread(tables.export, here, table, form.value, after, to)
+    if form is Form.PARQUET:
+        raise usage('--format parquet is for tables of the statistics; name one with --table.')
     wanted = protocol.FindJobs(states=tuple(state or ()), model=model, user=user, parent=parent)
     count = 0
     with _target(to) as file, here.out.progress('Writing jobs', None, printing=to is None) as progress:
-        write, end = sheets.writer(kind, file, texts=texts)
+        write, end = sheets.writer(sheets.Kind(form.value), file, texts=texts)
         async for job in broker.find_all(wanted):
             if job.queued_at < after:
                 continue
@@ -62,9 +84,9 @@ async def export(
         here.out.note(f'{count} jobs are in {to}.')
 
 
-def _by_name(to: Path | None) -> Kind | None:
+def _by_name(to: Path | None) -> Form | None:
     suffix = to.suffix.lower().lstrip('.') if to else ''
-    return Kind.NDJSON if suffix == 'jsonl' else next((kind for kind in Kind if kind == suffix), None)
+    return Form.NDJSON if suffix == 'jsonl' else next((form for form in Form if form == suffix), None)
 
 
 def _since(text: str) -> float:
