@@ -64,7 +64,7 @@ class _Page:
         self._request: dict[str, Any] | None = None
         self._asked_for: tuple[object, ...] = ()
         self._asking = False
-        self._told = (0, 0)  # epoch, and how much of the answer
+        self._told = (0, 0, 0)  # epoch, and how much of the answer: characters, and as the browser counts them
 
     async def begin(self) -> None:
         """Ask for everything and show it."""
@@ -169,6 +169,8 @@ class _Page:
             return  # the next change asks again
         if not self._place.is_deleted:
             self._element.show(state)
+            if not state['job']['alive']:
+                await self._say_all()  # with the thinking, and what has no words
 
     # The answer
 
@@ -178,8 +180,9 @@ class _Page:
             return
         view = self._parts.board.job(self._id)
         if view is not None and (view.complete or not view.final):
-            self._told = (view.epoch, len(view.text))
-            self._element.say(view.epoch, view.text[:MOST_TEXT], view.thinking[:MOST_TEXT], '', live=not view.final)
+            text = view.text[:MOST_TEXT]
+            self._told = (view.epoch, len(text), _units(text))
+            self._element.say(view.epoch, text, view.thinking[:MOST_TEXT], '', live=not view.final)
             return
         try:
             lines = await self._parts.broker.read_all(self._id)
@@ -187,23 +190,20 @@ class _Page:
             return
         answer = Answer(lines.epoch)
         answer.take(0, lines.lines, None)
-        self._told = (lines.epoch, len(answer.text))
-        raw = '' if answer.text or answer.thinking else _raw(lines.lines)
-        self._element.say(lines.epoch, answer.text[:MOST_TEXT], answer.thinking[:MOST_TEXT], raw, live=False)
+        text = answer.text[:MOST_TEXT]
+        self._told = (lines.epoch, len(text), _units(text))
+        raw = '' if text or answer.thinking else _raw(lines.lines)
+        self._element.say(lines.epoch, text, answer.thinking[:MOST_TEXT], raw, live=False)
 
     def _say_more(self) -> None:
         view = self._parts.board.job(self._id)
         if view is None or self._element is None:
             return
-        epoch, length = self._told
-        text = view.text
-        if view.epoch != epoch:
-            epoch, length = view.epoch, 0
-        if len(text) > length or view.epoch != self._told[0]:
-            self._element.grow(epoch, length, text[length:MOST_TEXT], live=not view.final)
-            self._told = (epoch, len(text))
-        elif view.final:
-            self._element.grow(epoch, length, '', live=False)
+        epoch, length, units = self._told if view.epoch == self._told[0] else (view.epoch, 0, 0)
+        more = view.text[length:MOST_TEXT]
+        if more or view.final or epoch != self._told[0]:
+            self._element.grow(epoch, units, more, live=not view.final)
+            self._told = (epoch, length + len(more), units + _units(more))
 
     # What the user wants
 
@@ -259,6 +259,11 @@ async def _or_empty(asked: Any, read: Any) -> str:
         return str(read(await asked))
     except errors.Refused:
         return ''
+
+
+def _units(text: str) -> int:
+    """How long the browser says it is: it counts UTF-16."""
+    return len(text.encode('utf-16-le', 'surrogatepass')) // 2
 
 
 def _brief(job: Job) -> dict[str, Any]:
