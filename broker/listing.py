@@ -67,6 +67,7 @@ class Listing:
         self.total = 0
         self.looked = 0  # jobs whose texts were read
         self.complete = False
+        self.cut = False  # there are more than are put in order
         self.asked_at = 0.0
         self._up = wanted.oldest_first and sort == 'queued'
         self._above, self._below = lowest - 1, highest + 1
@@ -137,7 +138,9 @@ class Listing:
         self.total += len(found)
 
     def _end(self) -> None:
-        over = self._below - self._above <= 1 or (self._by and self.total >= MOST_SORTED)
+        over = self._below - self._above <= 1
+        if self._by and self.total >= MOST_SORTED and not over:
+            self.cut = over = True
         if self._left or not over or self.complete:
             return
         self.complete = True
@@ -236,4 +239,5 @@ def _reply(wanted: _Wanted, listing: Listing, shelf: Shelf) -> protocol.Reply:
         complete=listing.complete,
         looked=listing.looked,
         until_order=wanted.until_order,
+        cut=listing.cut,
     )

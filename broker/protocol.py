@@ -484,7 +484,8 @@ class Jobs(Reply, frozen=True, kw_only=True):
 class JobList(Reply, frozen=True, kw_only=True):
     """Part of a list. While it is not ``complete``, ``total`` counts those found so far: ask again to go on.
 
-    ``looked`` counts the jobs whose texts were read; ``excerpts`` are the beginnings of what the jobs ask.
+    ``looked`` counts the jobs whose texts were read; ``excerpts`` are the beginnings of what the jobs ask. With ``cut``
+    only the newest were put in order: older ones match, too.
     """
 
     jobs: tuple[Job, ...]
@@ -493,6 +494,7 @@ class JobList(Reply, frozen=True, kw_only=True):
     complete: bool
     looked: int
     until_order: int
+    cut: bool = False
 
 
 class Settings(Reply, frozen=True, kw_only=True):

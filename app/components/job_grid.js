@@ -124,7 +124,7 @@ export default {
     renew() {
       this.stop?.abort();
       const mine = (this.stop = new AbortController());
-      const list = { now: Date.now() / 1000, at: 0, total: 0, complete: false, looked: 0, look: 0 };
+      const list = { now: Date.now() / 1000, at: 0, total: 0, complete: false, looked: 0, look: 0, cut: false };
       this.list = list;
       this.failed = "";
       this.empty = false;
@@ -152,7 +152,7 @@ export default {
       const reply = await fetch(this.source + "?" + asked, { signal: mine.signal });
       const got = await reply.json();
       if (!reply.ok) throw new Error(got.error);
-      Object.assign(list, { at: got.at, total: Math.max(list.total, got.total), complete: got.complete || list.complete, looked: Math.max(list.looked, got.looked) });
+      Object.assign(list, { at: got.at, total: Math.max(list.total, got.total), complete: got.complete || list.complete, looked: Math.max(list.looked, got.looked), cut: got.cut });
       return got;
     },
     // how many there are is known later than the first rows; a search for a text stops by itself and says how far it came
@@ -183,7 +183,7 @@ export default {
     tell() {
       const going = Boolean(this.counting) && !this.list.complete;
       this.empty = this.list.total === 0 && !going;
-      this.$emit("counted", { total: this.list.total, complete: this.list.complete, looked: this.list.looked, going });
+      this.$emit("counted", { total: this.list.total, complete: this.list.complete, looked: this.list.looked, going, cut: this.list.cut });
     },
     // the search for a text goes on: so many jobs more
     more(count) {

@@ -18,13 +18,15 @@ OnCounted = Callable[['Counted'], Any]
 class Counted(NamedTuple):
     """So many jobs match, or so many so far while it is not ``complete``; with a text, ``looked`` were read for it.
 
-    ``going``: it counts still. Else, where it is not complete, it has read as many as it was to: ``go_on`` reads more.
+    ``cut``: only the newest were put in order. ``going``: it counts still. Else, where it is not complete, it has read
+    as many as it was to: ``go_on`` reads more.
     """
 
     total: int = 0
     complete: bool = False
     looked: int = 0
     going: bool = True
+    cut: bool = False
 
 
 class JobGrid(ui.element, component='job_grid.js'):
@@ -65,6 +67,7 @@ class JobGrid(ui.element, component='job_grid.js'):
                         bool(event.args['complete']),
                         int(event.args['looked']),
                         bool(event.args['going']),
+                        bool(event.args['cut']),
                     )
                 ),
             )

@@ -263,7 +263,7 @@ class _History:
 
     def _say(self) -> None:
         said = speech()
-        total, complete, looked, going = self._counted
+        total, complete, looked, going, cut = self._counted
         known = (
             said.trn('{n} job', '{n} jobs', total)
             if complete or not total
@@ -275,6 +275,10 @@ class _History:
         self._none.set_visibility(not self._query.narrow)
         self._nothing.set_visibility(self._query.narrow)
         self._said.clear()
+        if cut:
+            told = N_('Only the newest {n} jobs are put in this order; filters bring older ones in.')
+            with self._said:
+                theme.text(said.tr(told, n=said.number(total)))
         if self._query.text and not complete and looked:
             told = N_('{n} jobs were read for this text, the newest first; {found} have it.')
             with self._said:

@@ -53,4 +53,5 @@ def page(parts: Parts, asked: protocol.ListJobs, found: protocol.JobList) -> dic
         'complete': found.complete,
         'looked': found.looked,
         'at': found.until_order,
+        'cut': found.cut,
     }

@@ -178,6 +178,15 @@ def test_no_step_takes_longer_than_it_may_and_two_who_ask_take_turns(store, monk
     assert next(reply for peer, reply in told if peer == other).jobs[0].order == 300
 
 
+def test_an_order_that_only_the_newest_are_put_in_says_so(store, monkeypatch):
+    monkeypatch.setattr(listing, 'MOST_SORTED', 120)
+    monkeypatch.setattr(listing, 'RANGE', 50)
+    asking = Asking(store)
+    found = asking.whole(sort='ended', limit=5)
+    assert (found.total, found.cut, orders(found)[0]) == (120, True, 300)
+    assert not asking.whole(sort='ended', user='Zoë').cut and not asking.whole(limit=5).cut
+
+
 def test_a_list_that_nobody_asks_for_is_forgotten(store):
     asking = Asking(store)
     asking.ask(protocol.ListJobs())
