@@ -1,6 +1,6 @@
 // Panes at the sides are inline where there is room, and sheets over the page where there is not.
 const ROOM = { list: "(min-width: 900px)", inspector: "(min-width: 1200px)" };
-const WIDTHS = { list: { least: 200, usual: 264, most: 480 }, inspector: { least: 240, usual: 312, most: 560 } }; // px
+const WIDTHS = { list: { least: 200, usual: 280, most: 480 }, inspector: { least: 240, usual: 312, most: 560 } }; // px
 const MIDDLE = 420; // px that the middle keeps
 const STEP = 16; // px for an arrow key
 const FOLD = 90; // px below the least at which a dragged pane folds
