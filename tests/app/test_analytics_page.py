@@ -92,7 +92,7 @@ def seen(user: User, text: str) -> bool:
 
 
 async def soon(condition) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 – the page refreshes in a task of its own and tells nobody
             await asyncio.sleep(0.005)
 
