@@ -13,6 +13,7 @@ from app.i18n import speech
 from app.parts import Parts
 from app.visit import watch
 from broker import client, errors, protocol
+from broker.job import FINAL
 
 EVERY_S = 3.0  # asked again at most this often while jobs come and go
 MOST = 1_000
@@ -50,6 +51,7 @@ class _Page:
         self._parts = parts
         self._loaded_at = 0.0
         self._known: dict[str, protocol.Schedule] = {}
+        self._over: dict[str, dict[str, Any] | None] = {}  # last jobs that will not change any more
 
     def soon(self) -> None:
         """Something happened in the queue."""
@@ -92,6 +94,15 @@ class _Page:
         view = self._parts.board.job(job_id)
         if view is not None:
             return {'id': job_id, 'state': str(view.state), 'at': view.queued_at}
+        if job_id in self._over:
+            return self._over[job_id]
+        found = await self._elsewhere(job_id)
+        if found is None or found['state'] in FINAL:
+            self._over[job_id] = found
+        return found
+
+    async def _elsewhere(self, job_id: str) -> dict[str, Any] | None:
+        """A job that the board does not know (any more); None where the queue has forgotten it, too."""
         try:
             job = (await self._parts.broker.get(job_id)).job
         except errors.Refused:
