@@ -34,7 +34,8 @@ Request = Callable[[Message], Awaitable[bytes]]  # what to ask the engine for th
 class AnswerJobs:
     """The jobs of all answers that have not ended.
 
-    ``tell`` hears the id of a conversation in which one changed, ``ended`` of each answer whose end is stored.
+    ``tell`` hears the id of a conversation in which one changed; ``after`` is done when the
+    end of an answer is stored.
     """
 
     def __init__(
@@ -45,14 +46,13 @@ class AnswerJobs:
         *,
         request: Request,
         tell: Callable[[str], object],
-        ended: Callable[[Message], Coroutine[Any, Any, None]],
     ) -> None:
         self._broker = broker
         self._board = board
         self._desk = desk
         self._request = request
         self._tell = tell
-        self._told_end = ended
+        self.after: Callable[[Message], Coroutine[Any, Any, None]] = _nothing
         self.awaited: dict[str, Message] = {}  # by job id
         self.giving_way: set[str] = set()  # jobs that are being replaced by those of another model
         self.retry_after_s: dict[str, float] = {}  # of jobs that were refused, where the queue said when to ask again
@@ -217,7 +217,7 @@ class AnswerJobs:
                 await asyncio.sleep(STORE_AGAIN_S)
         self.awaited.pop(end.job_id, None)
         self._tell(message.conversation_id)
-        await self._told_end(message)
+        await self.after(message)
 
     async def _reconcile(self, message: Message) -> None:
         """After a start: what became of an answer that was on its way."""
@@ -259,12 +259,16 @@ class AnswerJobs:
         await self._desk.change(message, only_job=message.job_id)
         self.awaited.pop(message.job_id, None)
         self._tell(message.conversation_id)
-        await self._told_end(message)
+        await self.after(message)
 
     def _over(self, task: 'asyncio.Task[None]') -> None:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error('a message could not be handled', exc_info=error, extra={'action': 'chat'})
+
+
+async def _nothing(_: Message) -> None:
+    pass
 
 
 def _take(message: Message, answer: Answer) -> None:

@@ -282,7 +282,7 @@ class _Page:
         await self._ask(self._chat.set_priority(job_id, priority), self._message_of(job_id))
 
     async def _retry(self, message_id: str) -> None:
-        await self._ask(self._chat.retry(message_id, self._id), message_id)
+        await self._ask(self._chat.versions.retry(message_id, self._id), message_id)
 
     async def _use_instead(self, job_id: str, model: str) -> None:
         message_id = self._message_of(job_id)
@@ -347,7 +347,7 @@ class _Page:
     def _composer_state(self) -> dict[str, Any]:
         header = self._chat.conversation(self._id)
         states = {view['state'] for view in self._views()}
-        waiting = self._chat.next_of(self._id)
+        waiting = self._chat.next.of(self._id)
         running = 'running' if states & {*ALIVE} - {'cancelling'} else ''
         return {
             'conversation': self._id,

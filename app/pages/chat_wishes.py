@@ -54,28 +54,28 @@ class Versions:
         chat, opened = self._chat, self._opened()
         match name:
             case 'turn':
-                await self._ask(chat.turn(opened, message_id, int(value)), message_id)
+                await self._ask(chat.versions.turn(opened, message_id, int(value)), message_id)
             case 'edit':
-                await self._ask(chat.edit(opened, message_id, str(value)), message_id)
+                await self._ask(chat.versions.edit(opened, message_id, str(value)), message_id)
             case 'again':
-                await self._ask(chat.retry(message_id, opened, str(value)), message_id)
+                await self._ask(chat.versions.retry(message_id, opened, str(value)), message_id)
             case 'goon':
-                await self._ask(chat.go_on(message_id, opened), message_id)
+                await self._ask(chat.versions.go_on(message_id, opened), message_id)
             case 'keep':
-                await self._ask(chat.keep(opened, message_id), message_id)
+                await self._ask(chat.versions.keep(opened, message_id), message_id)
 
     async def next(self, what: str, message_id: str, value: Any = None) -> None:
         """What is sent next: 'send' it now, 'edit' with a text, 'move' by so many places, 'drop'."""
         chat, opened = self._chat, self._opened()
         match what:
             case 'send':
-                await self._ask(chat.send_next(opened), '')
+                await self._ask(chat.next.send(opened), '')
             case 'edit':
-                await self._ask(chat.edit_next(opened, message_id, str(value)), '')
+                await self._ask(chat.next.reword(opened, message_id, str(value)), '')
             case 'move':
-                await self._ask(chat.move_next(opened, message_id, int(value)), '')
+                await self._ask(chat.next.move(opened, message_id, int(value)), '')
             case 'drop':
-                await self._ask(chat.drop_next(opened, message_id), '')
+                await self._ask(chat.next.drop(opened, message_id), '')
 
 
 class Settings:

@@ -204,7 +204,7 @@ async def test_what_the_queue_refuses_is_kept_with_the_reason_and_can_be_tried_a
     assert (view['state'], view['code'], view['detail']) == ('unsent', 'queue_full', 'too many')
     assert setup.service.active() == {}
     setup.broker.refusal = None
-    await setup.service.retry(view['id'], talk.id)
+    await setup.service.versions.retry(view['id'], talk.id)
     await setup.settle()
     await setup.run(talk, 'there you are')
     assert (await setup.view(talk))['text'] == 'there you are'
@@ -251,12 +251,12 @@ async def test_asking_again_makes_another_answer_beside_the_old_one(setup):
     await setup.settle()
     await setup.run(talk, 'first')
     old = await setup.answer_of(talk)
-    await setup.service.retry(old.id, talk.id, 'other')
+    await setup.service.versions.retry(old.id, talk.id, 'other')
     await setup.settle()
     new = await setup.answer_of(talk)
     assert (new.state, new.content, new.model) == ('pending', '', 'other')
     assert new.id != old.id and new.job_id != old.job_id
-    await setup.service.retry(new.id, talk.id)
+    await setup.service.versions.retry(new.id, talk.id)
     assert (await setup.answer_of(talk)).job_id == new.job_id, 'one at a time'
     branches = await setup.service.branches(talk.id)
     assert [each.id for each in branches.shown(setup.service.conversation(talk.id).shown)][-1] == new.id
@@ -476,7 +476,7 @@ async def test_a_full_queue_says_when_to_ask_again(setup):
     await setup.settle()
     assert (await setup.view(talk))['retry_after'] == 5.0
     setup.broker.refusal = None
-    await setup.service.retry((await setup.answer_of(talk)).id, talk.id)
+    await setup.service.versions.retry((await setup.answer_of(talk)).id, talk.id)
     await setup.settle()
     assert (await setup.view(talk))['retry_after'] == 0.0
 

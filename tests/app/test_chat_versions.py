@@ -65,18 +65,18 @@ async def test_an_edited_question_is_a_branch_and_the_model_sees_only_that(talk)
     await talk.say('three')
     await talk.answer('four')
     first, _, question, _ = await talk.shown()
-    await talk.service.edit(talk.id, question.id, 'other')
+    await talk.service.versions.edit(talk.id, question.id, 'other')
     await talk.settle()
     assert await talk.texts() == ['one', 'two', 'other', '']
     assert talk.asked((await talk.shown())[-1]) == ['one', 'two', 'other']
     await talk.answer('five')
-    await talk.service.edit(talk.id, first.id, 'anew')
+    await talk.service.versions.edit(talk.id, first.id, 'anew')
     await talk.settle()
     assert talk.asked((await talk.shown())[-1]) == ['anew']
     await talk.answer('six')
-    await talk.service.turn(talk.id, (await talk.shown())[0].id, -1)
+    await talk.service.versions.turn(talk.id, (await talk.shown())[0].id, -1)
     assert await talk.texts() == ['one', 'two', 'other', 'five']
-    await talk.service.turn(talk.id, question.id, 0)
+    await talk.service.versions.turn(talk.id, question.id, 0)
     assert await talk.texts() == ['one', 'two', 'three', 'four']
     await talk.reopen()
     assert await talk.texts() == ['one', 'two', 'three', 'four'], 'remembered, and nothing is lost'
@@ -87,7 +87,7 @@ async def test_a_cut_answer_goes_on_where_it_ended(talk):
     await talk.say('count')
     await talk.answer('one, two,', cut=True)
     answer = (await talk.shown())[-1]
-    await talk.service.go_on(answer.id, talk.id)
+    await talk.service.versions.go_on(answer.id, talk.id)
     await talk.settle()
     going = (await talk.shown())[-1]
     assert (going.id, going.content) == (answer.id, 'one, two,')
@@ -103,7 +103,7 @@ async def test_a_cut_answer_goes_on_where_it_ended(talk):
 async def test_an_answer_that_goes_on_is_whole_after_a_restart(talk):
     await talk.say('count')
     await talk.stop('one,')
-    await talk.service.go_on((await talk.shown())[-1].id, talk.id)
+    await talk.service.versions.go_on((await talk.shown())[-1].id, talk.id)
     await talk.settle()
     name = {'job_id': (await talk.shown())[-1].job_id, 'epoch': 1}
     await talk.service.close()
@@ -122,7 +122,7 @@ async def test_two_models_answer_beside_each_other_and_one_is_kept(talk):
         await talk.say('more')
     await talk.answer('mine', job=left.job_id)
     await talk.answer('yours', job=right.job_id)
-    await talk.service.keep(talk.id, right.id)
+    await talk.service.versions.keep(talk.id, right.id)
     assert await talk.texts() == ['which?', 'yours']
     await talk.say('more')
     assert talk.asked((await talk.shown())[-1]) == ['which?', 'yours', 'more']
@@ -136,7 +136,7 @@ async def test_the_answer_that_is_not_kept_is_stopped(talk):
     left = (await talk.shown())[-1]
     right = left.extras.beside
     await talk.answer('mine', job=left.job_id)
-    await talk.service.keep(talk.id, left.id)
+    await talk.service.versions.keep(talk.id, left.id)
     other = (await talk.service.branches(talk.id)).message(right)
     assert talk.board.job(other.job_id).state == 'cancelling'
     talk.broker.say(talk.peer, protocol.Stopped(job_id=other.job_id, epoch=1))
@@ -149,22 +149,22 @@ async def test_messages_wait_for_the_answer_before_them_and_go_in_their_order(ta
     await talk.say('one')
     for text in ('two', 'three', 'four'):
         await talk.say(text)
-    two, three, four = talk.service.next_of(talk.id)
-    await talk.service.edit_next(talk.id, two.id, 'second')
-    await talk.service.move_next(talk.id, four.id, -1)
-    await talk.service.drop_next(talk.id, three.id)
+    two, three, four = talk.service.next.of(talk.id)
+    await talk.service.next.reword(talk.id, two.id, 'second')
+    await talk.service.next.move(talk.id, four.id, -1)
+    await talk.service.next.drop(talk.id, three.id)
     with pytest.raises(ChatError, match='empty'):
-        await talk.service.edit_next(talk.id, two.id, ' ')
+        await talk.service.next.reword(talk.id, two.id, ' ')
     await talk.service.close()
     await talk.open()
-    assert [each.content for each in talk.service.next_of(talk.id)] == ['second', 'four']
+    assert [each.content for each in talk.service.next.of(talk.id)] == ['second', 'four']
     await talk.answer('1')
     assert await talk.texts() == ['one', '1', 'second', '']
-    assert [each.content for each in talk.service.next_of(talk.id)] == ['four']
+    assert [each.content for each in talk.service.next.of(talk.id)] == ['four']
     await talk.answer('2')
     await talk.answer('3')
     assert await talk.texts() == ['one', '1', 'second', '2', 'four', '3']
-    assert talk.service.next_of(talk.id) == []
+    assert talk.service.next.of(talk.id) == []
     assert talk.asked((await talk.shown())[-1]) == ['one', '1', 'second', '2', 'four']
 
 
@@ -173,18 +173,18 @@ async def test_what_waits_is_held_when_the_answer_was_stopped_until_somebody_sen
     await talk.say('two')
     await talk.stop('so far')
     assert await talk.texts() == ['one', 'so far']
-    assert [each.content for each in talk.service.next_of(talk.id)] == ['two']
-    await talk.service.send_next(talk.id)
+    assert [each.content for each in talk.service.next.of(talk.id)] == ['two']
+    await talk.service.next.send(talk.id)
     await talk.settle()
     assert await talk.texts() == ['one', 'so far', 'two', '']
-    assert talk.service.next_of(talk.id) == []
+    assert talk.service.next.of(talk.id) == []
 
 
 async def test_what_waits_follows_the_answer_that_is_made_anew(talk):
     await talk.say('one')
     await talk.say('two')
     await talk.stop('so far')
-    await talk.service.retry((await talk.shown())[-1].id, talk.id)
+    await talk.service.versions.retry((await talk.shown())[-1].id, talk.id)
     await talk.settle()
     await talk.answer('whole')
     assert await talk.texts() == ['one', 'whole', 'two', '']
@@ -205,14 +205,14 @@ async def test_an_answer_that_ended_while_the_desk_was_away_lets_the_next_messag
 async def test_turning_to_another_branch_does_not_lead_what_waits_astray(talk):
     await talk.say('one')
     await talk.answer('1')
-    await talk.service.retry((await talk.shown())[-1].id, talk.id)
+    await talk.service.versions.retry((await talk.shown())[-1].id, talk.id)
     await talk.settle()
     await talk.say('two')
     running = (await talk.shown())[-1]
-    await talk.service.turn(talk.id, running.id, -1)
+    await talk.service.versions.turn(talk.id, running.id, -1)
     await talk.answer('again', job=running.job_id)
     assert await talk.texts() == ['one', '1'], 'what one looks at stays'
-    await talk.service.turn(talk.id, (await talk.shown())[-1].id, 1)
+    await talk.service.versions.turn(talk.id, (await talk.shown())[-1].id, 1)
     assert await talk.texts() == ['one', 'again', 'two', '']
 
 
@@ -264,7 +264,7 @@ async def test_another_model_goes_on_with_what_was_kept(tmp_path):
     await talk.say('count')
     await talk.stop('one,')
     talk.broker._perform(talk.broker.queue.core.peer_gone(talk.peer, talk.broker.queue.now))
-    await talk.service.go_on((await talk.shown())[-1].id, talk.id)
+    await talk.service.versions.go_on((await talk.shown())[-1].id, talk.id)
     await talk.settle()
     await talk.service.use_instead((await talk.shown())[-1].job_id, 'n')
     await talk.settle()
@@ -289,3 +289,18 @@ async def test_a_question_is_suggested_and_one_that_failed_or_was_cancelled_is_n
         assert await asked == question, number
     assert talk.service.conversations() == [], 'a suggestion is no conversation'
     await suggestions.cancel('never heard of')
+
+
+async def test_what_is_reworded_while_it_is_being_sent_does_not_come_twice(talk):
+    await talk.say('one')
+    await talk.say('two')
+    [two] = talk.service.next.of(talk.id)
+    await talk.stop('so far')
+    await asyncio.gather(
+        talk.service.next.send(talk.id),
+        talk.service.next.send(talk.id),
+        talk.service.next.reword(talk.id, two.id, 'second'),
+    )
+    await talk.settle()
+    assert talk.service.next.of(talk.id) == []
+    assert [each.role for each in await talk.service.messages(talk.id)].count('user') == 2
