@@ -4,6 +4,7 @@ All times are unix seconds and passed in. Quantiles are exact for up to ``EXACT`
 buckets and at most 4 % off. All may raise ``errors.Unavailable`` and ``errors.Rebuilding``.
 """
 
+import asyncio
 import datetime
 import math
 import re
@@ -331,11 +332,13 @@ async def runs(source: store.Store, *, since: float, until: float, limit: int) -
 
 async def choices(source: store.Store, *, since: float, until: float) -> Choices:
     """What jobs of the range can be filtered by."""
-    found = {}
-    for dimension in ('user', 'model', 'worker', 'kind', 'engine', 'source', 'priority'):
-        cut = parts.sums(dimension, (since, until), ALL, rolled=source.rolled())
-        rows = await source.read(_SQL['values'].format(parts=cut.sql), {'most': MOST_CHOICES, **cut.parameters})
-        found[dimension] = [value for (value,) in rows if value != '']
+    dimensions = ('user', 'model', 'worker', 'kind', 'engine', 'source', 'priority')
+    cuts = [parts.sums(each, (since, until), ALL, rolled=source.rolled()) for each in dimensions]
+    asked = (
+        source.read(_SQL['values'].format(parts=cut.sql), {'most': MOST_CHOICES, **cut.parameters}) for cut in cuts
+    )
+    answers = await asyncio.gather(*asked)
+    found = {each: [value for (value,) in rows if value != ''] for each, rows in zip(dimensions, answers, strict=True)}
     return Choices(
         users=found['user'],
         models=found['model'],

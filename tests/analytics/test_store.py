@@ -1,5 +1,6 @@
 """Whatever happens to the file, the totals come back equal."""
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -221,3 +222,43 @@ async def test_the_tables_have_a_column_for_all_that_facts_say(opened):
     for table, columns in recorder.rows(made.one_of_each()).items():
         known = await opened.store.read(f"SELECT column_name FROM duckdb_columns() WHERE table_name = '{table}'")
         assert {name for (name,) in known} == set(columns)
+
+
+async def test_a_full_disk_loses_nothing_and_sets_nothing_aside(path):
+    resource = pytest.importorskip('resource')
+    sink = await recorder.Recorder.open(path)
+    story = made.life(2000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, before[1]))
+    try:
+        while await sink.record(story[sink.after() : sink.after() + 300]):
+            assert sink.last_seq() < len(story), 'the disk was never full'
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert 'cannot be written' in sink.problem
+    assert await sink.record(story[sink.after() :])
+    assert sink.problem == '' and sink.store.rebuilds == 0
+    assert await sink.store.read('SELECT count(*), count(DISTINCT seq) FROM jobs_ended') == [(2000, 2000)]
+    await sink.close()
+
+
+async def test_a_clock_that_was_kept_before_the_last_facts_hears_them_again(path, monkeypatch):
+    times = 'SELECT job_id, behind_s, no_worker_s, gpu_s FROM jobs_ended ORDER BY seq'
+    sink = await recorder.Recorder.open(path)
+    await sink.record(STORY)
+    whole = await sink.store.read(times)
+    await sink.store.start_over('once more')
+    monkeypatch.setattr(recorder, 'CLOCK_BYTES', 0)
+    for end in (4, 100, 107):
+        with contextlib.suppress(errors.Gap):
+            await sink.record(STORY[:end])
+        await sink.record(STORY[sink.after() : end])
+    await sink.store.close()  # as if it was killed: the clock is not kept
+    sink = await recorder.Recorder.open(path)
+    assert sink.after() < sink.last_seq() == 107
+    with pytest.raises(errors.Gap):
+        await sink.record(STORY[107:])
+    assert await sink.record(STORY[sink.after() :])
+    assert await sink.store.read(times) == whole
+    assert await sink.store.read('SELECT count(*), count(DISTINCT seq) FROM queued') == [(100, 100)]
+    await sink.close()
