@@ -30,6 +30,22 @@ def find(parts: Parts, said: Speech, text: str) -> list[Item]:
     return [*_titled(parts, said, wanted), *_models(parts, wanted), *_jobs(parts, said, wanted)]
 
 
+def said(found: Iterable[Any], known: Iterable[Item]) -> list[Item]:
+    """Conversations in which it was said, of what ``shelf_search`` found, without those that are ``known`` by title."""
+    listed = {item.get('href') for item in known}
+    return [
+        {
+            'kind': 'said',
+            'icon': 'search',
+            'name': each.conversation.title,
+            'note': ''.join(text for text, _ in each.hits[0].snippet),
+            'href': f'/chat/{each.conversation.id}',
+        }
+        for each in found
+        if each.hits and f'/chat/{each.conversation.id}' not in listed
+    ]
+
+
 def folded(text: str) -> str:
     """For comparing: one width, no case, single spaces."""
     return ' '.join(unicodedata.normalize('NFKC', text).casefold().split())

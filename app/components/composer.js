@@ -96,6 +96,7 @@ export default {
   mounted() {
     this.fit();
     if (!this.touch) this.focus();
+    addEventListener("corral-compose", this.wished);
     let width = 0; // the panes beside it settle only after the window's own resize event
     this.resizes = new ResizeObserver(([entry]) => {
       if (entry.contentRect.width === width) return;
@@ -110,6 +111,7 @@ export default {
   beforeUnmount() {
     this.resizes.disconnect();
     removeEventListener("resize", this.fit);
+    removeEventListener("corral-compose", this.wished);
     for (const [name, call] of Object.entries(this.drops())) this.place.removeEventListener(name, call);
     for (const { url } of this.files) if (url) URL.revokeObjectURL(url);
   },
@@ -453,6 +455,10 @@ export default {
       const files = this.files.filter((file) => file.id).map((file) => ({ ...file, url: "" }));
       if (this.text || this.picked || files.length) keep(this.key, { text: this.text, ...own, ...(files.length && { files }) });
       else forget(this.key);
+    },
+    // from the palette: a new conversation, with this model
+    wished({ detail }) {
+      if (!this.key && detail.model) this.choose(detail.model);
     },
     choose(name) {
       if (name === this.beside) this.beside = this.model === name ? "" : this.model;

@@ -1,6 +1,6 @@
 // Opens at once with what is fixed; titles, models and jobs come in beneath it as the server finds them.
 const ASK_MS = 60;
-const ORDER = ["page", "action", "conversation", "model", "job"];
+const ORDER = ["page", "action", "conversation", "said", "model", "job"];
 
 export default {
   props: { fixed: Array, labels: Object, lang: String },
@@ -18,7 +18,7 @@ export default {
         <div role="presentation" class="palette-head" :id="'palette-of-' + group.kind">{{ group.name }}</div>
         <div v-for="item in group.items" :key="item.at" :id="'palette-' + item.at" role="option" class="palette-item" :aria-selected="item.at === at" @mousemove="at = item.at" @click="choose(item)">
           <i class="icon" :class="'icon-' + item.icon" aria-hidden="true"></i><span class="clip">{{ item.name }}</span><i v-if="item.dot" class="dot" :class="item.dot"></i><span class="grow"></span>
-          <span v-if="item.note" class="faint">{{ item.note }}</span></div>
+          <span v-if="item.note" class="faint" :class="{ clip: item.kind === 'said' }">{{ item.note }}</span></div>
       </div>
     </div>
     <p v-if="!items.length" class="palette-none">{{ labels.none.replace("{text}", text.trim()) }}</p>

@@ -5,9 +5,11 @@ from typing import Any
 
 from nicegui import ui
 
-from app import actions, i18n, palette, theme
+from app import actions, desk, i18n, palette, theme
 from app.i18n import speech
 from app.parts import Parts
+
+SHORTEST_SAID = 2  # letters that are looked for in what was said
 
 
 class Palette(ui.element, component='palette.js'):
@@ -20,6 +22,7 @@ class Palette(ui.element, component='palette.js'):
         super().__init__()
         self._parts, self._places, self._commands = parts, places, commands
         self._running: dict[str, Callable[[], Any]] = {}
+        self._asked = 0
         _labels(self)
         speech().on_switch(self, self._say)
         self._say()
@@ -46,11 +49,23 @@ class Palette(ui.element, component='palette.js'):
         ]
         return [*commands, *places]
 
-    def _ask(self, nth: int, text: str) -> None:
-        answer: dict[str, Any] = {'nth': nth, 'found': palette.find(self._parts, speech(), text)}
+    async def _ask(self, nth: int, text: str) -> None:
+        self._asked = nth
+        found = palette.find(self._parts, speech(), text)
+        answer: dict[str, Any] = {'nth': nth, 'found': found}
         if not text:
             answer['fixed'] = self._fixed()  # as it is opened: what the page offers now
         self.run_method('answer', answer)
+        if len(text) < SHORTEST_SAID or self._parts.search is None:
+            return
+        try:
+            said = await self._parts.search.find(
+                text, limit=palette.SHOWN, wanted=lambda: nth == self._asked and not self.is_deleted
+            )
+        except desk.DeskError:
+            return  # the rest was found; the log of the search tells
+        if nth == self._asked and not self.is_deleted and (more := palette.said(said.found, found)):
+            self.run_method('answer', {'nth': nth, 'found': [*found, *more]})
 
     def _run(self, name: str) -> Any:
         run = self._running.get(name)
@@ -80,6 +95,7 @@ def _labels(element: Palette) -> None:
         page='Pages',
         conversation='Conversations',
         recent='Latest conversations',
+        said='Said in conversations',
         model='Start a conversation with a model',
         job='Jobs',
         none='Nothing is called “{text}”. Titles, models, pages, actions and the ids of jobs can be found here.',

@@ -124,3 +124,13 @@ async def test_the_button_of_a_toast_works_once():
 def test_only_long_answers_of_conversations_are_worth_a_notification(fields: dict[str, object], worth: bool):
     usual = {'conversation_id': 'c1', 'state': State.COMPLETED, 'waited_s': LONG_S / 2, 'ran_s': LONG_S / 2}
     assert worth_telling(SimpleNamespace(**{**usual, **fields})) is worth
+
+
+def test_what_was_said_is_listed_once_with_the_words_around_it():
+    def found(id_: str, *snippet: tuple[str, bool]) -> SimpleNamespace:
+        hits = [SimpleNamespace(snippet=list(snippet))] if snippet else []
+        return SimpleNamespace(conversation=SimpleNamespace(id=id_, title=TITLES[id_]), hits=hits)
+
+    results = [found('c1', ('销售', True)), found('c2', ('so the ', False), ('sales', True)), found('c3')]
+    (item,) = palette.said(results, [{'href': '/chat/c1'}])
+    assert (item['name'], item['note'], item['href']) == (TITLES['c2'], 'so the sales', '/chat/c2')
