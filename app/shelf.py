@@ -73,7 +73,9 @@ class Shelf:
 
         folders, placements = await chat.desk.run(read)
         shelf._folders = {row[0]: Folder(*row) for row in folders}
-        shelf._placements = {row[0]: Placement(*row[1:]) for row in placements}
+        for conversation_id, folder, pinned_at, archived_at in placements:
+            known = folder if folder in shelf._folders else ''  # the desk may have ended while a folder was removed
+            shelf._placements[conversation_id] = Placement(known, pinned_at, archived_at)
         shelf._stop_listening = chat.on_change(shelf._moved)
         return shelf
 

@@ -125,6 +125,12 @@ async def test_places_outlive_a_restart_and_go_with_their_conversation(tmp_path)
     await again.close()
 
 
+async def test_a_conversation_whose_folder_is_missing_is_in_the_list(shelf, chat):
+    await shelf.place({'noon': Placement('no such folder', 0.0, 0.0)})
+    assert 'noon' not in ids(shelf)
+    assert 'noon' in ids(await Shelf.open(chat))
+
+
 async def test_lists_hear_of_what_changes_once_each(shelf, chat):
     told = []
     stop = shelf.on_change(lambda: told.append(ids(shelf)))
