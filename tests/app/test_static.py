@@ -7,6 +7,7 @@ import pytest
 from app.static_files import FOLDER, style, url
 
 SHARED = {'tokens', 'base', 'icons', 'frame'}
+EVERYWHERE = {'prose'}  # Markdown looks the same on every page that shows some
 GROUNDS = ('bg', 'panel', 'card')
 TEXTS = ('ink', 'ink2', 'ink3', 'accent', 'p-real', 'p-high', 'p-normal', 'p-low', 'run', 'ok', 'bad', 'warn')
 PAIRS = [(text, ground) for text in TEXTS for ground in GROUNDS] + [
@@ -36,7 +37,11 @@ def test_a_class_that_a_pages_sheet_defines_is_in_no_other_sheet():
     common = {name for sheet in SHARED for selector in sheets[sheet] for name in classes(selector)}
     pages = {sheet: found for sheet, found in sheets.items() if sheet not in SHARED}
     for sheet, found in pages.items():
-        own = {name for selector in found for name in classes(selector)[:1] if selector.startswith('.')} - common
+        own = (
+            {name for selector in found for name in classes(selector)[:1] if selector.startswith('.')}
+            - common
+            - EVERYWHERE
+        )
         for other in pages.keys() - {sheet}:
             taken = own & {name for selector in pages[other] for name in classes(selector)}
             assert not taken, f'{sheet}.css and {other}.css both have {taken}'
