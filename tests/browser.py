@@ -1,9 +1,15 @@
-"""A headless Chromium for the browser tests."""
+"""A headless Chromium for the browser tests; the fixture ``chromium`` is the one that all tests of a process share."""
 
 import contextlib
 from collections.abc import AsyncIterator
 
-from playwright.async_api import Browser, async_playwright
+import pytest
+from playwright.async_api import Browser, async_playwright, expect
+
+# They share one event loop, too: a Chromium belongs to the loop that it was started in
+MARKS = [pytest.mark.browser, pytest.mark.asyncio(loop_scope='session')]
+
+expect.set_options(timeout=20_000)  # what is expected comes at once, except where the machine is busy
 
 
 @contextlib.asynccontextmanager

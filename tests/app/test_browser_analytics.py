@@ -12,10 +12,9 @@ from playwright.async_api import expect
 from app.week import Week
 from broker import client, protocol
 from broker.endpoints import Endpoints
-from tests import axe
-from tests.browser import launched
+from tests import axe, browser
 
-pytestmark = [pytest.mark.browser, pytest.mark.whole]
+pytestmark = [*browser.MARKS, pytest.mark.whole]
 
 
 async def run_jobs(desk, count, model='demo'):
@@ -33,12 +32,6 @@ async def run_jobs(desk, count, model='demo'):
                 ids.discard(item.fact.job_id)
             if not ids:
                 return
-
-
-@pytest.fixture
-async def chromium(chromium_path):
-    async with launched(chromium_path) as browser:
-        yield browser
 
 
 def listen(page):

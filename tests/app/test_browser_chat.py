@@ -14,11 +14,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from tests import conftest
-from tests.browser import launched
+from tests import browser, conftest
 from workers.engines import demo_text
 
-pytestmark = [pytest.mark.browser, pytest.mark.whole, pytest.mark.asyncio(loop_scope='module')]
+pytestmark = [*browser.MARKS, pytest.mark.whole]
 
 LONG = ''.join(f'{n}. 第 {n} 句 with `code {n}`, **bold** and 🐎.\n' for n in range(1, 41))
 WORDS = {
@@ -95,13 +94,7 @@ def ollama_desk(tmp_path_factory, ollama):
         yield desk
 
 
-@pytest_asyncio.fixture(scope='module', loop_scope='module')
-async def chromium(chromium_path):
-    async with launched(chromium_path) as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(loop_scope='module')
+@pytest_asyncio.fixture(loop_scope='session')
 async def person(chromium):
     """A function that opens the desk as somebody with a browser of their own; no page may log an error."""
     contexts, wrong = [], []
@@ -142,13 +135,13 @@ class Person:
     async def begun(self, length=20):
         """Wait until so much of the last answer is there, and return what is there."""
         prose = self.answers.last.locator('.prose')
-        await expect(prose).to_have_text(re.compile(f'.{{{length}}}', re.DOTALL), timeout=15_000)
+        await expect(prose).to_have_text(re.compile(f'.{{{length}}}', re.DOTALL))
         return await prose.inner_text()
 
     async def ended(self):
         """Wait for the end of the last answer, and return its text as the copy button gives it."""
         answer = self.answers.last
-        await expect(answer.locator('.meta-do')).to_be_visible(timeout=20_000)
+        await expect(answer.locator('.meta-do')).to_be_visible()
         await answer.locator('.meta').get_by_role('button', name=self.words['copy']).click()
         return await self.page.evaluate('navigator.clipboard.readText()')
 
@@ -396,7 +389,7 @@ async def test_a_failed_answer_says_why_and_can_be_tried_again(ollama_desk, pers
     someone = await person(ollama_desk)
     await pick(someone, 'error-mid:latest')
     await someone.ask()
-    await expect(someone.answers.last.locator('.trouble')).to_be_visible(timeout=20_000)
+    await expect(someone.answers.last.locator('.trouble')).to_be_visible()
     await someone.addressed()
     assert someone.stored()[0] == 'dead'
     teach(ollama, 'error-mid:latest', text=LONG)
@@ -412,7 +405,7 @@ async def test_a_killed_worker_is_told_and_its_answer_completes(demo_desk, perso
     await someone.begun(30)
     name = (await someone.page.locator('.inspector .kv').inner_text()).partition('Worker')[2].split()[0]
     old = demo_desk.kill(f'worker-{name.rpartition(":")[2]}')
-    await expect(someone.answers.last).to_contain_text('The worker was lost', timeout=20_000)
+    await expect(someone.answers.last).to_contain_text('The worker was lost')
     sent = demo_text.answer(someone.words['question'])
     assert await someone.ended() == sent
     assert someone.stored() == ('completed', sent, 2, 1)
@@ -502,7 +495,7 @@ async def test_files_waiting_messages_versions_and_a_comparison(ollama_desk, per
     await page.locator('.next').get_by_role('button', name='Edit this message').click()
     await page.locator('.next textarea').fill('second')
     await page.locator('.next textarea').press('Enter')
-    await expect(bubbles.last).to_have_text('second', timeout=15_000)
+    await expect(bubbles.last).to_have_text('second')
     await expect(page.locator('.next')).to_have_count(0)
     await someone.ended()
     await expect(someone.answers.last.locator('.katex')).to_have_count(2)
@@ -569,7 +562,7 @@ async def test_settings_presets_prompts_and_a_suggested_question(demo_desk, pers
     await someone.box.fill('')
     await page.locator('.composer-more').click()
     await page.get_by_role('menuitem', name='帮我想一个问题').click()
-    await expect(someone.box).to_have_value('大家都着急的时候，队列怎么决定谁先来？', timeout=15_000)
+    await expect(someone.box).to_have_value('大家都着急的时候，队列怎么决定谁先来？')
 
 
 async def pick(someone, model):

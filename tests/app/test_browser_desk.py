@@ -4,14 +4,12 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests import axe, screenshots
-from tests.browser import launched
+from tests import axe, browser, screenshots
 from tests.conftest import starter
 
-pytestmark = [pytest.mark.browser, pytest.mark.whole, pytest.mark.asyncio(loop_scope='module')]
+pytestmark = [*browser.MARKS, pytest.mark.whole]
 
 PAGES = ('/chat', '/queue', '/history', '/workers', '/analytics', '/settings', '/jobs/{job}', '/no/such/page')
 WORDS = {
@@ -39,12 +37,6 @@ TELL = """async (answer) => {
 def desk(tmp_path_factory):
     with starter(tmp_path_factory.mktemp('desk')) as start:
         yield start('--engine', 'demo')
-
-
-@pytest_asyncio.fixture(scope='module', loop_scope='module')
-async def chromium(chromium_path: str) -> AsyncIterator[Browser]:
-    async with launched(chromium_path) as browser:
-        yield browser
 
 
 @contextlib.asynccontextmanager

@@ -11,15 +11,9 @@ from playwright.async_api import Browser, Page, expect
 
 from broker import client, protocol
 from broker.endpoints import Endpoints
-from tests.browser import launched
+from tests import browser
 
-pytestmark = [pytest.mark.browser, pytest.mark.whole]
-
-
-@pytest.fixture
-async def chromium(chromium_path: str) -> AsyncIterator[Browser]:
-    async with launched(chromium_path) as browser:
-        yield browser
+pytestmark = [*browser.MARKS, pytest.mark.whole]
 
 
 @contextlib.asynccontextmanager
@@ -88,12 +82,12 @@ async def test_the_page_says_when_the_broker_is_gone_and_when_it_is_back(corral,
         await expect(page.locator('.banner')).to_contain_text('This is the built-in demo')
         os.kill(desk.pid('broker'), signal.SIGSTOP)
         try:
-            await expect(page.locator('.banner')).to_contain_text('The queue does not answer', timeout=6000)
+            await expect(page.locator('.banner')).to_contain_text('The queue does not answer')
             health = await page.request.get(f'{desk.url}/health')
             assert (health.status, (await health.json())['waiting_for']) == (503, 'broker')
         finally:
             os.kill(desk.pid('broker'), signal.SIGCONT)
-        await expect(page.locator('.banner')).to_contain_text('This is the built-in demo', timeout=6000)
+        await expect(page.locator('.banner')).to_contain_text('This is the built-in demo')
         await expect(page.locator('.status')).to_contain_text('Queue running')
 
 

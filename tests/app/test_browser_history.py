@@ -12,9 +12,9 @@ from playwright.async_api import expect
 from broker import client, protocol
 from broker.endpoints import Endpoints
 from broker.job import FINAL
-from tests.browser import launched
+from tests import browser
 
-pytestmark = [pytest.mark.browser, pytest.mark.whole]
+pytestmark = [*browser.MARKS, pytest.mark.whole]
 
 
 def body(text):
@@ -46,25 +46,20 @@ async def fill(desk):
                 return
 
 
-async def test_the_past_is_found_looked_into_done_again_and_taken_away_and_settings_change(corral, chromium_path):
+async def test_the_past_is_found_looked_into_done_again_and_taken_away_and_settings_change(corral, chromium):
     desk = corral('--engine', 'demo')
     await fill(desk)
-    async with launched(chromium_path) as chromium:
-        context = await chromium.new_context(locale='en-US', viewport={'width': 1440, 'height': 900})
-        page = await context.new_page()
-        page.set_default_timeout(20_000)
-        expect.set_options(timeout=20_000)
-        wrong: list[str] = []
-        page.on('pageerror', lambda error: wrong.append(str(error)))
-        page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' else None)
-        try:
-            await look_through(page, desk.url)
-            await take_away(desk.url)
-            await change_settings(page, desk.url)
-            await on_a_phone(chromium, desk.url)
-        finally:
-            expect.set_options(timeout=5_000)
-        assert wrong == []
+    context = await chromium.new_context(locale='en-US', viewport={'width': 1440, 'height': 900})
+    page = await context.new_page()
+    wrong: list[str] = []
+    page.on('pageerror', lambda error: wrong.append(str(error)))
+    page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' else None)
+    await look_through(page, desk.url)
+    await take_away(desk.url)
+    await change_settings(page, desk.url)
+    await context.close()
+    await on_a_phone(chromium, desk.url)
+    assert wrong == []
 
 
 async def look_through(page, url):
@@ -145,11 +140,11 @@ async def on_a_phone(chromium, url):
     context = await chromium.new_context(locale='zh-CN', viewport={'width': 360, 'height': 740}, color_scheme='dark')
     page = await context.new_page()
     await page.goto(f'{url}/history')
-    await expect(page.locator('.ag-row .job-title').first).to_be_visible(timeout=20_000)
+    await expect(page.locator('.ag-row .job-title').first).to_be_visible()
     await page.get_by_role('button', name='筛选').click()
     await expect(page.get_by_placeholder('模型')).to_be_visible()
     for path in ('/history', '/settings'):
         await page.goto(f'{url}{path}')
-        await expect(page.locator('h1')).to_be_visible(timeout=20_000)
+        await expect(page.locator('h1')).to_be_visible()
         assert await page.evaluate('document.scrollingElement.scrollWidth <= innerWidth'), path
     await context.close()

@@ -8,15 +8,14 @@ import time
 
 import httpx
 import pytest
-import pytest_asyncio
 from playwright.async_api import expect
 
 from app.desk import Conversation, Desk, Message
+from tests import browser
 from tests.app import hostile_markdown
 from tests.app.test_browser_chat import ollama, product, teach  # noqa: F401 (a fixture)
-from tests.browser import launched
 
-pytestmark = [pytest.mark.browser, pytest.mark.whole, pytest.mark.asyncio(loop_scope='module')]
+pytestmark = [*browser.MARKS, pytest.mark.whole]
 
 MODEL = '<img src=x onerror=pwned=1>:latest'
 PAGES = ('/chat', '/queue', '/history', '/workers', '/analytics', '/settings')
@@ -69,12 +68,6 @@ def desk(tmp_path_factory, ollama):  # noqa: F811
         yield running
 
 
-@pytest_asyncio.fixture(scope='module', loop_scope='module')
-async def chromium(chromium_path):
-    async with launched(chromium_path) as browser:
-        yield browser
-
-
 async def opened(chromium, desk, wrong, foreign):
     context = await chromium.new_context(locale='en-US', viewport={'width': 1280, 'height': 800})
     page = await context.new_page()
@@ -106,10 +99,8 @@ async def test_hostile_answers_and_names_do_nothing_anywhere_and_others_notice_n
     # the other one asks while the hostile answer comes in, and is answered
     await ask(one, MODEL, 'Do your worst')
     await ask(other, 'honest:latest', 'Are you there?')
-    await expect(other.locator('.msg.answer .prose')).to_have_text('An honest answer.', timeout=15_000)
-    await expect(one.locator('.msg.answer').get_by_role('button', name='Regenerate').first).to_be_visible(
-        timeout=20_000
-    )
+    await expect(other.locator('.msg.answer .prose')).to_have_text('An honest answer.')
+    await expect(one.locator('.msg.answer').get_by_role('button', name='Regenerate').first).to_be_visible()
     await expect(one.locator('.katex').first).to_be_attached()
     for share in (0, 0.25, 0.5, 0.75, 1):
         await one.locator('.transcript-scroll').evaluate(
@@ -130,7 +121,7 @@ async def test_hostile_answers_and_names_do_nothing_anywhere_and_others_notice_n
         await expect(one.locator(f'.rail a[href="{path}"]')).to_have_attribute('aria-current', 'page')
         await expect(one.locator('#content .page').first).to_be_visible()
         if path in ('/history', '/workers'):
-            await expect(one.locator('#content')).to_contain_text('onerror=pwned', timeout=15_000)
+            await expect(one.locator('#content')).to_contain_text('onerror=pwned')
         assert await one.evaluate(PLACES) == [], path
         assert await one.evaluate(UNTOUCHED) is not False, path
     assert (wrong, foreign) == ([], [])

@@ -8,24 +8,16 @@ from playwright.async_api import Browser, Page, expect
 
 from broker import client, protocol
 from broker.endpoints import Endpoints
-from tests.browser import launched
+from tests import browser
 from tests.conftest import Corral, starter
 
-pytestmark = [pytest.mark.browser, pytest.mark.whole]
+pytestmark = [*browser.MARKS, pytest.mark.whole]
 
 
 @pytest.fixture(scope='module')
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corral]:
     with starter(tmp_path_factory.mktemp('queue')) as start:
         yield start('--engine', 'demo')
-
-
-@pytest.fixture
-async def chromium(chromium_path: str) -> AsyncIterator[Browser]:
-    expect.set_options(timeout=15_000)  # the machine may be busy
-    async with launched(chromium_path) as browser:
-        yield browser
-    expect.set_options(timeout=5_000)
 
 
 @contextlib.asynccontextmanager

@@ -10,10 +10,10 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from app.desk import Conversation, Desk, Message
+from tests import browser
 from tests.app.test_browser_chat import TAGS, product
-from tests.browser import launched
 
-pytestmark = [pytest.mark.browser, pytest.mark.whole, pytest.mark.asyncio(loop_scope='module')]
+pytestmark = [*browser.MARKS, pytest.mark.whole]
 
 MANY = 400
 WORDS = {
@@ -95,12 +95,6 @@ def desk(tmp_path_factory):
         yield running
 
 
-@pytest_asyncio.fixture(scope='module', loop_scope='module')
-async def chromium(chromium_path):
-    async with launched(chromium_path) as browser:
-        yield browser
-
-
 class List:
     """The list, and what one does with it."""
 
@@ -119,7 +113,7 @@ class List:
         await self.page.get_by_role('menuitem', name=self.words[item], exact=True).click()
 
 
-@pytest_asyncio.fixture(loop_scope='module')
+@pytest_asyncio.fixture(loop_scope='session')
 async def opened(chromium, desk):
     contexts, wrong = [], []
 

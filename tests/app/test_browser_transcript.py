@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import TimeoutError, expect
 
+from tests import browser
 from tests.app import hostile_markdown
-from tests.browser import launched
 from tests.conftest import ROOT, clean_environment
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope='module')]
+pytestmark = browser.MARKS
 
 ANSWER = {
     'id': 'a1', 'role': 'assistant', 'text': '', 'thinking': '', 'at': 1.7e9, 'state': 'running', 'job': 'j1',
@@ -107,13 +107,7 @@ def url():
     process.stdout.close()
 
 
-@pytest_asyncio.fixture(scope='module', loop_scope='module')
-async def chromium(chromium_path):
-    async with launched(chromium_path) as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(scope='module', loop_scope='module')
+@pytest_asyncio.fixture(scope='module', loop_scope='session')
 async def tab(url, chromium):
     context = await chromium.new_context(locale='en-US', viewport={'width': 1000, 'height': 700})
     page = await context.new_page()
@@ -130,7 +124,7 @@ async def tab(url, chromium):
     await context.close()
 
 
-@pytest_asyncio.fixture(loop_scope='module')
+@pytest_asyncio.fixture(loop_scope='session')
 async def desk(tab):
     tab.wrong.clear()
     await tab.tell('/panel', {'name': 'on'})

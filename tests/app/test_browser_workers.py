@@ -6,25 +6,17 @@ import contextlib
 import pytest
 from playwright.async_api import expect
 
-from tests.browser import launched
+from tests import browser
 from tests.standin import Library, Script, StandIn
 
-pytestmark = [pytest.mark.browser, pytest.mark.whole]
+pytestmark = [*browser.MARKS, pytest.mark.whole]
 GB = 10**9
 
 
-@pytest.fixture(autouse=True)
-def patience():
-    """The machine may be busy."""
-    expect.set_options(timeout=15_000)
-    yield
-    expect.set_options(timeout=5_000)
-
-
 @contextlib.asynccontextmanager
-async def visitor(browser, url, language, wrong, **size):
+async def visitor(chromium, url, language, wrong, **size):
     """A page of the desk in this language; what goes wrong in it is in ``wrong``."""
-    context = await browser.new_context(viewport={'width': 1280, 'height': 800} | size)
+    context = await chromium.new_context(viewport={'width': 1280, 'height': 800} | size)
     await context.add_cookies([{'name': 'corral_lang', 'value': language, 'url': url}])
     page = await context.new_page()
     page.on('pageerror', lambda error: wrong.append(str(error)))
@@ -34,7 +26,7 @@ async def visitor(browser, url, language, wrong, **size):
     await context.close()
 
 
-async def test_two_people_pull_load_pause_and_remove_and_see_the_same(corral, chromium_path):
+async def test_two_people_pull_load_pause_and_remove_and_see_the_same(corral, chromium):
     wrong: list[str] = []
     async with StandIn(faults=False) as ollama:
         ollama.models = {'qwen3:latest': Script(), '<b>x</b>:1': Script()}
@@ -42,9 +34,8 @@ async def test_two_people_pull_load_pause_and_remove_and_see_the_same(corral, ch
         ollama.library['full:1b'] = Library(error='write: no space left on device')
         desk = await asyncio.to_thread(corral, '--engine', 'ollama', '--ollama-url', ollama.url, '--slots', '2')
         async with (
-            launched(chromium_path) as browser,
-            visitor(browser, desk.url, 'en', wrong) as one,
-            visitor(browser, desk.url, 'zh', wrong, width=390) as other,
+            visitor(chromium, desk.url, 'en', wrong) as one,
+            visitor(chromium, desk.url, 'zh', wrong, width=390) as other,
         ):
             worker = one.locator('.worker')
             await expect(worker).to_contain_text('Ready')

@@ -11,7 +11,6 @@ from app.api.entrance import Entrance
 from app.api.own import description
 from app.api.own.pages import _PAGE
 from app.board import Board
-from tests import browser
 from tests.app.api.conftest import serving
 from tests.app.api.own.fuzzing import fuzz, is_ours
 
@@ -124,16 +123,17 @@ def test_the_page_needs_nothing_from_elsewhere(http):
 
 @pytest.mark.whole
 @pytest.mark.browser
-async def test_the_page_shows_the_operations_and_asks_nobody_else(desk, chromium_path):
-    async with browser.launched(chromium_path) as chromium:
-        page, asked = await chromium.new_page(), []
-        page.on('request', lambda request: asked.append(request.url))
-        await page.goto(f'{desk}/docs')
-        await page.locator('.opblock-tag').first.wait_for()
-        assert await page.locator('.opblock-tag').count() >= 8
-        await page.locator('#operations-tag-Jobs').click()
-        await page.get_by_text('Queue a job').first.wait_for()
-        assert all(url.startswith((desk, 'data:', 'blob:')) for url in asked) and len(asked) >= 4
+@pytest.mark.asyncio(loop_scope='session')
+async def test_the_page_shows_the_operations_and_asks_nobody_else(desk, chromium):
+    page, asked = await chromium.new_page(), []
+    page.on('request', lambda request: asked.append(request.url))
+    await page.goto(f'{desk}/docs')
+    await page.locator('.opblock-tag').first.wait_for()
+    assert await page.locator('.opblock-tag').count() >= 8
+    await page.locator('#operations-tag-Jobs').click()
+    await page.get_by_text('Queue a job').first.wait_for()
+    assert all(url.startswith((desk, 'data:', 'blob:')) for url in asked) and len(asked) >= 4
+    await page.close()
 
 
 @pytest.mark.whole

@@ -1,0 +1,15 @@
+"""What the tests of the pages share."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from tests.browser import launched
+
+
+@pytest_asyncio.fixture(scope='session', loop_scope='session')
+async def chromium(chromium_path: str) -> AsyncIterator[Browser]:
+    """A Chromium, for tests that have ``browser.MARKS``; each opens contexts of its own, and closes them."""
+    async with launched(chromium_path) as browser:
+        yield browser
