@@ -29,6 +29,11 @@ class RehearsalFailed(Exception):
     """It could not be worked out; the log says why."""
 
 
+def busy() -> bool:
+    """Whether one is being played, so that the next has to wait."""
+    return _busy.locked()
+
+
 async def compare(
     ledger: Any,
     *,

@@ -9,11 +9,14 @@ from analytics import answers
 from app import theme
 from app.components.figure_table import FigureTable
 from app.components.live_chart import LiveChart
+from app.components.replay_panel import ReplayPanel
 from app.components.tiles import Tiles
-from app.i18n import Speech, T
+from app.i18n import N_, Speech, T
 from app.question import Question, Window
 
-Element = LiveChart | FigureTable | Tiles
+Element = LiveChart | FigureTable | Tiles | ReplayPanel
+REBUILDING = N_('The statistics were damaged and are being rebuilt from the queue.')
+UNREADABLE = N_('The statistics cannot be read at the moment. The queue itself is not affected.')
 
 
 class Round:
@@ -28,7 +31,7 @@ class Round:
         self.zone = zone  # of the browser; '' is the clock of this machine
         self.now = question.window(at)
         self.before = self.now.before()
-        self._book = book
+        self.book = book
         self._answers: dict[tuple[str, Window, tuple[tuple[str, object], ...]], asyncio.Task[Any]] = {}
 
     @property
@@ -44,7 +47,7 @@ class Round:
         over = window or self.now
         key = (name, over, tuple(sorted(more.items())))
         if key not in self._answers:
-            asked = getattr(self._book, name)(since=over.since, until=over.until, **self._filter(name), **more)
+            asked = getattr(self.book, name)(since=over.since, until=over.until, **self._filter(name), **more)
             self._answers[key] = asyncio.ensure_future(asked)
         return await asyncio.shield(self._answers[key])
 

@@ -23,7 +23,8 @@ class LiveChart(ui.element, component='live_chart.js', esm={'corral-figures': 'f
     * 'heat': ``cells`` [(weekday 1–7, hour, value)]
 
     ``series`` says how each is drawn: ``{'id', 'colour', 'type', 'area', 'thin'}``; without it they are lines, called
-    as ``called`` {id: name} of the data says. ``unit``: 'count', 'rate', 'time', 'share', 'speed', 'tokens', 'offset'.
+    as ``called`` {id: name} of the data says. Bars of 'ranks' follow each other in a line, or stand ``beside`` each
+    other. ``unit``: 'count', 'rate', 'time', 'share', 'speed', 'tokens', 'offset'.
     """
 
     def __init__(
@@ -34,13 +35,14 @@ class LiveChart(ui.element, component='live_chart.js', esm={'corral-figures': 'f
         file: str,
         series: Sequence[Mapping[str, Any]] = (),
         share: bool = False,
+        beside: bool = False,
         choices: Sequence[str] = (),
         on_choice: Callable[[str], Any] | None = None,
         **texts: str,
     ) -> None:
         """``texts`` are msgids: ``title``, ``hint``, ``empty``, a name for each series, ``choice_…`` for choices."""
         super().__init__()
-        self._props['spec'] = {'form': form, 'unit': unit, 'file': f'corral-{file}', 'share': share}
+        self._props['spec'] = {'form': form, 'unit': unit, 'file': f'corral-{file}', 'share': share, 'beside': beside}
         if series:
             self._props['spec']['series'] = [dict(line) for line in series]
         if choices:

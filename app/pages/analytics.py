@@ -13,7 +13,7 @@ from nicegui.page_arguments import PageArguments
 from analytics import answers, errors
 from app import theme
 from app.charts import SECTIONS
-from app.charts.part import Part, Round
+from app.charts.part import REBUILDING, UNREADABLE, Part, Round
 from app.components.range_bar import RangeBar
 from app.i18n import N_, T, speech
 from app.pages import downloads
@@ -24,8 +24,6 @@ from app.visit import visit, watch
 REFRESH_S = 1.0  # at most this often, however much happens
 DRIFT_S = 20.0  # the range moves with the clock even when nothing happens
 NOT_COUNTED = N_('New jobs cannot be counted at the moment. They will be, as soon as it works again.')
-REBUILDING = N_('The statistics were damaged and are being rebuilt from the queue.')
-UNREADABLE = N_('The statistics cannot be read at the moment. The queue itself is not affected.')
 
 FORMS = {
     'parquet': N_('Parquet, for data tools'),
@@ -109,6 +107,7 @@ class _Figures:
         for part in self._parts:
             part.element.on_seen = self._refresh_seen
         self._keep_address()
+        _stay()
 
     def refresh_soon(self) -> None:
         """There is news: ask again, now or when the pause after the last time is over."""
@@ -243,6 +242,19 @@ class _Figures:
             'kind': [[name, tr(KINDS.get(name, name))] for name in found.kinds],
             'priority': [[str(n), _priority(n, tr)] for n in found.priorities],
         }
+
+
+def _stay() -> None:
+    """From now on the bare address of the page leads to what was asked last, also while the page is open."""
+    router, state = context.client.sub_pages_router, visit().state
+
+    def lead(path: str) -> None:
+        if path == '/analytics':
+            router.current_path = state['analytics question'].address()
+
+    if 'analytics stays' not in state:
+        state['analytics stays'] = True
+        router.on_path_changed(lead)
 
 
 def _priority(priority: int, tr: Callable[[str], str]) -> str:

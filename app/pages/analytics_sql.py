@@ -8,10 +8,11 @@ from nicegui import background_tasks
 
 from analytics import answers, errors
 from app import theme
+from app.charts.part import REBUILDING, UNREADABLE
 from app.components.sql_box import SqlBox
 from app.examples import EXAMPLES
 from app.i18n import N_, Speech, speech
-from app.pages.analytics import REBUILDING, UNREADABLE, tabs
+from app.pages.analytics import tabs
 from app.parts import Parts
 
 MOST_ROWS = 10_000

@@ -8,9 +8,10 @@ from nicegui import background_tasks
 
 from analytics import errors
 from app import theme
+from app.charts.part import REBUILDING, UNREADABLE
 from app.components.week_report import WeekReport
 from app.i18n import speech
-from app.pages.analytics import REBUILDING, UNREADABLE, tabs
+from app.pages.analytics import tabs
 from app.parts import Parts
 from app.visit import watch
 from app.week import Answers, Week, report

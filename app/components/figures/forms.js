@@ -113,10 +113,12 @@ function ranks(chart) {
   const { spec, data, say, names, width } = chart;
   const lines = linesOf(chart);
   const longest = Math.max(...data.names.map((name) => [...name].reduce((sum, sign) => sum + (sign > "\u2e7f" ? 12.5 : 7), 0)));
-  const room = Math.min(longest, 210, width * 0.36);
+  const room = Math.min(longest + 6, 210, width * 0.36);
   const sums = data.names.map((_, n) => lines.reduce((sum, line) => sum + (data.series[line.id][n] ?? 0), 0));
   const all = data.total ?? sums.reduce((sum, value) => sum + value, 0);
   const last = lines.at(-1)?.id;
+  const written = (row) => spec.beside ? amount(row.value, spec.unit, say, true)
+    : spec.share && all ? amount(sums[row.dataIndex] / all, "share", say) : amount(sums[row.dataIndex], spec.unit, say, true);
   return {
     grid: { left: room + 12, right: 64, top: lines.length > 1 ? 32 : 4, bottom: 2 },
     legend: lines.length > 1 ? legend(lines.map((line) => names[line.id])) : { show: false },
@@ -129,10 +131,10 @@ function ranks(chart) {
     yAxis: { type: "category", inverse: true, data: data.names.map((_, n) => n), axisTick: { show: false }, axisLine: { show: false },
       axisLabel: { color: colour("--ink2"), fontSize: 12, width: room, overflow: "truncate", formatter: (n) => data.names[n] } },
     series: lines.map((line, n) => ({
-      id: line.id, name: names[line.id], type: "bar", stack: "all", data: data.series[line.id], barMaxWidth: 16, barCategoryGap: "38%", cursor: data.links ? "pointer" : "default",
-      itemStyle: { color: colour(line.colour), borderRadius: n === lines.length - 1 ? [0, 3, 3, 0] : 0 }, emphasis: { focus: "none" },
-      label: line.id === last ? { show: true, position: "right", color: colour("--ink2"), fontSize: 11.5, formatter: (row) =>
-        spec.share && all ? amount(sums[row.dataIndex] / all, "share", say) : amount(sums[row.dataIndex], spec.unit, say, true) } : undefined,
+      id: line.id, name: names[line.id], type: "bar", data: data.series[line.id], cursor: data.links ? "pointer" : "default",
+      ...(spec.beside ? { barMaxWidth: 12, barGap: "12%", barCategoryGap: "24%" } : { stack: "all", barMaxWidth: 16, barCategoryGap: "38%" }),
+      itemStyle: { color: colour(line.colour), borderRadius: spec.beside || n === lines.length - 1 ? [0, 3, 3, 0] : 0 }, emphasis: { focus: "none" },
+      label: spec.beside || line.id === last ? { show: true, position: "right", color: colour("--ink2"), fontSize: spec.beside ? 10 : 11.5, formatter: written } : undefined,
     })),
   };
 }
