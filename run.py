@@ -44,7 +44,8 @@ def tables():
         'pool': pool.PoolSettings,
         'worker': settings.table(WorkerSettings, without=common | from_flags | {'worker', 'slots', 'drain_s'}),
         'app': settings.table(
-            settings.AppSettings, without=common | from_flags | {'host', 'port', 'version', 'pages', 'launched', 'listen'}
+            settings.AppSettings,
+            without=common | from_flags | {'host', 'port', 'version', 'pages', 'launched', 'listen'},
         ),
     }
 

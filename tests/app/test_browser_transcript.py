@@ -37,7 +37,8 @@ FORBIDDEN = """() => {
   const found = [];
   for (const el of document.querySelectorAll('.transcript-column *')) {
     if (el.closest('.katex')) {  // a formula is drawn with styles and MathML; nothing in it leads or loads anywhere
-      if ([...el.attributes].some(({ name }) => name.startsWith('on') || /^(xlink:href|href|src|srcset|id|action)$/.test(name))) found.push(el.outerHTML);
+      const leads = /^(on.*|xlink:href|href|src|srcset|id|action)$/;
+      if ([...el.attributes].some(({ name }) => leads.test(name))) found.push(el.outerHTML);
       continue;
     }
     if (tags.has(el.tagName.toUpperCase())) found.push(el.outerHTML);

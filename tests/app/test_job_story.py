@@ -26,7 +26,8 @@ def test_the_time_of_a_job_is_told_without_a_gap():
     )
     story = job_story.Story(n.job('a'), history)
     assert [(part['name'], part['attempt']) for part in story.parts] == [
-        ('delayed', 0), ('queued', 0), ('run', 1), ('backoff', 1), ('queued', 1), ('load', 2), ('prompt', 2), ('write', 2),
+        ('delayed', 0), ('queued', 0), ('run', 1), ('backoff', 1),
+        ('queued', 1), ('load', 2), ('prompt', 2), ('write', 2),
     ]  # fmt: skip
     assert all(a['until'] == b['from'] for a, b in zip(story.parts, story.parts[1:], strict=False))
     assert story.parts[0]['from'] == history[0].at and story.parts[-1]['until'] == history[-1].at
