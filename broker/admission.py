@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from broker import chains, intake, protocol
+from broker import chains, intake, limits, protocol
 from broker.guess import Guess
 from broker.job import AUTO_PRIORITY, HELD_BY_WORKER, PLAIN, Job, State, Terms
 from broker.keys import Known, fingerprint
@@ -78,7 +78,7 @@ class Admission:
         if refusal := self._foreign(request, past) or self._full(request, past):
             return refusal
         self._accept(request, request_print, past, now, schedule)
-        return protocol.Accepted(job_id=request.job_id)
+        return protocol.Accepted(job_id=request.job_id, quota=self._quota(request, now))
 
     def _known(self, job_id: str, past: Past) -> str:
         """The job that this very request has become before: the client repeats it when the reply was lost."""
@@ -127,15 +127,30 @@ class Admission:
         if past.disk_full:
             detail = 'the disk of the queue is nearly full; make room and try again'
             return protocol.Refused(code='disk_full', detail=detail, retry_after_s=DISK_RETRY_AFTER_S)
+        most = 0
         if queue.queued >= rules.max_waiting:
+            most = rules.max_waiting
             detail = f'{rules.max_waiting} jobs are waiting, which is the limit; try again later'
         elif 0 < rules.max_waiting_per_user <= queue.backlog[request.user]:
+            most = rules.max_waiting_per_user
             detail = f'{rules.max_waiting_per_user} of your jobs are waiting, which is the limit; try again later'
         elif 0 < rules.max_waiting_bytes < queue.waiting_bytes + len(request.body):
             detail = f'with this one more than {rules.max_waiting_bytes} bytes of jobs would wait; try again later'
         else:
             return None
-        return protocol.Refused(code='queue_full', detail=detail, retry_after_s=RETRY_AFTER_S)
+        quota = protocol.Quota(limit=most, remaining=0, reset_s=RETRY_AFTER_S) if most else None
+        return protocol.Refused(code='queue_full', detail=detail, retry_after_s=RETRY_AFTER_S, quota=quota)
+
+    def _quota(self, request: protocol.Submit, now: float) -> protocol.Quota | None:
+        queue, most = self._queue, self._queue.rules.max_waiting_per_user
+        rooms = list(queue.gate.rooms(request.user, queue.fleet.spelt(request.model), queue.waiting.count, now))
+        if most:
+            left = max(0, most - queue.backlog[request.user])
+            rooms.append(limits.Room(most, left, 0.0 if left == most else RETRY_AFTER_S))
+        if not rooms:
+            return None
+        limit, remaining, reset_s = min(rooms, key=lambda room: (room.remaining, -room.reset_s))
+        return protocol.Quota(limit=limit, remaining=remaining, reset_s=reset_s)
 
     def _accept(
         self, request: protocol.Submit, request_print: str, past: Past, now: float, schedule: protocol.Schedule | None

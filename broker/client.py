@@ -377,7 +377,8 @@ class BrokerClient:
         finally:
             del self._pending[rid]
         if isinstance(answer, protocol.Refused):
-            raise errors.Refused(answer.code, answer.detail, answer.retry_after_s)
+            limit = answer.quota.limit if answer.quota is not None else 0
+            raise errors.Refused(answer.code, answer.detail, answer.retry_after_s, limit=limit)
         if not isinstance(answer, expected):
             raise errors.BrokerError(f'expected {expected.__name__}, got {type(answer).__name__}')
         return answer

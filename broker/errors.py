@@ -16,14 +16,15 @@ class Refused(BrokerError):
     """The broker said no.
 
     ``code`` is one of: bad_request, body_too_large, queue_full, disk_full, too_many, conflict, bad_batch, unknown_job,
-    circle, not_found, not_waiting, not_dead, final.
+    circle, not_found, not_waiting, not_dead, final. ``limit`` is how many may wait, where that many do.
     """
 
-    def __init__(self, code: str, detail: str, retry_after_s: float = 0.0) -> None:
+    def __init__(self, code: str, detail: str, retry_after_s: float = 0.0, *, limit: int = 0) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.retry_after_s = retry_after_s
+        self.limit = limit
 
 
 class StoreError(BrokerError):

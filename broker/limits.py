@@ -8,7 +8,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 UNITS_S = {'s': 1.0, 'min': 60.0, 'h': 3600.0, 'd': 86400.0}
 _FORM = re.compile(r'(\d+) per (\d+(?:\.\d+)?)? ?(s|min|h|d)(?: burst (\d+))?')
@@ -42,6 +42,14 @@ def parse(text: str) -> Rate:
     return rate
 
 
+class Room(NamedTuple):
+    """Of a ``limit``, how many more may come at once, and after how many seconds without any all may again."""
+
+    limit: int
+    remaining: int
+    reset_s: float
+
+
 class Gcra:
     """One limit for many keys (users, models). Pure: times are passed in."""
 
@@ -53,6 +61,13 @@ class Gcra:
     def eligible_at(self, key: str) -> float:
         """From when on ``key`` may start one more."""
         return self._tat.get(key, 0.0) - (self.rate.burst - 1) * self.rate.step_s
+
+    def room(self, key: str, waiting: int, now: float) -> Room:
+        """What is left for ``key`` when those that wait have started, too."""
+        rate = self.rate
+        owed_s = max(0.0, self._tat.get(key, 0.0) - now) + waiting * rate.step_s
+        remaining = math.floor(rate.burst - owed_s / rate.step_s + 1e-6)  # a step is seldom a whole number of bits
+        return Room(rate.burst, max(0, remaining), owed_s)
 
     def owe(self, key: str, since: float) -> None:
         """What ``key`` started before this time is not known: as if it had started all that it might."""
@@ -75,6 +90,12 @@ class Started(NamedTuple):
     user: str
     model: str
     at: float
+
+
+class Waiting(Protocol):
+    """How many jobs wait: all, of a user, or for a model."""
+
+    def __call__(self, *, user: str | None = None, model: str | None = None) -> int: ...
 
 
 class Limits(NamedTuple):
@@ -190,6 +211,15 @@ class Gate:
             total += max(0.0, min(end, now) - max(begin, reached))
             reached = max(reached, min(end, now))
         return total
+
+    def rooms(self, user: str, model: str, waiting: Waiting, now: float) -> Iterator[Room]:
+        """What the rates that count for this user and model leave; ``waiting`` jobs are yet to start."""
+        if self._all is not None:
+            yield self._all.room('', waiting(), now)
+        if self._users is not None:
+            yield self._users.room(user, waiting(user=user), now)
+        if model in self._models:
+            yield self._models[model].room(model, waiting(model=model), now)
 
     def open_at(self) -> float:
         """From when on anything may start at all; infinity while the cap on running jobs is reached."""

@@ -188,6 +188,14 @@ class Waiting:
                     if user not in self._held:
                         yield from (job_id for _, job_id in jobs.in_order())
 
+    def count(self, *, user: str | None = None, model: str | None = None) -> int:
+        """How many wait: all, those of a user, or those for a model."""
+        if model is not None:
+            return sum(lane.count for lane in self.lanes.values() if lane.model == model)
+        if user is not None:
+            return sum(len(lane.oldest.users[user]) for lane in self.lanes.values() if user in lane.oldest.users)
+        return self._count
+
     def models(self) -> list[str]:
         """The models somebody waits for."""
         return list(self._lanes_of)
@@ -210,6 +218,7 @@ class Lane:
         self.levels: dict[int, _Line] = {}
         self.oldest = _Line(held, lambda user: 0.0)
         self._none_older = math.inf  # than this time none of its jobs was queued: saves a look at ``oldest`` each turn
+        self.count = 0  # of its jobs
         self.passed = 0  # starts that its jobs could have had since one of them went to somebody overdue
         self.passed_since = 0.0  # since when jobs that need no loading go before its own, 0 when none did
 
@@ -220,9 +229,11 @@ class Lane:
         self.levels[-job.priority].add(job, since)
         self.oldest.add(job, since)
         self._none_older = min(self._none_older, job.queued_at)
+        self.count += 1
 
     def remove(self, job: Job) -> None:
         self.oldest.remove(job)
+        self.count -= 1
         level = self.levels[-job.priority]
         level.remove(job)
         if not level.users:

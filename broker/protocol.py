@@ -377,11 +377,24 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field='t', 
     rid: int = 0
 
 
+class Quota(msgspec.Struct, frozen=True, kw_only=True):
+    """The tightest limit that counts for a job: ``limit`` at once, so many of them left, what waits counted as if it
+    had started; ``reset_s`` seconds without another one until all are left again.
+
+    Where a queue is full it is the bound on what may wait, and ``reset_s`` is when to look again.
+    """
+
+    limit: int
+    remaining: int
+    reset_s: float
+
+
 class Accepted(Reply, frozen=True, kw_only=True):
-    """The job is on disk. ``duplicate`` when it was there before."""
+    """The job is on disk. ``duplicate`` when it was there before. ``quota`` is None where nothing is limited."""
 
     job_id: str
     duplicate: bool = False
+    quota: Quota | None = None
 
 
 class Refused(Reply, frozen=True, kw_only=True):
@@ -390,6 +403,7 @@ class Refused(Reply, frozen=True, kw_only=True):
     code: str
     detail: str
     retry_after_s: float = 0.0
+    quota: Quota | None = None  # the bound that was reached, where it is one on the number of jobs
 
 
 class Done(Reply, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api import bodies, caller, openai_calls, openai_refusal
+from app.api import bodies, caller, openai_calls, openai_limits, openai_refusal
 from app.api import openai_request as asked_for
 from app.api.reply import Form, Reply
 from app.api.trouble import Trouble
@@ -111,6 +111,7 @@ def reply(request: Request, work: Work, form: Form, *, stream: bool) -> Reply:
         stream=stream,
         request_id=caller.request_id_of(request, work.jobs[0]),
         patience_s=caller.patience_of(request),
+        also=openai_limits.of_work,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from app.api import openai_limits
 from app.api.trouble import OVERLOAD, Trouble
 
 _CODES = {
@@ -21,7 +22,7 @@ def refusal(failure: Trouble) -> Response:
     """``{"error": {…}}`` with the status that fits; a queue that is full is the rate limit of this API."""
     status = 429 if failure.code in OVERLOAD - {'busy'} else failure.status
     data = msgspec.json.encode({'error': error(failure)})
-    return Response(data, status, failure.headers(), media_type='application/json')
+    return Response(data, status, failure.headers() | openai_limits.of_refusal(failure), media_type='application/json')
 
 
 def error(failure: Trouble) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api import bodies, caller, openai, openai_calls, trouble
+from app.api import bodies, caller, openai, openai_calls, openai_limits, trouble
 from app.api import openai_responses_request as asked_for
 from app.api.openai_query import Query
 from app.api.openai_responses_form import ResponseForm
@@ -186,7 +186,8 @@ class Responses:
         new = ResponseForm(kept.shown, job_id=job.job_id, created=kept.created_at).document('queued')
         reply = openai.json(await self.document(name) if accepted.duplicate else new)
         request_id = caller.request_id_of(request, accepted.job_id)
-        reply.headers.update({'X-Queue-Job-Id': accepted.job_id, 'X-Request-Id': request_id})
+        told = openai_limits.of_quota(accepted.quota)
+        reply.headers.update(told | {'X-Queue-Job-Id': accepted.job_id, 'X-Request-Id': request_id})
         return reply
 
     def _follow(self, request: Request, form: ResponseForm, job_id: str) -> Reply:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from app.api import openai_batches, openai_files, openai_responses
+from app.api import openai_batches, openai_files, openai_limits, openai_responses
 from app.api import openai_responses_request as responses
 from app.api.openai_batch import Batch
 from app.api.openai_shelf import File
@@ -25,6 +25,14 @@ _UPLOAD: Schema = {
 }
 _AFTER: Schema = {'in': 'query', 'name': 'after', 'description': 'The last id of the page before.'}
 _ORDER: Schema = {'in': 'query', 'name': 'order', 'description': 'By time.'}
+_LIMITS: Schema = {
+    name: {'description': f'{text} Only where something is limited.', 'schema': {'type': 'string'}}
+    for name, text in (
+        (openai_limits.LIMIT, 'Of the tightest limit that counts for the call: how many may start at once.'),
+        (openai_limits.REMAINING, 'So many of them are left, what waits counted as if it had started.'),
+        (openai_limits.RESET, 'After this time without another call all are left again: `1m30s`, `250ms`.'),
+    )
+}
 
 
 def add(made: Schema, refusals: Schema) -> None:
@@ -58,6 +66,15 @@ def add(made: Schema, refusals: Schema) -> None:
         operation['responses'] = {'200': {'description': 'OK', 'content': given}, **refusals}
         if taken:
             operation['requestBody'] = {'required': True, 'content': taken}
+        if (method, path) == ('post', openai_responses.PATH):
+            tell_limits(operation['responses'])
+
+
+def tell_limits(responses: Schema) -> None:
+    """Add the headers of limits to an answer, and to the reply of a full queue."""
+    for status in ('200', '429'):
+        told = responses[status]
+        responses[status] = told | {'headers': told.get('headers', {}) | _LIMITS}
 
 
 def _json(schema: Schema) -> Schema:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from starlette.responses import Response
@@ -50,8 +51,18 @@ class Form(Protocol):
 class Reply(Response):
     """Queues the jobs of ``work`` and answers in ``form``; when the client goes away they are cancelled."""
 
-    def __init__(self, work: Work, form: Form, *, stream: bool, request_id: str, patience_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        work: Work,
+        form: Form,
+        *,
+        stream: bool,
+        request_id: str,
+        patience_s: float = 0.0,
+        also: Callable[[Work], dict[str, str]] = lambda _: {},
+    ) -> None:
         super().__init__()
+        self._also = also  # more headers that the contract has for an answer
         self._work = work
         self._form = form
         self._stream = stream
@@ -110,7 +121,7 @@ class Reply(Response):
         await send({'type': 'http.response.body', 'body': data})
 
     async def _begin(self, send: Send, status: int, headers: dict[str, str]) -> None:
-        told = headers | self._work.headers() | {'X-Request-Id': self._request_id}
+        told = headers | self._work.headers() | self._also(self._work) | {'X-Request-Id': self._request_id}
         raw = [(name.lower().encode('latin-1'), value.encode('latin-1')) for name, value in told.items()]
         self._begun = True
         await send({'type': 'http.response.start', 'status': status, 'headers': raw})

@@ -29,14 +29,25 @@ _REFUSED = re.compile('refused_(4[0-9]{2})')  # what the engine itself answered
 
 
 class Trouble(Exception):
-    """A call fails. ``code`` is for programs, ``detail`` one sentence for people, ``param`` what was wrong in it."""
+    """A call fails. ``code`` is for programs, ``detail`` one sentence for people, ``param`` what was wrong in it.
 
-    def __init__(self, code: str, detail: str, *, retry_after_s: float = 0.0, param: str | None = None) -> None:
+    ``limit`` is how many jobs may wait, where that many do.
+    """
+
+    def __init__(
+        self, code: str, detail: str, *, retry_after_s: float = 0.0, param: str | None = None, limit: int = 0
+    ) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.param = param
+        self.limit = limit
         self._retry_after_s = retry_after_s or (RETRY_AFTER_S if code in OVERLOAD | AWAY else 0.0)
+
+    @property
+    def retry_after_s(self) -> int:
+        """When to try again, in the range that clients honour; 0 where that is not said."""
+        return min(60, max(1, math.ceil(self._retry_after_s))) if self._retry_after_s else 0
 
     @property
     def status(self) -> int:
@@ -49,15 +60,15 @@ class Trouble(Exception):
 
     def headers(self) -> dict[str, str]:
         """``Retry-After`` in the range that clients honour; and that another try is of no use, where that is so."""
-        if self._retry_after_s:
-            return {'Retry-After': str(min(60, max(1, math.ceil(self._retry_after_s))))}
+        if self.retry_after_s:
+            return {'Retry-After': str(self.retry_after_s)}
         return {'x-should-retry': 'false'} if self.status >= 500 else {}
 
 
 def of_broker(error: errors.BrokerError) -> Trouble:
     """What the broker's no, or its silence, means for a call."""
     if isinstance(error, errors.Refused):
-        return Trouble(error.code, error.detail, retry_after_s=error.retry_after_s)
+        return Trouble(error.code, error.detail, retry_after_s=error.retry_after_s, limit=error.limit)
     return Trouble('broker_away', 'The queue does not answer at the moment; try again soon.')
 
 

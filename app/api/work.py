@@ -88,6 +88,7 @@ class Work:
     def __init__(self, doors: Doors, orders: Sequence[Order]) -> None:
         self.jobs = [new_job_id() for _ in orders]
         self.began_at = time.time()
+        self.quota: protocol.Quota | None = None  # what the limits leave, once the jobs are queued
         self._doors = doors
         self._orders = orders
         self._news = asyncio.Event()
@@ -107,6 +108,8 @@ class Work:
         for error in [task.exception() for task in self._sending]:
             if error is not None:
                 raise trouble.of_broker(error) if isinstance(error, errors.BrokerError) else error
+        quotas = [quota for task in self._sending if (quota := task.result().quota) is not None]
+        self.quota = min(quotas, key=lambda quota: (quota.remaining, -quota.reset_s), default=None)
         for place, task in enumerate(self._sending):
             if task.result().job_id != self.jobs[place]:
                 await self._join(place, task.result().job_id)

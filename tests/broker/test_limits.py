@@ -236,3 +236,66 @@ def test_a_long_wait_behind_a_limit_is_in_the_fact_of_the_start():
     for _ in range(2):
         told += [a.fact.limited_s for a in desk.wait(10) if isinstance(getattr(a, 'fact', None), facts.JobStarted)]
     assert told == [pytest.approx(10), pytest.approx(20)]
+
+
+# what is left of a limit
+
+
+def test_what_is_left_is_told_as_reckoned_by_hand():
+    """6 per minute, 2 at once: a step of 10 s, so a full debt is 20 s."""
+    gate = Gcra(parse('6 per min burst 2'))
+    assert gate.room('k', 0, 100.0) == limits.Room(2, 2, 0.0)
+    assert gate.room('k', 1, 100.0) == limits.Room(2, 1, 10.0)
+    gate.take('k', 100.0)
+    assert gate.room('k', 0, 100.0) == limits.Room(2, 1, 10.0)
+    assert gate.room('k', 3, 100.0) == limits.Room(2, 0, 40.0)
+    assert gate.room('k', 0, 107.5) == limits.Room(2, 1, 2.5)
+    assert gate.room('k', 0, 110.0) == limits.Room(2, 2, 0.0)
+    assert gate.room('other', 0, 100.0) == limits.Room(2, 2, 0.0)
+
+
+@given(st.integers(1, 50), st.floats(0.1, 1e5), st.integers(1, 50), st.integers(0, 60))
+def test_so_many_as_are_left_may_start_at_once_and_no_more(starts, period_s, burst, taken):
+    gate = Gcra(Rate(starts, period_s, burst))
+    for _ in range(taken):
+        gate.take('k', 1e3)
+    left = gate.room('k', 0, 1e3).remaining
+    assert left == max(0, burst - taken)
+    for _ in range(left):
+        assert gate.eligible_at('k') <= 1e3 + 1e-6
+        gate.take('k', 1e3)
+    assert gate.eligible_at('k') > 1e3
+
+
+def quota(limit, remaining, reset_s):
+    return protocol.Quota(limit=limit, remaining=remaining, reset_s=reset_s)
+
+
+def test_who_is_let_in_hears_of_the_tightest_limit():
+    rates = Limits(parse('60 per min'), parse('6 per min burst 3'), (('m', parse('1 per min burst 4')),))
+    desk = Desk(Rules(limits=rates))
+    assert desk.submit(1, user='u').quota == quota(3, 2, 10.0)
+    assert desk.submit(2, user='u', model='free').quota == quota(3, 1, 20.0)
+    assert desk.submit(3, user='v').quota == quota(4, 2, 120.0)  # the model's: as few are left as of the user's, longer
+    desk.join('w', slots=1)  # one of them starts; nothing was used but what waited before
+    assert desk.submit(4, user='w').quota == quota(4, 1, 180.0)
+    desk.wait(10.0)
+    assert desk.submit(5, user='new').quota == quota(4, 0, 230.0)
+
+
+def test_where_nothing_is_limited_nothing_is_said_of_limits():
+    assert Desk().submit(1).quota is None
+
+
+def test_the_bound_on_what_a_user_has_waiting_is_a_limit_too():
+    desk = Desk(Rules(max_waiting_per_user=2))
+    assert [desk.submit(number, user='u').quota.remaining for number in (1, 2)] == [1, 0]
+    refused = desk.submit(3, user='u')
+    assert (refused.code, refused.quota) == ('queue_full', quota(2, 0, refused.retry_after_s))
+    assert desk.submit(4, user='v').quota.remaining == 1
+
+
+def test_a_queue_that_is_full_names_its_bound():
+    desk = Desk(Rules(max_waiting=1))
+    assert desk.submit(1).quota is None
+    assert desk.submit(2).quota == quota(1, 0, 5.0)

@@ -81,6 +81,8 @@ def add(made: Schema) -> None:
     for path, schema in zip(('/v1/chat/completions', '/v1/completions', '/v1/embeddings'), asked, strict=True):
         streams = {_EVENTS: {'type': 'string'}} if path != '/v1/embeddings' else {}
         _queued(made, path, schema, 'OpenAIError', {_JSON: {'type': 'object'}} | streams)
+        if operation := made['paths'].get(path, {}).get('post'):
+            openai_told.tell_limits(operation['responses'])
     for path, reply in ollama_told.ANSWERED.items():
         for operation in made['paths'].get(path, {}).values():
             operation['responses'] = {'200': _content('OK', {_JSON: reply}), **_refusals(_ref('OllamaError'))}

@@ -27,6 +27,7 @@ class FakeBroker:
         self.cancelled: list[str] = []
         self.error: errors.BrokerError | None = None
         self.refusals: list[errors.Refused] = []  # one for each of the next jobs
+        self.quotas: list[protocol.Quota] = []  # what the limits leave after each of the next jobs
         self.held = asyncio.Event()
         self.held.set()
         self.news = asyncio.Event()
@@ -39,7 +40,7 @@ class FakeBroker:
             raise self.refusals.pop(0)
         if self.error is not None:
             raise self.error
-        return protocol.Accepted(job_id=job.job_id)
+        return protocol.Accepted(job_id=job.job_id, quota=self.quotas.pop(0) if self.quotas else None)
 
     async def cancel(self, job_id: str) -> None:
         self.cancelled.append(job_id)
