@@ -131,6 +131,10 @@ class BrokerCore:
             queue.do(Publish(protocol.TOPIC_STANDING, standing))
         return queue.take()
 
+    def tell_standing(self) -> None:
+        """Somebody new listens: the next ``tick`` tells who waits where, also when that has not changed."""
+        self._queue.changed = True
+
     # read-only
 
     def next_deadline(self) -> float:

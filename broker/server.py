@@ -340,11 +340,14 @@ class Server:
             yield peer, message, self._past(message, stored if message is asked else None)
 
     def _drain_subscriptions(self) -> None:
+        """Whoever begins to listen hears the standing soon: it is told when it changes, and may not for long."""
         while True:
             try:
-                self._facts.recv(zmq.NOBLOCK)
+                subscription = self._facts.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return
+            if subscription[:1] == b'\x01' and protocol.TOPIC_STANDING.startswith(subscription[1:]):
+                self._core.tell_standing()
 
     def _past(self, message: protocol.AnyRequest | protocol.AnyFromWorker, stored: frozenset[str] | None) -> Past:
         """What only the disk knows about a request: whether the job is long done, and whether there is room."""
@@ -484,6 +487,7 @@ class Server:
             made.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an unroutable message is an error, not silence
         else:
             made.setsockopt(zmq.XPUB_WELCOME_MSG, protocol.WELCOME)
+            made.setsockopt(zmq.XPUB_VERBOSE, 1)  # each subscription is heard of, not only the first of its kind
         sockets.serve(made, endpoints, address)
         return made
 

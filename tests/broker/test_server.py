@@ -285,6 +285,20 @@ async def test_many_dead_jobs_are_purged_a_few_at_a_time(broker, worker, monkeyp
         assert (await desk.find(protocol.FindJobs(states=('dead',)))).jobs == ()
 
 
+async def test_who_begins_to_listen_hears_where_jobs_stand_though_nothing_changes(broker):
+    async with client.BrokerClient(broker.endpoints.for_peers()) as desk:
+        job = a_job(model='nobody:has')
+        await desk.submit(job)
+        for _ in range(3):  # the first may hear of the change itself
+            feed = desk.feed(0)
+            async with asyncio.timeout(20):
+                async for item in feed:
+                    if isinstance(item, protocol.Standing):
+                        assert [place.job_id for place in item.places] == [job.job_id]
+                        break
+            await feed.aclose()
+
+
 async def test_a_pause_is_kept_through_a_restart(broker, worker):
     async with client.BrokerClient(broker.endpoints.for_peers(), timeout_s=20) as desk:
         await desk.pause('model', 'm')
