@@ -1,5 +1,6 @@
 """``python -m app``: the desk's process, started by ``run.py`` with its settings on stdin."""
 
+import gc
 import os
 import sys
 
@@ -9,11 +10,20 @@ from broker import child
 
 def main() -> int:
     """Run until stdin ends or SIGTERM comes. 78 means: starting again would not help."""
-    settings = child.read_settings(AppSettings)
+    gc.disable()  # nothing of what is imported is garbage, and to find that out over and over takes long
+    try:
+        return _serve(child.read_settings(AppSettings))
+    finally:
+        gc.unfreeze()  # some libraries look at their own end for what they have left
+
+
+def _serve(settings: AppSettings) -> int:
     child.configure_logging('app', settings.data_dir, settings.log_level)
     os.environ['NICEGUI_STORAGE_PATH'] = str(settings.data_dir / 'nicegui')  # read on import; nothing is kept there
     from app import desk, startup
 
+    gc.freeze()
+    gc.enable()
     problem = desk.problem_with(settings.data_dir / 'desk.db')
     if problem:
         child.report(error=problem)

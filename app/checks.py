@@ -8,8 +8,9 @@ from pathlib import Path
 
 NO_TESTS = 5  # pytest's exit code when nothing was selected
 KEEP = {'CORRAL_CHROMIUM', 'CORRAL_NO_SETUP'}
-# One more than there are processors, because many tests wait for other processes; and neighbours share what they need
-AT_ONCE = ('-n', str(min(4, (os.cpu_count() or 1) + 1)), '--dist', 'worksteal')
+AT_ONCE = ('-n', str(min(4, (os.cpu_count() or 1) + 1)))  # one more than processors: many tests wait for others
+SHARE = ('--dist', 'worksteal')  # neighbours share what they need
+SHARE_ALL = ('--dist', 'loadscope')  # each module starts a product, so none is spread over several processes
 UNWANTED = {'OLLAMA_HOST', 'PYTHONDONTWRITEBYTECODE'}  # the tests start hundreds of Pythons
 
 
@@ -26,9 +27,9 @@ def run(arguments: Sequence[str], root: Path) -> int:
             ('ruff format', [sys.executable, '-m', 'ruff', 'format', '--check']),
             ('mypy', [sys.executable, '-m', 'mypy']),
             ('lint-imports', [str(script)]),
-            ('pytest', [*pytest, '-m', 'not browser', *AT_ONCE]),
+            ('pytest', [*pytest, '-m', 'not browser', *AT_ONCE, *SHARE]),
             # Playwright's loop and those of asynchronous tests do not get on in one process
-            ('pytest -m browser', [*pytest, '-m', 'browser', *AT_ONCE]),
+            ('pytest -m browser', [*pytest, '-m', 'browser', *AT_ONCE, *SHARE_ALL]),
         )
         if not _passed(name, command, root)
     ]

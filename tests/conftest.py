@@ -34,6 +34,23 @@ READY = 'Corral is ready: '
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome')
 
 
+def pytest_configure() -> None:
+    """A shell lets what it starts in the background ignore Ctrl-C, which our own children would inherit."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no module that has nothing of what ``-m`` asks for: the browser tests are few, and all modules many."""
+    asked = config.getoption('markexpr')
+    if asked not in {'browser', 'not browser'} or not collection_path.match('test_*.py'):
+        return None
+    text = collection_path.read_text(encoding='utf-8')
+    if asked == 'browser':
+        return True if 'browser.MARKS' not in text and 'mark.browser' not in text else None
+    return True if '\npytestmark = [*browser.MARKS' in text else None
+
+
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what stays to the end anyway: NiceGUI's tests collect before and after each test."""
     gc.collect()

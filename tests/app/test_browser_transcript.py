@@ -15,7 +15,7 @@ from tests import browser
 from tests.app import hostile_markdown
 from tests.conftest import ROOT, clean_environment
 
-pytestmark = browser.MARKS
+pytestmark = [*browser.MARKS]
 
 ANSWER = {
     'id': 'a1', 'role': 'assistant', 'text': '', 'thinking': '', 'at': 1.7e9, 'state': 'running', 'job': 'j1',
