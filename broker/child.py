@@ -99,16 +99,22 @@ class _Line(logging.Formatter):
         line = super().format(record)
         fields = ''.join(f' {key}={record.__dict__[key]}' for key in ('action', 'job_id') if key in record.__dict__)
         head, separator, trace = line.partition('\n')  # a traceback keeps its lines, a message cannot forge one
-        return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in head) + fields + separator + trace
+        if not head.isprintable():
+            head = ''.join(c if c.isprintable() else repr(c)[1:-1] for c in head)
+        return head + fields + separator + trace
+
+
+class _File(logging.handlers.RotatingFileHandler):
+    def shouldRollover(self, record: logging.LogRecord) -> int:
+        # as the one above it, which writes each record a second time and asks for the file by its name twice
+        return self.stream is not None and os.fstat(self.stream.fileno()).st_size >= self.maxBytes
 
 
 def configure_logging(room: str, data_dir: Path, level: str) -> None:
     """Log to ``<data_dir>/logs/<room>.log`` (0600, rotated at 5 MB) and, from errors up, to stderr."""
     folder = data_dir / 'logs'
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = logging.handlers.RotatingFileHandler(
-        folder / f'{room}.log', maxBytes=5_000_000, backupCount=3, encoding='utf-8'
-    )
+    file = _File(folder / f'{room}.log', maxBytes=5_000_000, backupCount=3, encoding='utf-8')
     os.chmod(file.baseFilename, 0o600)
     errors = logging.StreamHandler()
     errors.setLevel(logging.ERROR)

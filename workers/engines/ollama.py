@@ -1,6 +1,7 @@
 """Ollama over its native API. What it sends is passed on byte for byte."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import datetime
@@ -25,6 +26,9 @@ _CHECK_SOON_S = 2.5  # while it is away, so that it is found soon after it appea
 _MAX_ERROR_BYTES = 64 * 1024
 _MAX_TAGS_BYTES = 4 * 1024 * 1024
 _CANARY_S = 60.0  # for one token of a model in memory; long enough to stand behind somebody who goes past our queue
+_CONNECT_S = 5.0
+_HEADERS = {'User-Agent': 'corral-worker', 'Accept-Encoding': 'identity'}
+_JSON = _HEADERS | {'Content-Type': 'application/json'}
 _FOR_EVER = '2100'  # what expires later stays; without keep_alive it would be minutes
 
 
@@ -87,14 +91,17 @@ class OllamaEngine:
         self._missed = 0
         # No time-outs of httpx here: the deadlines are ours and cover whole answers. Only connecting has its own.
         address = base_url(url)
-        self._http = httpx.AsyncClient(
-            base_url=address,
+        timeout = httpx.Timeout(None, connect=_CONNECT_S)
+        self._transport = httpx.AsyncHTTPTransport(
             verify=address.startswith('https:'),  # reading all certificates takes 50 ms; we follow no redirects
-            timeout=httpx.Timeout(None, connect=5.0),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
-            headers={'User-Agent': 'corral-worker', 'Accept-Encoding': 'identity'},
             trust_env=False,
         )
+        self._http = httpx.AsyncClient(
+            base_url=address, transport=self._transport, timeout=timeout, headers=_HEADERS, trust_env=False
+        )
+        self._extensions = {'timeout': timeout.as_dict()}
+        self._urls = {kind: self._http.build_request('POST', path).url for kind, path in _PATHS.items()}
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -173,10 +180,11 @@ class OllamaEngine:
         elif kind not in _PATHS:
             raise EngineFailure('bad_request', f'there is no kind of job called {kind}')
         content = streaming(body) if kind in ('chat', 'generate') else body
-        headers = {'Content-Type': 'application/json'}
         sent = False
         try:
-            async with self._http.stream('POST', _PATHS.get(kind, path), content=content, headers=headers) as response:
+            async with self._post(
+                self._urls.get(kind) or self._http.build_request('POST', path).url, content
+            ) as response:
                 sent = True
                 if kind != 'raw' and response.status_code != 200:
                     raise await _refusal(response)
@@ -188,6 +196,16 @@ class OllamaEngine:
             what = 'in mid-answer' if sent else 'before the answer'
             text = f'the connection to Ollama was lost {what}: {str(error) or type(error).__name__}'
             raise EngineFailure('connection_lost', text, retryable=True) from None
+
+    @contextlib.asynccontextmanager
+    async def _post(self, url: httpx.URL, content: bytes) -> AsyncGenerator[httpx.Response, None]:
+        # past the client, which would look for redirects, cookies and logins at each call
+        request = httpx.Request('POST', url, headers=_JSON, content=content, extensions=self._extensions)
+        response = await self._transport.handle_async_request(request)
+        try:
+            yield response
+        finally:
+            await response.aclose()
 
     async def _in_memory(self) -> list[_Loaded]:
         try:
