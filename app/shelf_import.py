@@ -23,6 +23,7 @@ from app.chat import ChatService
 from app.desk import ROOT, Conversation, Extras, File, Message, Stats
 from app.shelf import Placement, Shelf, ShelfError
 from broker.client import new_job_id
+from broker.job import AUTO_PRIORITY, DEFAULT_PRIORITY, MAX_PRIORITY
 
 MOST_BYTES = 64 * 1024 * 1024  # of a file
 MOST_CONVERSATIONS = 20_000
@@ -151,9 +152,15 @@ def _listed(body: bytes) -> list[Any]:
         except msgspec.DecodeError:
             break
         return found.conversations if isinstance(found, _Envelope) else found
-    whole = json.loads(body)  # it lets halves of characters pass, which some write
+    whole = _mended(body)
     found = whole.get('conversations', [whole]) if isinstance(whole, dict) else whole
     return found if isinstance(found, list) else []
+
+
+def _mended(body: bytes) -> Any:
+    """What is in JSON as some write it: with halves of characters, and with numbers that are none."""
+    whole = json.loads(body, parse_constant=lambda _: None)
+    return json.loads(json.dumps(whole, ensure_ascii=False, allow_nan=False).encode('utf-8', 'replace'))
 
 
 def _read(raw: Any) -> _Read | None:
@@ -167,6 +174,8 @@ def _read(raw: Any) -> _Read | None:
         return None
     if not found.messages or len(found.messages) > MOST_MESSAGES:
         return None
+    if len({each.id for each in found.messages}) < len(found.messages):
+        return None
     return found if all(len(each.content) <= MOST_CHARS for each in found.messages) else None
 
 
@@ -175,7 +184,7 @@ def _read(raw: Any) -> _Read | None:
 
 def _of_ours(data: dict[str, Any]) -> _Read:
     read = _begun('corral', data['id'], data['title'], data['created_at'], data['updated_at'])
-    read.model, read.priority = _whole(str(data.get('model', ''))), int(data.get('priority', 5))
+    read.model, read.priority = _whole(str(data.get('model', ''))), _level(data.get('priority'))
     read.options = msgspec.json.encode(dict(data.get('options') or {})).decode()
     read.folder, read.shown = _whole(str(data.get('folder', ''))), str(data.get('shown', ''))
     read.pinned, read.archived = bool(data.get('pinned')), bool(data.get('archived'))
@@ -185,7 +194,7 @@ def _of_ours(data: dict[str, Any]) -> _Read:
         state = each.get('state', '')
         message = _message(each['id'], each['role'], str(each['content']), each.get('created_at'), each.get('model'))
         message.parent = '' if each.get('parent', ROOT) == ROOT else str(each['parent'])
-        message.thinking, message.priority = _whole(str(each.get('thinking', ''))), int(each.get('priority', 5))
+        message.thinking, message.priority = _whole(str(each.get('thinking', ''))), _level(each.get('priority'))
         message.state = '' if user else state if state in _STATES else 'cancelled'  # what ran there does not run here
         message.code, message.detail = (_whole(str(each.get(name, ''))) for name in ('code', 'detail'))
         message.stats = msgspec.convert(each.get('stats') or {}, Stats)
@@ -301,6 +310,11 @@ def _whole(text: str) -> str:
     return text.encode('utf-8', 'replace').decode()
 
 
+def _level(priority: Any) -> int:
+    """A priority that there is."""
+    return priority if isinstance(priority, int) and AUTO_PRIORITY <= priority <= MAX_PRIORITY else DEFAULT_PRIORITY
+
+
 def _seconds(at: Any) -> float:
     """A time as unix seconds, from seconds, milli- or nanoseconds, or ISO 8601."""
     if isinstance(at, str):
@@ -377,7 +391,7 @@ def _made(name: str, read: _Read) -> tuple[Conversation, list[Message]]:
         created_at=read.created_at,
         updated_at=read.updated_at,
         model=read.model or (answered[-1] if answered else ''),
-        priority=read.priority if -1 <= read.priority <= 15 else 5,
+        priority=read.priority,
         shown=_within(name, read.shown) if read.shown in known else '',
         options=read.options,
     )

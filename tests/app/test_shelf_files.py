@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import zipfile
 from types import SimpleNamespace
 
@@ -255,6 +256,31 @@ async def test_what_is_no_export_is_refused_and_leaves_nothing(desk, body, code)
 async def test_a_conversation_that_cannot_be_read_is_counted_and_the_others_come(desk, changed):
     told = await desk.take(CHATGPT | changed, OPEN_WEBUI)
     assert (told.done, told.broken) == (1, 1)
+
+
+QUESTION = {'id': 'q', 'role': 'user', 'content': 'hi', 'created_at': 1}
+OURS = {'id': 'x1', 'title': 't', 'created_at': 1, 'updated_at': 2, 'messages': [QUESTION]}
+SAID = {'uuid': 'a', 'sender': 'human', 'text': 'x'}
+TWICE = {'uuid': 'c', 'name': 'n', 'created_at': 1, 'chat_messages': [SAID, SAID]}
+
+
+@pytest.mark.parametrize(
+    ('talk', 'read'),
+    [
+        (OURS | {'priority': 2**70, 'messages': [QUESTION | {'priority': 2**70}]}, True),
+        (OURS | {'messages': [QUESTION | {'extras': {'tools': [{'name': 'half \ud83d', 'arguments': '{'}]}}]}, True),
+        (OURS | {'messages': [QUESTION, QUESTION]}, False),
+        (OURS | {'messages': [QUESTION | {'stats': {'waited_s': math.nan}}]}, False),
+        (OURS | {'messages': [QUESTION | {'extras': {'thought_s': math.inf}}]}, False),
+        (TWICE, False),
+    ],
+)
+async def test_an_odd_conversation_neither_stops_the_others_nor_breaks_the_desk(desk, talk, read):
+    response = await desk.http.post('/shelf/import', content=json.dumps([talk, OPEN_WEBUI]).encode())
+    assert (response.status_code, response.json()['done'], response.json()['broken']) == (200, 1 + read, 1 - read)
+    assert len((await desk.http.get('/shelf/conversations.json')).json()['conversations']) == 1 + read
+    for each in desk.chat.conversations():
+        assert all(message.priority == 5 for message in await desk.chat.messages(each.id))
 
 
 async def test_a_forged_export_cannot_reach_beyond_its_own_conversation(full):
