@@ -37,11 +37,10 @@ class Errands:
             return protocol.Refused(code='bad_request', detail=problem)
         if worker is None or worker.gone:
             return protocol.Refused(code='not_found', detail='there is no such worker at the moment')
-        alive = [each for each in self._known.values() if each.worker == request.worker and not each.final]
-        for each in alive:
+        for each in self._alive(request.worker):
             if (each.action, each.model) == (order.action, order.model):
                 return protocol.ErrandState(errand=each)
-        if len(alive) >= MOST_ALIVE:
+        if self._full(request.worker):
             return protocol.Refused(
                 code='too_many', detail='this worker is busy with its models; wait until some of that has ended'
             )
@@ -68,6 +67,8 @@ class Errands:
         """A worker tells how far it is. After a restart this is all we know of it."""
         known = self._known.get(told.errand_id)
         if known is not None and (known.final or known.worker != worker.ready.worker):
+            return
+        if known is None and (len(told.errand_id) > errand.MAX_STATUS or self._full(worker.ready.worker)):
             return
         self._orders.pop(told.errand_id, None)
         fresh = msgspec.structs.replace(
@@ -97,6 +98,12 @@ class Errands:
                 text = 'the worker left before it was done; ask again when it is back'
                 lost = msgspec.structs.replace(each, state='failed', code='worker_lost', detail=text, ended_at=now)
                 self._tell(lost, now)
+
+    def _alive(self, worker: str) -> list[Errand]:
+        return [each for each in self._known.values() if each.worker == worker and not each.final]
+
+    def _full(self, worker: str) -> bool:
+        return len(self._alive(worker)) >= MOST_ALIVE
 
     def _look(self, worker: Worker) -> None:
         """Those who share its engine look at once what there is now; it has looked itself."""

@@ -163,6 +163,15 @@ def test_what_a_worker_says_of_an_errand_is_kept_within_bounds(desk):
     assert len(kept.status) + len(kept.detail) < 1_000
 
 
+def test_a_worker_cannot_fill_the_memory_with_errands_that_nobody_asked_for(desk):
+    peer = desk.join('w')
+    news(desk, peer, 'x' * (errand.MAX_STATUS + 1))
+    assert shown(desk) == ()
+    for number in range(MOST_ALIVE + 5):
+        news(desk, peer, f'{number}')
+    assert len(shown(desk)) == MOST_ALIVE
+
+
 # how machines are
 
 FELT = vitals.Vitals(cpus=4, cpu_percent=10.0, memory_total=1000, memory_used=100, up_s=50.0)
