@@ -16,7 +16,7 @@ import msgspec
 from broker import intake, protocol
 from broker.actions import Peer
 from broker.job import Job
-from broker.needle import Needle, excerpt
+from broker.needle import MOST_EXCERPT_BYTES, Needle, excerpt
 
 STEP_S = 0.003  # what one step may take: jobs wait no longer than that for somebody's look into the past
 RANGE = 500  # places looked at in one go, at first
@@ -234,10 +234,15 @@ def _reply(wanted: _Wanted, listing: Listing, shelf: Shelf) -> protocol.Reply:
     return protocol.JobList(
         rid=wanted.rid,
         jobs=jobs,
-        excerpts=tuple(excerpt(shelf.body(job.job_id)) for job in jobs),
+        excerpts=tuple(_excerpt(job, shelf) for job in jobs),
         total=listing.total,
         complete=listing.complete,
         looked=listing.looked,
         until_order=wanted.until_order,
         cut=listing.cut,
     )
+
+
+def _excerpt(job: Job, shelf: Shelf) -> str:
+    """What has none is not even read: a page of requests with pictures would hold up the queue."""
+    return excerpt(shelf.body(job.job_id)) if job.body_bytes <= MOST_EXCERPT_BYTES else ''

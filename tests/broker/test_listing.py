@@ -96,6 +96,14 @@ def test_a_page_comes_as_soon_as_it_is_known_and_the_number_when_it_is_asked_for
     assert orders(asking.whole(limit=3, oldest_first=True)) == [1, 2, 3]
 
 
+def test_requests_too_long_for_an_excerpt_are_not_even_read(store, monkeypatch):
+    read = []
+    monkeypatch.setattr(store, 'body', lambda job_id: read.append(job_id) or b'{"prompt": "why"}')
+    assert Asking(store).whole(limit=2).excerpts == ('why', 'why') and len(read) == 2
+    monkeypatch.setattr(listing, 'MOST_EXCERPT_BYTES', -1)
+    assert Asking(store).whole(limit=2).excerpts == ('', '') and len(read) == 2
+
+
 def test_filters_work_together(store):
     asking = Asking(store)
     found = asking.whole(states=(State.DEAD,), user='Zoë')
