@@ -42,7 +42,7 @@ async def table(
         lines, target = Path(place) / 'rows.ndjson', Path(place) / f'{name}.parquet'
         with os.fdopen(os.open(lines, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), 'wb') as file:
             async for piece in _written('ndjson', names, pages):
-                file.write(piece)
+                await asyncio.to_thread(file.write, piece)
         types = {column.name: column.type for column in columns}
         await asyncio.to_thread(store.write_parquet, lines, target, types)
         target.chmod(0o600)
@@ -78,9 +78,13 @@ async def _written(form: Form, names: list[str], pages: AsyncIterator[list[tuple
     yield _begin(form, names)
     first = True
     async for page in pages:
-        yield b''.join(_pieces(form, names, page, first=first))
+        yield await asyncio.to_thread(_joined, form, names, page, first)  # it takes long enough for pages to notice
         first = False
     yield _end(form, not first)
+
+
+def _joined(form: Form, names: Sequence[str], lines: Sequence[Sequence[object]], first: bool) -> bytes:
+    return b''.join(_pieces(form, names, lines, first=first))
 
 
 def _begin(form: Form, names: Sequence[str]) -> bytes:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import stat
+import threading
 
 import pytest
 
@@ -38,6 +39,20 @@ async def test_rows_come_in_order_in_every_form(written, monkeypatch, path):
     target.write_bytes(await written('queued', 'parquet'))
     assert store.duckdb.read_parquet(str(target)).fetchall() == [tuple(row.values()) for row in as_json]
     assert not list(path.parent.glob('.export-*'))
+
+
+@pytest.mark.parametrize('form', outlet.FORMS)
+async def test_rows_are_not_written_where_pages_are_served(written, monkeypatch, form):
+    where = set()
+    real = outlet._pieces
+
+    def look(*args, **more):
+        where.add(threading.current_thread() is threading.main_thread())
+        return real(*args, **more)
+
+    monkeypatch.setattr(outlet, '_pieces', look)
+    await written('queued', form)
+    assert where == {False}
 
 
 async def test_a_range_without_rows_is_an_empty_file(opened, path):
