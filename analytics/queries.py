@@ -327,7 +327,7 @@ async def job_time(source: store.Store, job_id: str) -> JobTime | None:
 async def runs(source: store.Store, *, since: float, until: float, limit: int) -> list[Run]:
     """The jobs that ran and ended in the range, the last ``limit`` of them, in the order in which they could start."""
     rows = await source.read(_SQL['runs'], {'since': since, 'until': until, 'limit': limit})
-    return [Run(**_named_row(Run, row)) for row in rows]
+    return await asyncio.to_thread(lambda: [Run(**_named_row(Run, row)) for row in rows])  # they may be very many
 
 
 async def choices(source: store.Store, *, since: float, until: float) -> Choices:

@@ -51,22 +51,29 @@ async def compare(
     """
     async with _busy:
         runs = await ledger.runs(since=since, until=until, limit=MOST_JOBS + 1)
-        jobs = tuple(rehearsal.Recorded(**msgspec.structs.asdict(run)) for run in runs[-MOST_JOBS:])
+        used = runs[-MOST_JOBS:]
         outcomes: list[rehearsal.Outcome] = []
-        if jobs:
-            wish = rehearsal.Wish(jobs=jobs, policies=tuple(policies), slots=dict(slots or {}), resident=resident)
-            outcomes = await _played(wish, progress)
+        if used:
+            wish = await asyncio.to_thread(_packed, used, tuple(policies), dict(slots or {}), resident)
+            outcomes = await _played(wish, lambda done: progress(done / (len(used) * len(policies))))
         return Comparison(
             since=since,
             until=until,
-            jobs=len(jobs),
-            cut=len(runs) > len(jobs),
+            jobs=len(used),
+            cut=len(runs) > len(used),
             recorded=outcomes[0] if outcomes else None,
             outcomes=outcomes[1:],
         )
 
 
-async def _played(wish: rehearsal.Wish, progress: Callable[[float], object]) -> list[rehearsal.Outcome]:
+def _packed(runs: Sequence[Any], policies: tuple[rehearsal.Policy, ...], slots: dict[str, int], resident: int) -> bytes:
+    """What the other process is asked; with very many jobs this takes a second."""
+    jobs = tuple(rehearsal.Recorded(**msgspec.structs.asdict(run)) for run in runs)
+    return msgspec.msgpack.encode(rehearsal.Wish(jobs=jobs, policies=policies, slots=slots, resident=resident))
+
+
+async def _played(wish: bytes, progress: Callable[[int], object]) -> list[rehearsal.Outcome]:
+    """``progress`` hears how many jobs are done, of all orders together."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, '-m', 'broker.rehearsal'),
         cwd=ROOT,
@@ -77,14 +84,14 @@ async def _played(wish: rehearsal.Wish, progress: Callable[[float], object]) -> 
     assert process.stdin and process.stdout
     outcomes: list[rehearsal.Outcome] = []
     try:
-        process.stdin.write(msgspec.msgpack.encode(wish))
+        process.stdin.write(wish)
         await process.stdin.drain()
         process.stdin.write_eof()
         async for line in process.stdout:
             news = msgspec.json.decode(line, type=rehearsal.News)
             if news.outcome is not None:
                 outcomes.append(news.outcome)
-            progress(news.done / (len(wish.jobs) * len(wish.policies)))
+            progress(news.done)
         if await process.wait() != 0:
             raise RehearsalFailed('the replay ended before it was done; the log of the desk says why')
     finally:
