@@ -55,6 +55,7 @@ class Link:
             )
         finally:
             self._socket.disable_monitor()
+            monitor.close(0)  # which that leaves to the garbage collector
 
     def send(self, message: protocol.FromWorker) -> bool:
         """Send at once; False when there is no broker or it does not keep up."""
