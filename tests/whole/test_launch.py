@@ -44,8 +44,11 @@ def test_killed_itself_it_leaves_no_orphan_and_the_next_one_waits_for_their_end(
     assert not any(is_running(pid) for pid in children)
 
 
-def test_a_second_one_on_the_same_data_is_refused_and_a_ctrl_c_stops_the_first(corral):
-    first = corral('--engine', 'demo')
+def test_over_tcp_with_keys_a_second_one_on_the_same_data_is_refused_and_a_ctrl_c_stops_the_first(corral):
+    first = corral('--engine', 'demo', env={'CORRAL_TRANSPORT': 'tcp'})
+    assert httpx.get(f'{first.url}/health').json()['status'] == 'ok'
+    logs = ''.join(file.read_text() for file in (first.data_dir / 'logs').iterdir())
+    assert 'secret' not in logs
     second = corral(ready=False)
     assert second.wait_ended(15) == 1
     assert second.stderr == (
@@ -58,14 +61,6 @@ def test_a_second_one_on_the_same_data_is_refused_and_a_ctrl_c_stops_the_first(c
     first.process.send_signal(signal.SIGINT)
     assert first.wait_ended(10) == 0
     assert not any(is_running(pid) for pid in pids)
-
-
-def test_it_runs_over_tcp_with_keys_too(corral):
-    desk = corral('--engine', 'demo', env={'CORRAL_TRANSPORT': 'tcp'})
-    assert httpx.get(f'{desk.url}/health').json()['status'] == 'ok'
-    logs = ''.join(file.read_text() for file in (desk.data_dir / 'logs').iterdir())
-    assert 'secret' not in logs
-    assert desk.stop() == 0
 
 
 def test_a_taken_port_is_one_sentence_and_nothing_is_started(corral):
