@@ -4,6 +4,7 @@ In a test: ``async with StandIn() as ollama: … ollama.url``. As a process: ``p
 ``{"url": …}`` and stops when its stdin ends or on SIGTERM. What a model does is a ``Script``; add one by
 ``ollama.models['name:latest'] = Script(…)`` or by ``POST /control/models {"name:latest": {…}}``.
 ``POST /control/replies {"/v1/x": {"chunks": ["…"]}}`` is the same for replies (see below), bytes as latin-1.
+``POST /control/pace {"name:latest": 0}`` sets how fast it talks, also in the midst of an answer.
 ``GET /control/state`` tells what happened: requests in flight, connections that clients closed, what was sent.
 With ``parallel`` it runs so many requests of a model at once and lets the others wait, in their order, without a word.
 Any other path answers a POST as ``ollama.replies['/v1/rerank'] = Reply(…)`` says.
@@ -280,6 +281,10 @@ class StandIn:
             case '/control/library':
                 for name, entry in json.loads(body).items():
                     self.library[name] = Library(**entry)
+                return 200, {}
+            case '/control/pace':
+                for name, chars_per_s in json.loads(body).items():
+                    self.models[name].chars_per_s = chars_per_s
                 return 200, {}
             case '/control/replies':
                 for where, reply in json.loads(body).items():
@@ -708,6 +713,7 @@ _METHODS: dict[str, tuple[str, ...]] = {
     '/control/state': ('GET',),
     '/control/library': ('POST',),
     '/control/models': ('POST',),
+    '/control/pace': ('POST',),
     '/control/replies': ('POST',),
 }
 _REASONS = {200: 'OK', 400: 'Bad Request', 404: 'Not Found', 500: 'Internal Server Error', 503: 'Service Unavailable'}
