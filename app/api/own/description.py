@@ -17,6 +17,15 @@ model is a job in one queue. Times are unix seconds, durations seconds.
 Live facts also come over a WebSocket at `/api/facts/ws`, with `?after=` and `?fact=` as for `/api/facts/stream`.
 Any other POST under `/api/` or `/v1/` whose JSON names a `model` is queued and passed to the engine as it is.
 """
+_LATER = (
+    'health',
+    'Ollama',
+    'OpenAI',
+    'demo6',
+    'ollama-queue',
+    'llm-message-queue',
+    'ai-task-system',
+)  # our own come first
 
 
 def describe(api: FastAPI) -> None:
@@ -28,11 +37,19 @@ def describe(api: FastAPI) -> None:
                 warnings.simplefilter('ignore', UserWarning)  # of operations that are named below
                 made = get_openapi(title='Corral', version=api.version, description=TEXT, routes=api.routes)
             doors_told.add(made)
+            made['tags'] = [{'name': name} for name in _tags(made)]
             _name(made)
             api.openapi_schema = made
         return api.openapi_schema
 
     api.openapi = openapi  # type: ignore[method-assign]
+
+
+def _tags(made: dict[str, Any]) -> list[str]:
+    """In the order in which the page shows them."""
+    operations = [operation for path in made['paths'].values() for operation in path.values()]
+    found = dict.fromkeys(tag for operation in operations for tag in operation.get('tags', ()))
+    return sorted(found, key=lambda tag: _LATER.index(tag) if tag in _LATER else -1)
 
 
 def _name(made: dict[str, Any]) -> None:

@@ -19,6 +19,15 @@ _PAGE = """<!doctype html>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="docs/swagger-ui.css">
 <style>body { margin: 0 } .swagger-ui .topbar { display: none }</style>
+<script>
+// as the desk: what somebody chose there, else what the system prefers
+const dark = matchMedia('(prefers-color-scheme: dark)')
+const chosen = () => (/(?:^|; )corral_theme=(\\w+)/.exec(document.cookie) || [])[1]
+const paint = () => document.documentElement.classList.toggle(
+  'dark-mode', chosen() === 'dark' || (chosen() !== 'light' && dark.matches))
+dark.addEventListener('change', paint)
+paint()
+</script>
 </head>
 <body>
 <div id="docs"></div>

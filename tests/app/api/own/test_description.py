@@ -133,6 +133,16 @@ async def test_the_page_shows_the_operations_and_asks_nobody_else(desk, chromium
     await page.locator('#operations-tag-Jobs').click()
     await page.get_by_text('Queue a job').first.wait_for()
     assert all(url.startswith((desk, 'data:', 'blob:')) for url in asked) and len(asked) >= 4
+    shown = [(await tag.get_attribute('data-tag')) for tag in await page.locator('.opblock-tag').all()]
+    assert shown[:2] == ['Jobs', 'Batches'] and shown[-1] == 'ai-task-system'
+    assert shown.index('Operation') < shown.index('Ollama') < shown.index('OpenAI') < shown.index('demo6')
+    dark = "document.documentElement.classList.contains('dark-mode')"
+    for scheme in ('light', 'dark'):
+        await page.emulate_media(color_scheme=scheme)
+        await page.wait_for_function(f'{dark} === {str(scheme == "dark").lower()}')
+    await page.evaluate("document.cookie = 'corral_theme=light; path=/'")
+    await page.reload()
+    assert not await page.evaluate(dark)
     await page.close()
 
 
