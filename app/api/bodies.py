@@ -14,11 +14,7 @@ _BYTE = re.compile(r'\(byte (\d+)\)')
 
 async def read(request: Request) -> bytes:
     """The whole body, as much as a job may have. Raises ``Trouble``."""
-    encoding = request.headers.get('content-encoding', 'identity').strip().lower()
-    if encoding not in ('', 'identity'):
-        raise Trouble(
-            'unsupported', f'A body with Content-Encoding {encoding[:40]} is not read here; send it as it is.'
-        )
+    plain(request)
     try:
         body = await request.body()
     except HTTPException as error:  # the guard counts what comes
@@ -28,6 +24,14 @@ async def read(request: Request) -> bytes:
     if len(body) > protocol.MAX_BODY_BYTES:
         raise Trouble(TOO_LONG, f'A request may have {protocol.MAX_BODY_BYTES // 1024 // 1024} MB at most.')
     return body
+
+
+def plain(request: Request) -> None:
+    """Raise ``Trouble`` for a body that is compressed, in whatever way."""
+    encoding = request.headers.get('content-encoding', 'identity').strip().lower()
+    if encoding not in ('', 'identity'):
+        what = f'A body with Content-Encoding {encoding[:40]} is not read here'
+        raise Trouble('unsupported', f'{what}: only identity is taken, so send it uncompressed.')
 
 
 def fields(body: bytes, into: str = 'api.Request') -> dict[str, msgspec.Raw]:

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 
-from app.api import openai
+from app.api import bodies, openai
 from app.api.openai_query import Query
 from app.api.openai_shelf import KEPT_S, Shelf
 from app.api.trouble import TOO_LONG, Trouble
@@ -75,6 +75,7 @@ def page(found: list[Any], more: bool) -> dict[str, Any]:
 
 
 async def _form(request: Request) -> FormData:
+    bodies.plain(request)
     try:
         return await request.form(max_files=1, max_fields=20)
     except HTTPException as error:

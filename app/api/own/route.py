@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from analytics import errors as analytics_errors
-from app.api import trouble
+from app.api import bodies, trouble
 from app.api.own.outbox import OutboxError
 from app.api.own.refusal import of_validation, refusal
 from app.api.reply import OUR_FAULT
@@ -53,10 +53,7 @@ def router(tag: str) -> APIRouter:
 
 
 def _as_json(request: Request) -> Request:
-    encoding = request.headers.get('content-encoding', 'identity').strip().lower()
-    if encoding not in ('', 'identity'):
-        detail = f'a body with Content-Encoding {encoding[:40]} is not read here; send it as it is'
-        raise Trouble('unsupported', detail)
+    bodies.plain(request)
     kept = [(name, value) for name, value in request.scope['headers'] if name not in _BODIES]
     scope = {**request.scope, 'headers': [*kept, (b'content-type', b'application/json')]}
     return Request(scope, request.receive)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from app.api.own import description
 from tests.app.api.door import Door
 
 ASK = {'model': 'm', 'messages': [{'role': 'user', 'content': 'x'}]}
@@ -177,6 +178,22 @@ async def test_what_is_too_deep_too_large_or_packed(door, path):
     assert deep.status == 400 or door.broker.submitted  # Ollama itself may read what is nested deeply
     assert large.status == 413 and '4 MB at most' in str(large.json['error'])
     assert packed.status == 415 and 'gzip' in str(packed.json['error'])
+
+
+@pytest.mark.parametrize('packed', ['gzip', 'deflate', 'zstd', 'br'])
+async def test_every_door_says_what_it_takes_instead_of_a_body_that_is_packed(door, packed):
+    description.describe(door.app)
+    taking = [
+        (method.upper(), path)
+        for path, operations in door.app.openapi()['paths'].items()
+        for method, told in operations.items()
+        if 'requestBody' in told and 'Off:' not in told['summary'] and '{' not in path
+    ]
+    assert len(taking) >= 15
+    for method, path in taking:
+        call = await door.call(method, path, b'\x28\xb5\x2f\xfd', {'Content-Encoding': packed}).end()
+        assert call.status == 415, (method, path, call.body)
+        assert f'Content-Encoding {packed}' in str(call.json) and 'only identity is taken' in str(call.json), path
 
 
 async def test_unknown_paths_and_methods_have_their_contracts_shape(door):
