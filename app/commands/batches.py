@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from app.commands import bulk, jobs
-from app.commands.command import Here, command
+from app.commands.command import CommandError, Here, command
 from app.commands.moments import iso, shown
 from broker import protocol
 
@@ -63,9 +63,11 @@ async def cancel(here: Here, broker: 'BrokerClient', batch_id: BatchId) -> None:
 
 
 async def _id_of(broker: 'BrokerClient', text: str) -> str:
-    if text == jobs.LAST and (newest := await broker.batches(limit=1)):
+    if text != jobs.LAST:
+        return jobs.id_in(text, 'batch')
+    if newest := await broker.batches(limit=1):
         return newest[0].batch_id
-    return await jobs.job_id_of(broker, text)  # ids of batches look like those of jobs
+    raise CommandError('There is no batch yet.')
 
 
 def _row(batch: protocol.Batch, now: float) -> tuple[object, ...]:

@@ -29,10 +29,10 @@ class Exit(IntEnum):
 
 
 class CommandError(Exception):
-    """The command cannot do it. The message is one sentence for the user."""
+    """The command cannot do it. The message is one sentence for the user; a full stop is added where it has none."""
 
     def __init__(self, message: str, code: int = Exit.FAILED) -> None:
-        super().__init__(message)
+        super().__init__(message if message.endswith(('.', '?', '!', '…')) else f'{message}.')
         self.code = code
 
 

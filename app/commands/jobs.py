@@ -180,9 +180,14 @@ async def job_id_of(broker: 'BrokerClient', text: str) -> str:
         if not newest:
             raise CommandError('There is no job yet.')
         return newest[0].job_id
+    return id_in(text, 'job')
+
+
+def id_in(text: str, what: str) -> str:
+    """The id of a job or a batch. Raises ``CommandError``."""
     job_id = text.strip().lower().replace('-', '')
     if len(job_id) != 32 or not set(job_id) <= set('0123456789abcdef'):
-        raise usage(f'{text} is no job id: that is 32 hexadecimal digits, or "{LAST}" for the newest job.')
+        raise usage(f'{text} is no {what} id: that is 32 hexadecimal digits, or "{LAST}" for the newest {what}.')
     return job_id
 
 

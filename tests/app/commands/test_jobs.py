@@ -110,6 +110,7 @@ def test_only_a_job_that_waits_can_be_moved(call):
     [
         (['status', 'abc'], 'abc is no job id: that is 32 hexadecimal digits, or "last" for the newest job.\n'),
         (['status', '0' * 32], 'Nothing has this id; it may have been removed after its time.\n'),
+        (['batch', 'show', 'x'], 'x is no batch id: that is 32 hexadecimal digits, or "last" for the newest batch.\n'),
         (['cancel', 'abc'], 'abc is no job id: that is 32 hexadecimal digits, or "last" for the newest job.\n'),
     ],
 )
