@@ -9,7 +9,7 @@ _REFUSED = {
     'not_waiting': N_('It is running already; its priority cannot be changed any more.'),
     'not_dead': N_('Only a job that failed can be done again.'),
     'queue_full': N_('The queue is full. Wait until some jobs have ended, then try again.'),
-    'disk_full': N_('The disk of the queue is full. Free some space, then try again.'),
+    'disk_full': N_('The disk of the queue is full: 32 MB are kept free for what runs. Make room, then try again.'),
     'body_too_large': N_('That is more than the queue takes at once.'),
     'conflict': N_('Its key was used for another request already; take a new key.'),
     'unknown_job': N_('A job that it comes after is not there any more.'),

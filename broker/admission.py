@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from broker import chains, intake, limits, protocol
+from broker import chains, errors, intake, limits, protocol
 from broker.guess import Guess
 from broker.job import AUTO_PRIORITY, HELD_BY_WORKER, PLAIN, Job, State, Terms
 from broker.keys import Known, fingerprint
@@ -125,8 +125,7 @@ class Admission:
     def _full(self, request: protocol.Submit, past: Past) -> protocol.Refused | None:
         queue, rules = self._queue, self._queue.rules
         if past.disk_full:
-            detail = 'the disk of the queue is nearly full; make room and try again'
-            return protocol.Refused(code='disk_full', detail=detail, retry_after_s=DISK_RETRY_AFTER_S)
+            return protocol.Refused(code='disk_full', detail=errors.DISK_FULL, retry_after_s=DISK_RETRY_AFTER_S)
         most = 0
         if queue.queued >= rules.max_waiting:
             most = rules.max_waiting

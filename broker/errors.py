@@ -1,5 +1,10 @@
 """What the broker's client and store can raise. Failures of jobs are values, not these."""
 
+KEPT_FREE_BYTES = 32 * 1024 * 1024  # of the queue's disk: with less new jobs are refused, so that running ones fit
+DISK_FULL = (
+    f'the disk of the queue is full: {KEPT_FREE_BYTES >> 20} MB are kept free for what runs; make room, then try again'
+)
+
 
 class BrokerError(Exception):
     """Something is wrong with the queue."""

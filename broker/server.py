@@ -48,7 +48,6 @@ FACTS_AT_ONCE = 100  # in one message: it has room for so many with the longest 
 PURGE_AT_ONCE = 500  # dead jobs; meanwhile nobody else is served
 LOAD_EVERY_S = 1.0
 FULL_PAUSE_S = 0.5  # after a commit that found the disk full, for what is due is due again at once
-SPARE_DISK_BYTES = 32 * 1024 * 1024  # below this new jobs are refused, so that running ones can still be stored
 
 
 _SUMS = (protocol.TOPIC_STANDING, protocol.TOPIC_STAFF, protocol.TOPIC_PULSE)
@@ -217,8 +216,9 @@ class Server:
             self._store.set_settings(self._runtime.kept())
         except (Wrong, errors.StoreError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._runtime = Runtime(self._runtime.configured, before)
-            code = 'disk_full' if isinstance(error, errors.StoreFull) else 'invalid'
-            return [Send(peer, protocol.Refused(rid=request.rid, code=code, detail=str(error)))]
+            full = isinstance(error, errors.StoreFull)
+            code, detail = ('disk_full', errors.DISK_FULL) if full else ('invalid', str(error))
+            return [Send(peer, protocol.Refused(rid=request.rid, code=code, detail=detail))]
         logger.info('settings were changed: %s', ', '.join(self._runtime.changes), extra={'action': 'settings'})
         self._rules = self._runtime.settings.rules()
         self._sweep = retention.Sweep(self._runtime.settings.keep())
@@ -359,7 +359,7 @@ class Server:
         now = self._clock.now()
         if now > self._disk_checked_at + 1.0:
             self._disk_checked_at = now
-            self._disk_full = shutil.disk_usage(self._store.path.parent).free < SPARE_DISK_BYTES
+            self._disk_full = shutil.disk_usage(self._store.path.parent).free < errors.KEPT_FREE_BYTES
         return self._disk_full
 
     def _tick(self) -> list[Action]:
@@ -411,7 +411,10 @@ class Server:
                     gone = self._store.purge(request.job_id, request.before, PURGE_AT_ONCE)
                     return protocol.Purged(rid=request.rid, count=gone, more=gone == PURGE_AT_ONCE)
                 except errors.StoreFull as error:
-                    return protocol.Refused(rid=request.rid, code='disk_full', detail=str(error), retry_after_s=30.0)
+                    logger.error('%s', error, extra={'action': 'disk_full'})
+                    return protocol.Refused(
+                        rid=request.rid, code='disk_full', detail=errors.DISK_FULL, retry_after_s=30.0
+                    )
             case protocol.AddMachine() | protocol.RemoveMachine() | protocol.FindMachines():
                 reply = machines.answer(self._machines, request)
             case _:
@@ -454,7 +457,9 @@ class Server:
         self._core = self._load()
         for peer, message in taken:
             if isinstance(message, protocol.Request):
-                refused = protocol.Refused(rid=message.rid, code='disk_full', detail=detail, retry_after_s=30.0)
+                refused = protocol.Refused(
+                    rid=message.rid, code='disk_full', detail=errors.DISK_FULL, retry_after_s=30.0
+                )
                 self._send(peer, [refused])
         stopped = zmq.Poller()
         stopped.register(self._woken, zmq.POLLIN)

@@ -15,7 +15,7 @@ _WORDS = {
     'not_waiting': 'It does not wait any more, so that cannot be changed.',
     'not_dead': 'Only a job that failed for good can be done again.',
     'queue_full': 'The queue is full; wait until some jobs have ended, then try again.',
-    'disk_full': 'The disk of the queue is full; free some space, then try again.',
+    'disk_full': f'{errors.DISK_FULL[0].upper()}{errors.DISK_FULL[1:]}.',
     'unknown_job': 'A job that it should come after is not there any more.',
 }
 

@@ -59,7 +59,9 @@ UNSENT = {
     'unsent_queue_full': N_(
         'It did not reach the queue: the queue is full. Wait until some jobs have ended, then retry.'
     ),
-    'unsent_disk_full': N_('It did not reach the queue: the disk is full. Free some space, then retry.'),
+    'unsent_disk_full': N_(
+        'It did not reach the queue: its disk is full, 32 MB are kept free for what runs. Make room, then retry.'
+    ),
     'unsent_body_too_large': N_('It did not reach the queue: the conversation has become too long. Begin a new one.'),
     'unsent_unreachable': N_(
         'It did not reach the queue: the queue does not answer. It is being restarted; retry in a moment.'

@@ -12,7 +12,7 @@ from broker import errors
     [
         (errors.Refused('queue_full', '', 5.0), 'The queue is full. Try again in about 5 s.', '请大约 5 秒后再试。'),
         (errors.Refused('queue_full', ''), 'Wait until some jobs have ended', '请等一些任务结束后再试。'),
-        (errors.Refused('disk_full', '', 30.0), 'Free some space, then try again.', '请腾出一些空间后再试。'),
+        (errors.Refused('disk_full', '', 30.0), '32 MB are kept free for what runs.', '请腾出一些空间后再试。'),
         (errors.Refused('conflict', ''), 'take a new key.', '请换一个新的键。'),
         (errors.Refused('unknown_job', ''), 'is not there any more.', '它的前置任务已不存在。'),
         (errors.Refused('not_waiting', ''), 'It is running already', '任务已经开始运行'),
