@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import stat
 import sys
 import urllib.error
@@ -12,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from app.data_dir import OURS
 from app.options import ROOT
@@ -20,6 +22,7 @@ OK, WARNING, PROBLEM = 'ok', 'warning', 'problem'
 LOW_BYTES, TOO_LOW_BYTES = 2_000_000_000, 200_000_000  # free on the disk
 PATIENCE_S = 3.0  # for Ollama
 LARGE_BYTES = 500_000_000  # a larger database is not read through unless that is wanted
+_LOOPBACK = ('localhost', '::1')
 _PIN = re.compile(r'^([A-Za-z0-9_.-]+)==([^\s;\\]+)\s*(;[^\\]*)?', re.M)
 
 
@@ -118,6 +121,22 @@ def ollama(url: str, engine: str) -> Iterator[Finding]:
         yield Finding('models', OK, ', '.join(names[:5]) + more)
     else:
         yield Finding('models', WARNING, 'Ollama has none', 'Fetch one, for example with "ollama pull qwen3".')
+
+
+def place(url: str) -> str:
+    """Host and port of an engine, as workers tell which one they use."""
+    parts = urlsplit(url)
+    host = parts.hostname or ''
+    host = socket.gethostname() if host in _LOOPBACK or host.startswith('127.') else host
+    return f'{host}:{parts.port or (443 if parts.scheme == "https" else 80)}{parts.path}'
+
+
+def url_of(place: str) -> str:
+    """Where the engine at such a place is asked."""
+    host, _, rest = place.rpartition(':')
+    host = '127.0.0.1' if host == socket.gethostname() else f'[{host}]' if ':' in host else host
+    scheme = 'https' if rest.partition('/')[0] == '443' else 'http'
+    return f'{scheme}://{host}:{rest}'
 
 
 def _database(file: Path) -> Finding:

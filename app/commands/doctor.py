@@ -1,6 +1,7 @@
 """``doctor``: is everything as it should be, and if not, what to do."""
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,14 +48,18 @@ def _findings(here: Here, thorough: bool) -> Iterator[Finding]:
     yield from checkup.folder(path)
     running = here.corral_or_none()
     yield from checkup.databases(path, thorough=thorough, in_use=running is not None)
+    engines: set[str] = set()
     if running:
-        yield from _running(here, running)
+        yield from _running(here, running, engines)
     else:
         yield Finding('Corral', OK, 'does not run')
         if settings:
             yield _port(settings.host, settings.port)
     if settings:
         yield from checkup.ollama(settings.ollama_url, settings.engine)
+        engines.discard(checkup.place(settings.ollama_url))
+    for engine in sorted(engines):
+        yield from checkup.ollama(checkup.url_of(engine), 'ollama')
 
 
 def _settings(here: Here) -> tuple[Any, list[Finding]]:
@@ -68,7 +73,8 @@ def _settings(here: Here) -> tuple[Any, list[Finding]]:
     return loaded.settings, warnings or [Finding('settings', OK, 'sound')]
 
 
-def _running(here: Here, corral: Running) -> Iterator[Finding]:
+def _running(here: Here, corral: Running, engines: set[str]) -> Iterator[Finding]:
+    """The Corral that runs; the places of the engines that its workers on this machine use go into ``engines``."""
     from app.commands import reach
     from app.commands.command import CommandError
 
@@ -88,6 +94,8 @@ def _running(here: Here, corral: Running) -> Iterator[Finding]:
     if not snapshot.workers:
         advice = f'They are started again by themselves; if none comes, look into {here.data_dir / "logs"}.'
         yield Finding('workers', PROBLEM, 'none is there', advice)
+    here_now = socket.gethostname()  # what others can reach need not be open to us; they say themselves how it is
+    engines |= {worker.backend for worker in snapshot.workers if worker.backend and worker.host == here_now}
     for worker in snapshot.workers:
         ill = f': {worker.problem}' if worker.problem else ''
         names = ', '.join(sorted(model.name for model in worker.models)) or 'no model'

@@ -5,11 +5,14 @@ import importlib.metadata
 import socket
 
 import apsw
+import msgspec
 import pytest
 
 from app.commands import checkup
 from app.commands.checkup import OK, PROBLEM, WARNING
+from broker.client import BrokerClient
 from tests.standin import StandIn
+from workers.engines import address
 
 
 def states(findings):
@@ -107,6 +110,33 @@ def test_a_database_that_is_damaged_is_seen(tmp_path):
     (tmp_path / 'queue.db').write_bytes(b'not a database' * 100)
     assert look()['queue.db'] == PROBLEM
     assert states(checkup.databases(tmp_path, thorough=False, in_use=True))['queue.db'] == OK
+
+
+@pytest.mark.parametrize(
+    ('url', 'rest'), [('http://127.0.0.1:11434', ':11434'), ('http://localhost', ':80'), ('https://[::1]:7/x', ':7/x')]
+)
+def test_an_engine_of_this_machine_is_named_as_workers_name_it(url, rest):
+    assert checkup.place(url) == address.place(url) == socket.gethostname() + rest
+    assert checkup.url_of(checkup.place(url)) == f'http://127.0.0.1{rest}'
+    assert checkup.url_of('box.lan:443') == 'https://box.lan:443'
+
+
+@pytest.mark.whole
+def test_the_ollamas_that_the_workers_of_this_machine_use_are_asked_too(call, monkeypatch):
+    ask, asked = BrokerClient.snapshot, []
+
+    async def snapshot(self):
+        found = await ask(self)
+        (worker,) = found.workers
+        places = ((socket.gethostname(), 'box.lan:1'), ('other', 'other:2'), (socket.gethostname(), ''))
+        workers = tuple(msgspec.structs.replace(worker, host=host, backend=place) for host, place in places)
+        return msgspec.structs.replace(found, workers=workers)
+
+    monkeypatch.setattr(BrokerClient, 'snapshot', snapshot)
+    monkeypatch.setattr(checkup, 'ollama', lambda url, engine: asked.append((url, engine)) or iter(()))
+    call('doctor')
+    configured, *others = asked
+    assert configured[0] == 'http://127.0.0.1:11434' and others == [('http://box.lan:1', 'ollama')]
 
 
 @pytest.mark.parametrize(('engine', 'state'), [('auto', WARNING), ('ollama', PROBLEM), ('demo', OK)])
