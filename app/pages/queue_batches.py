@@ -10,6 +10,7 @@ from app import refusals, theme
 from app.components.batches import Batches
 from app.i18n import speech
 from app.parts import Parts
+from app.soon import Soon
 from app.visit import watch
 from broker import errors, protocol
 from broker.job import Job, State
@@ -44,7 +45,7 @@ def create(parts: Parts) -> None:
             'A batch is many jobs with one progress and one result. Programs send one to /api/batches, '
             'and the command "batch" makes one from a file.',
         )
-    watch(parts.board.on_queue, page.soon)
+    watch(parts.board.on_queue, Soon(element, page.load, EVERY_S))
     background_tasks.create(page.load(), name='read the batches', context=element)
 
 
@@ -57,18 +58,9 @@ class _Page:
         self._opened = opened
         self._state = ''
         self._jobs = JOBS
-        self._loaded_at = 0.0
-        self._late = False
-
-    def soon(self) -> None:
-        """Something happened in the queue."""
-        if time.monotonic() - self._loaded_at > EVERY_S:
-            self._loaded_at = time.monotonic()
-            background_tasks.create(self.load(), name='read the batches', context=self.element)
 
     async def load(self) -> None:
         """Read the batches, and the jobs of the one that is open."""
-        self._loaded_at = time.monotonic()
         broker = self._parts.broker
         try:
             found = list(await broker.batches(limit=min(MOST, self._limit + 1)))

@@ -11,6 +11,7 @@ from app import cron_words, refusals, schedule_form, theme
 from app.components.schedules import Schedules
 from app.i18n import speech
 from app.parts import Parts
+from app.soon import Soon
 from app.visit import watch
 from broker import client, errors, protocol
 from broker.job import FINAL
@@ -39,8 +40,8 @@ def create(parts: Parts) -> None:
             'A schedule asks the same question again and again, say every morning at seven. Its jobs go through the '
             'queue like all others.',
         )
-    watch(parts.board.on_queue, page.soon)
-    speech().on_switch(element, page.soon_anew)
+    watch(parts.board.on_queue, Soon(element, page.load, EVERY_S))
+    speech().on_switch(element, page.anew)
     background_tasks.create(page.load(), name='read the schedules', context=element)
 
 
@@ -49,22 +50,15 @@ class _Page:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._loaded_at = 0.0
         self._known: dict[str, protocol.Schedule] = {}
         self._over: dict[str, dict[str, Any] | None] = {}  # last jobs that will not change any more
 
-    def soon(self) -> None:
-        """Something happened in the queue."""
-        if time.monotonic() - self._loaded_at > EVERY_S:
-            self.soon_anew()
-
-    def soon_anew(self) -> None:
-        self._loaded_at = time.monotonic()
+    def anew(self) -> None:
+        """In the language that the page has now."""
         background_tasks.create(self.load(), name='read the schedules', context=self.element)
 
     async def load(self) -> None:
         """Read all schedules and show them."""
-        self._loaded_at = time.monotonic()
         try:
             found = await self._all()
             last = [await self._last(each.schedule) for each in found]
