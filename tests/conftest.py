@@ -31,6 +31,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 READY = 'Corral is ready: '
+PATIENCE_S = 45  # what has not come by then does not come; a busy machine may need many times what a quiet one does
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome')
 
 
@@ -93,7 +94,7 @@ class Corral:
         """What it has told the user besides the ready line."""
         return self.stderr_path.read_text(encoding='utf-8')
 
-    def wait_ready(self, timeout_s: float = 40) -> None:
+    def wait_ready(self, timeout_s: float = PATIENCE_S) -> None:
         """Wait for the ready line; fails with what Corral said if it does not come."""
         with self._news:
             self._news.wait_for(self._told, timeout_s)
@@ -116,17 +117,17 @@ class Corral:
         os.kill(pid, signal.SIGKILL)
         return pid
 
-    def wait_restarted(self, name: str, old_pid: int, timeout_s: float = 15) -> int:
+    def wait_restarted(self, name: str, old_pid: int, timeout_s: float = PATIENCE_S) -> int:
         """Wait until ``name`` runs as another process; returns its id."""
         return wait_for(lambda: (pid := self.pids().get(name)) != old_pid and pid, timeout_s, f'{name} runs again')
 
-    def stop(self, timeout_s: float = 15) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         """SIGTERM; returns the exit code."""
         if self.process.poll() is None:
             self.process.terminate()
         return self.wait_ended(timeout_s)
 
-    def wait_ended(self, timeout_s: float = 15) -> int:
+    def wait_ended(self, timeout_s: float = PATIENCE_S) -> int:
         """Wait for its end; returns the exit code."""
         try:
             return self.process.wait(timeout_s)
@@ -179,7 +180,7 @@ def starter(tmp_path: Path) -> Iterator[Callable[..., Corral]]:
         data_dir: Path | None = None,
         env: dict[str, str] | None = None,
         ready: bool = True,
-        timeout_s: float = 40,
+        timeout_s: float = PATIENCE_S,
     ) -> Corral:
         folder = data_dir or tmp_path / 'data'
         (tmp_path / 'corral.toml').touch()  # it comes before a developer's own beside run.py
@@ -233,8 +234,9 @@ def is_running(pid: int) -> bool:
 def wait_for(condition: Callable[[], object], timeout_s: float, what: str) -> object:
     """Wait until ``condition()`` is true and return it; fails with ``what`` when it is not in time.
 
-    For things of other processes only, which nothing wakes us for.
+    For things of other processes only, which nothing wakes us for. How quick something is has to be measured.
     """
+    timeout_s = max(timeout_s, PATIENCE_S)
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
         if time.monotonic() > deadline:

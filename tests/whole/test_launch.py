@@ -50,7 +50,7 @@ def test_over_tcp_with_keys_a_second_one_on_the_same_data_is_refused_and_a_ctrl_
     logs = ''.join(file.read_text() for file in (first.data_dir / 'logs').iterdir())
     assert 'secret' not in logs
     second = corral(ready=False)
-    assert second.wait_ended(15) == 1
+    assert second.wait_ended() == 1
     assert second.stderr == (
         f'{first.data_dir} is in use by Corral (pid {first.process.pid}, {first.url}). '
         'Stop it or choose another --data-dir.\n'
@@ -59,7 +59,7 @@ def test_over_tcp_with_keys_a_second_one_on_the_same_data_is_refused_and_a_ctrl_
     assert _open_to_others(first.data_dir) == []
     pids = first.pids().values()
     first.process.send_signal(signal.SIGINT)
-    assert first.wait_ended(10) == 0
+    assert first.wait_ended() == 0
     assert not any(is_running(pid) for pid in pids)
 
 
@@ -67,7 +67,7 @@ def test_a_taken_port_is_one_sentence_and_nothing_is_started(corral):
     with socket.create_server(('127.0.0.1', 0)) as taken:
         port = taken.getsockname()[1]
         desk = corral('--port', str(port), ready=False)
-        assert desk.wait_ended(15) == 1
+        assert desk.wait_ended() == 1
     assert desk.stderr.count('\n') == 1
     assert f'Port {port} on 127.0.0.1 is in use' in desk.stderr
     assert not (desk.data_dir / 'logs' / 'run.log').exists()
@@ -76,7 +76,7 @@ def test_a_taken_port_is_one_sentence_and_nothing_is_started(corral):
 @pytest.mark.skipif(sys.platform != 'linux', reason='needs a folder that even root cannot write to')
 def test_a_read_only_data_directory_is_one_sentence(corral):
     desk = corral(ready=False, data_dir=Path('/proc/corral'))
-    assert desk.wait_ended(15) == 1
+    assert desk.wait_ended() == 1
     assert desk.stderr.startswith('The data directory /proc/corral cannot be written to: ')
     assert desk.stderr.count('\n') == 1
 

@@ -8,7 +8,7 @@ import pytest
 from app.commands import bulk
 from app.commands.command import CommandError
 from app.commands.request import Wish
-from tests.conftest import wait_for
+from tests.conftest import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.whole
 LINES = 'first\n\n{"prompt": "second", "priority": "low"}\n{"input": ["a", "b"]}\n'
@@ -98,7 +98,7 @@ def test_ctrl_c_while_waiting_leaves_the_batch_alone(call, start, tmp_path):
 
     wait_for(there, 10, 'the batch is queued')
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert 'The batch goes on' in err
     assert call('batch', 'show', 'last', '-o', 'json').json['ended_at'] is None

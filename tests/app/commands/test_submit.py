@@ -10,7 +10,7 @@ import pytest
 from app.commands import answers, follow, request, telling
 from app.commands.output import Output
 from broker.job import Job, State
-from tests.conftest import wait_for
+from tests.conftest import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.whole
 
@@ -158,7 +158,7 @@ def test_ctrl_c_in_a_stream_cancels_the_job_and_says_so(call, start):
     process = start('submit', 'chat', 'hi', '--user', 'impatient', '--option', slow, '--stream')
     assert process.stdout.read(4) == 'word'
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=PATIENCE_S)
     (job,) = call('list', '--user', 'impatient', '-o', 'json').json
     assert process.returncode == 130
     assert err == f'Job {job["job_id"]} was cancelled.\n'
@@ -170,7 +170,7 @@ def test_ctrl_c_in_a_wait_leaves_the_job_alone(call, start):
     process = start('submit', 'chat', 'hi', '--user', 'patient', '--delay', '1h', '--wait', stderr=None)
     wait_for(lambda: call('list', '--user', 'patient', '-o', 'json').json, 10, 'the job is there')
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE_S)
     (job,) = call('list', '--user', 'patient', '-o', 'json').json
     assert (process.returncode, job['state']) == (130, 'delayed')
     call('cancel', job['job_id'])

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.conftest import wait_for
+from tests.conftest import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.whole
 
@@ -21,7 +21,7 @@ def test_a_worker_more_joins_works_and_leaves(call, start):
     same = call('worker', '--name', told['worker'])
     assert (same.code, 'choose another --name' in same.err) == (2, True)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     wait_for(lambda: len(call('workers', '-o', 'json').json) == 1, 10, 'it is gone')
 
