@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import http.client
 import sys
 import time
 import urllib.error
@@ -28,7 +29,7 @@ def export(here: Here, table: str, form: str, after: float, to: Path | None) -> 
     directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with directly.open(address, timeout=PATIENCE_S) as answer, _target(to) as file:
-            while piece := answer.read(CHUNK):
+            while piece := _read(answer):
                 file.write(piece)
     except urllib.error.HTTPError as error:
         with error:
@@ -45,6 +46,13 @@ def export(here: Here, table: str, form: str, after: float, to: Path | None) -> 
 
 
 _AWRY = 'The desk does not give its statistics: it may have been started without its pages.'
+
+
+def _read(answer: http.client.HTTPResponse) -> bytes:
+    try:
+        return answer.read(CHUNK)
+    except (OSError, http.client.HTTPException):
+        raise CommandError('The desk broke off before the table was complete. Try again.') from None
 
 
 @contextlib.contextmanager
