@@ -148,13 +148,3 @@ def _midnight(day: str, *, days: int = 0) -> float:
         return max(0.0, datetime.datetime.combine(found, datetime.time()).timestamp())
     except (ValueError, OverflowError, OSError):
         return 0.0
-
-
-def read_plain(params: Mapping[str, str]) -> Query:
-    """A query from parameters of which there is one each."""
-
-    class Plain(dict[str, str]):
-        def getlist(self, key: str) -> list[str]:
-            return [self[key]] if key in self else []
-
-    return Query.read(Plain(params))
