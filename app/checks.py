@@ -19,22 +19,35 @@ def run(arguments: Sequence[str], root: Path) -> int:
     pytest = [sys.executable, '-m', 'pytest']
     if arguments:
         return _call([*pytest, *arguments], root)
-    script = Path(sys.executable).parent / 'lint-imports'
-    failed = [
-        name
-        for name, command in (
-            ('ruff check', [sys.executable, '-m', 'ruff', 'check']),
-            ('ruff format', [sys.executable, '-m', 'ruff', 'format', '--check']),
-            ('mypy', [sys.executable, '-m', 'mypy']),
-            ('lint-imports', [str(script)]),
-            ('pytest', [*pytest, '-m', 'not browser', *AT_ONCE, *SHARE]),
-            # Playwright's loop and those of asynchronous tests do not get on in one process
-            ('pytest -m browser', [*pytest, '-m', 'browser', *AT_ONCE, *SHARE_ALL]),
-        )
-        if not _passed(name, command, root)
-    ]
+    # Meanwhile one process compiles all tests, which else each of those that run them would do at once
+    compiling = subprocess.Popen(
+        [*pytest, '--collect-only', '-q'],
+        cwd=root,
+        env=_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    failed = _failed(
+        root,
+        ('ruff check', [sys.executable, '-m', 'ruff', 'check']),
+        ('ruff format', [sys.executable, '-m', 'ruff', 'format', '--check']),
+        ('mypy', [sys.executable, '-m', 'mypy']),
+        ('lint-imports', [str(Path(sys.executable).parent / 'lint-imports')]),
+    )
+    compiling.wait()
+    failed += _failed(
+        root,
+        ('pytest', [*pytest, '-m', 'not browser', *AT_ONCE, *SHARE]),
+        # Playwright's loop and those of asynchronous tests do not get on in one process
+        ('pytest -m browser', [*pytest, '-m', 'browser', *AT_ONCE, *SHARE_ALL]),
+    )
     print(f'\nFailed: {", ".join(failed)}' if failed else '\nAll checks passed.', flush=True)
     return 1 if failed else 0
+
+
+def _failed(root: Path, *checks: tuple[str, list[str]]) -> list[str]:
+    """Run them one after the other; the names of those that failed."""
+    return [name for name, command in checks if not _passed(name, command, root)]
 
 
 def _passed(name: str, command: list[str], root: Path) -> bool:
@@ -44,10 +57,13 @@ def _passed(name: str, command: list[str], root: Path) -> bool:
 
 
 def _call(command: list[str], root: Path) -> int:
-    """Run with an environment that says nothing about how Corral should run, and has nothing compiled over and over."""
-    environment = {
+    return subprocess.run(command, cwd=root, env=_environment(), check=False).returncode
+
+
+def _environment() -> dict[str, str]:
+    """One that says nothing about how Corral should run, and has nothing compiled over and over."""
+    return {
         name: value
         for name, value in os.environ.items()
         if name not in UNWANTED and (not name.startswith('CORRAL_') or name in KEEP)
     }
-    return subprocess.run(command, cwd=root, env=environment, check=False).returncode
