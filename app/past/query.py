@@ -1,7 +1,6 @@
 """Which jobs of the past, in which order: as it stands in an address, and as the queue is asked for it."""
 
 import datetime
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 from urllib.parse import urlencode
