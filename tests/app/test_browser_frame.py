@@ -9,11 +9,16 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from broker import client, protocol
-from broker.endpoints import Endpoints
 from tests import browser
+from tests.conftest import starter
 
 pytestmark = [*browser.MARKS, pytest.mark.whole]
+
+
+@pytest.fixture(scope='module')
+def desk(tmp_path_factory):
+    with starter(tmp_path_factory.mktemp('frame')) as start:
+        yield start('--engine', 'demo')
 
 
 @contextlib.asynccontextmanager
@@ -29,21 +34,7 @@ async def visiting(chromium: Browser, **options: object) -> AsyncIterator[Page]:
     assert not [text for text in wrong if 'status of 404' not in text]
 
 
-def broker_of(desk) -> client.BrokerClient:
-    folder = desk.data_dir / 'run'
-    return client.BrokerClient(Endpoints(**{name: f'ipc://{folder / name}' for name in ('client', 'worker', 'facts')}))
-
-
-async def submit(broker: client.BrokerClient, count: int, **fields: object) -> list[str]:
-    ids = []
-    for _ in range(count):
-        job = {'kind': 'chat', 'model': 'nobody', 'body': b'{"messages": []}', 'job_id': client.new_job_id(), **fields}
-        ids.append((await broker.submit(protocol.Submit(**job))).job_id)
-    return ids
-
-
-async def test_language_and_theme_switch_in_place_and_are_remembered(corral, chromium):
-    desk = corral('--engine', 'demo')
+async def test_language_and_theme_switch_in_place_and_are_remembered(desk, chromium):
     async with visiting(chromium, color_scheme='light') as page:
         await page.goto(f'{desk.url}/queue')
         await expect(page).to_have_title('Queue · Corral')
@@ -75,8 +66,7 @@ async def test_language_and_theme_switch_in_place_and_are_remembered(corral, chr
         await expect(page.locator('html')).to_have_attribute('data-theme', 'dark')
 
 
-async def test_the_page_says_when_the_broker_is_gone_and_when_it_is_back(corral, chromium):
-    desk = corral('--engine', 'demo')
+async def test_the_page_says_when_the_broker_is_gone_and_when_it_is_back(desk, chromium):
     async with visiting(chromium) as page:
         await page.goto(f'{desk.url}/queue')
         await expect(page.locator('.banner')).to_contain_text('This is the built-in demo')
@@ -91,8 +81,7 @@ async def test_the_page_says_when_the_broker_is_gone_and_when_it_is_back(corral,
         await expect(page.locator('.status')).to_contain_text('Queue running')
 
 
-async def test_every_place_fits_a_phone_and_can_be_reached_by_keyboard(corral, chromium):
-    desk = corral('--engine', 'demo')
+async def test_every_place_fits_a_phone_and_can_be_reached_by_keyboard(desk, chromium):
     async with visiting(chromium, viewport={'width': 390, 'height': 800}) as page:
         for place, name in (('/chat', 'Chat'), ('/queue', 'Queue'), ('/analytics', 'Analytics')):
             await page.goto(desk.url + place)
