@@ -1,7 +1,8 @@
 """The answer of one run, put together from the engine's NDJSON lines in whatever order they come."""
 
+import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -122,6 +123,13 @@ class Answer:
                 self._thought_from = self._thought_from or (now if thinking else 0.0)
             if line.message is not None and line.message.tool_calls:
                 self._tools += filter(None, map(_tool, line.message.tool_calls[:MOST_TOOLS]))
+
+
+async def whole(epoch: int, lines: Sequence[bytes]) -> Answer:
+    """The answer that all these lines make, put together in a thread: with very many that takes a second."""
+    answer = Answer(epoch)
+    await asyncio.to_thread(answer.take, 0, tuple(lines), None)
+    return answer
 
 
 def _tool(call: Any) -> ToolCall | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from app.answer import Answer
+from app.answer import Answer, whole
 from app.board import Board
 from app.chat_refusal import ChatError
 from app.desk import Desk, DeskError, Message, Stats
@@ -242,9 +242,7 @@ class AnswerJobs:
     async def _fetch(self, message: Message) -> None:
         """Store an answer that ended while the desk was away."""
         job = (await self._broker.get(message.job_id)).job
-        answer = Answer(job.epoch)
-        answer.take(0, (await self._broker.read_all(message.job_id)).lines, None)
-        _take(message, answer)
+        _take(message, await whole(job.epoch, (await self._broker.read_all(message.job_id)).lines))
         message.state, message.priority = str(job.state), job.priority
         dead = job.state is State.DEAD
         message.code, message.detail = (job.code, job.detail) if dead else ('', '')

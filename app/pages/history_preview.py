@@ -7,7 +7,7 @@ from typing import Any
 from nicegui import background_tasks, ui
 
 from app import refusals, theme
-from app.answer import Answer
+from app.answer import whole
 from app.i18n import N_, T, speech
 from app.parts import Parts
 from app.past import bulk
@@ -57,6 +57,7 @@ class Preview(ui.element):
             job = (await self._parts.broker.get(job_id)).job
             body = await self._parts.broker.body(job_id)
             lines = (await self._parts.broker.read_all(job_id)).lines if job.started_at else ()
+            said = await answered(job.kind, lines)
         except errors.BrokerError as error:
             self._fail(job_id, error)
             return
@@ -66,7 +67,7 @@ class Preview(ui.element):
         with self:
             self._head(job)
             _figures(job)
-            _texts(job, body, lines)
+            _texts(job, body, said)
 
     def _fail(self, job_id: str, error: errors.BrokerError) -> None:
         if job_id == self._job_id and not self.is_deleted:
@@ -140,10 +141,9 @@ def _figures(job: Job) -> None:
             theme.text(job.detail)
 
 
-def _texts(job: Job, body: bytes, lines: Sequence[bytes]) -> None:
+def _texts(job: Job, body: bytes, said: str) -> None:
     for role, text in asked(body):
         _text(_ROLES.get(role, N_('Question')), text)
-    said = answered(job.kind, lines)
     if said:
         _text(N_('Answer'), said)
     elif job.state is State.COMPLETED:
@@ -174,13 +174,9 @@ def asked(body: bytes) -> list[tuple[str, str]]:
     return [(role, text) for role, text in told if text]
 
 
-def answered(kind: str, lines: Sequence[bytes]) -> str:
+async def answered(kind: str, lines: Sequence[bytes]) -> str:
     """The text of an answer; '' for one that is none."""
-    if kind not in ('chat', 'generate'):
-        return ''
-    answer = Answer(1)
-    answer.take(0, tuple(lines), None)
-    return answer.text
+    return (await whole(1, lines)).text if kind in ('chat', 'generate') else ''
 
 
 def _plain(value: Any) -> str:

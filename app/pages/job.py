@@ -10,7 +10,7 @@ import msgspec
 from nicegui import background_tasks, ui
 
 from app import job_story, queue_view, refusals, theme
-from app.answer import Answer
+from app.answer import whole
 from app.components.job_story import JobStory
 from app.i18n import T, speech
 from app.parts import Parts
@@ -188,8 +188,9 @@ class _Page:
             lines = await self._parts.broker.read_all(self._id)
         except errors.BrokerError:
             return
-        answer = Answer(lines.epoch)
-        answer.take(0, lines.lines, None)
+        answer = await whole(lines.epoch, lines.lines)
+        if self._place.is_deleted:
+            return
         text = answer.text[:MOST_TEXT]
         self._told = (lines.epoch, len(text), _units(text))
         raw = '' if text or answer.thinking else _raw(lines.lines)

@@ -1,11 +1,12 @@
 """The past as it is asked for, shown, acted upon and taken away."""
 
 import io
+import threading
 
 import pytest
 from starlette.datastructures import QueryParams
 
-from app import about, sheets
+from app import about, answer, sheets
 from app.commands.checkup import Finding
 from app.pages import history_preview, settings_queue
 from app.past import bulk, rows
@@ -127,17 +128,28 @@ def test_a_sheet_has_the_columns_of_the_history_too(kind):
     assert '为什么' in file.getvalue() and ("'=cmd()" in file.getvalue()) == (kind == 'csv')
 
 
-def test_a_preview_shows_what_a_person_asked_and_what_was_said():
+async def test_a_preview_shows_what_a_person_asked_and_what_was_said():
     body = '{"messages":[{"role":"system","content":"Be kind"},{"role":"user","content":"a"},{"role":"assistant",'
     body += '"content":"x"},{"role":"user","content":[{"type":"text","text":"b"},{"type":"image_url"}]}]}'
     assert history_preview.asked(body.encode()) == [('system', 'Be kind'), ('user', 'b')]
     assert history_preview.asked(b'{"prompt":"p"}') == [('user', 'p')]
     for broken in (b'', b'[1]', b'{"messages":7}', b'\xff'):
         assert history_preview.asked(broken) == []
-    assert (
-        history_preview.answered('chat', [b'{"message":{"content":"He"}}', b'{"message":{"content":"llo"}}']) == 'Hello'
-    )
-    assert history_preview.answered('embed', [b'{"embeddings":[[1]]}']) == ''
+    hello = [b'{"message":{"content":"He"}}', b'{"message":{"content":"llo"}}']
+    assert await history_preview.answered('chat', hello) == 'Hello'
+    assert await history_preview.answered('embed', [b'{"embeddings":[[1]]}']) == ''
+
+
+async def test_a_long_answer_is_put_together_beside_the_pages(monkeypatch):
+    where, take = [], answer.Answer.take
+
+    def noted(*args):
+        where.append(threading.current_thread())
+        return take(*args)
+
+    monkeypatch.setattr(answer.Answer, 'take', noted)
+    assert await history_preview.answered('generate', [b'{"response":"a"}', b'{"response":"b"}']) == 'ab'
+    assert len(where) == 1 and threading.main_thread() not in where
 
 
 FIELDS = {field.name: field for field in (*settings_queue.LIMITS, *settings_queue.RETENTION)}
