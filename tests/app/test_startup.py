@@ -19,7 +19,7 @@ from app.settings import AppSettings
 from broker.endpoints import Endpoints
 from tests.app import news as n
 from tests.app.news import News
-from tests.conftest import ROOT, clean_environment
+from tests.conftest import PATIENCE_S, ROOT, clean_environment
 
 pytestmark = pytest.mark.whole
 
@@ -37,7 +37,7 @@ async def started(given: AppSettings) -> AsyncIterator[asyncio.subprocess.Proces
     )  # fmt: skip
     process.stdin.write(given.model_dump_json().encode() + b'\n')
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             yield process
     finally:
         if process.returncode is None:
