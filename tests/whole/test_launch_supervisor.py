@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.supervisor import Backoff, ProcessSpec, Supervisor
-from tests.conftest import ROOT, is_running, wait_for
+from tests.conftest import PATIENCE_S, ROOT, is_running, wait_for
 
 pytestmark = pytest.mark.whole
 
@@ -133,7 +133,7 @@ async def test_a_child_that_will_not_stop_is_told_so_and_then_killed(stage):
     running = asyncio.create_task(supervisor.run())
     await stage.until('mule started')
     supervisor.stop()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert await running == 0
     assert stage.noted == ['mule started', 'mule hung up', 'mule ignores SIGTERM']
     assert not is_running(stage.pids['mule'])
@@ -235,7 +235,7 @@ async def test_a_second_ctrl_c_kills_at_once(stage):
     os.kill(os.getpid(), signal.SIGINT)
     await stage.until('mule hung up')
     os.kill(os.getpid(), signal.SIGINT)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await running
     assert stage.noted == ['mule started', 'mule hung up']
 
@@ -244,7 +244,7 @@ async def test_a_child_that_cannot_start_says_why_and_all_stops(stage):
     supervisor = stage.supervisor(
         stage.child('newer', exit=78, report={'error': 'queue.db was written by a newer Corral.'}), stage.child('other')
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         assert await supervisor.run() == 1
     assert stage.said == ['queue.db was written by a newer Corral.']
     assert stage.noted.count('newer started') == 1
@@ -252,7 +252,7 @@ async def test_a_child_that_cannot_start_says_why_and_all_stops(stage):
 
 async def test_a_child_that_never_gets_ready_is_given_up(stage):
     supervisor = stage.supervisor(stage.child('broken', exit=1, report={}), stage.child('other'))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         assert await supervisor.run() == 1
     assert stage.noted.count('broken started') == 6
     errors = stage.folder / 'broken.err'
@@ -261,7 +261,7 @@ async def test_a_child_that_never_gets_ready_is_given_up(stage):
 
 async def test_a_program_that_is_missing_is_said(stage):
     ghost = ProcessSpec(name='ghost', argv=('/no/such/program',), settings_json='{}')
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         assert await stage.supervisor(ghost).run() == 1
     assert stage.said[0] == 'ghost does not start: No such file or directory'
     assert 'exit code 127' in stage.said[-1]
@@ -300,6 +300,6 @@ def test_a_killed_parent_leaves_no_orphan(stage):
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait for something that other processes do; nothing wakes us for it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)

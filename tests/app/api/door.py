@@ -17,6 +17,7 @@ from app.board import Board
 from broker import errors, protocol
 from tests.app import news as n
 from tests.app.news import News
+from tests.conftest import PATIENCE_S
 
 
 class FakeBroker:
@@ -82,13 +83,13 @@ class Call:
 
     async def end(self) -> Self:
         """Wait until it is answered."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await self.task
         return self
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for a message that makes ``condition`` true."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 await self._news.wait()
                 self._news.clear()
@@ -163,7 +164,7 @@ class Door:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for something at the broker."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 await self.broker.news.wait()
                 self.broker.news.clear()

@@ -19,6 +19,7 @@ from app.desk import Desk
 from app.feed import Feed
 from broker.client import BrokerClient
 from broker.endpoints import Endpoints
+from tests.conftest import PATIENCE_S
 
 Found = TypeVar('Found')
 USER = 'somebody'
@@ -44,7 +45,7 @@ class Office:
         feed = Feed(self.broker, self.board, lambda fact: None)
         task = asyncio.create_task(feed.run())
         self._stack.push_async_callback(_end, task)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await feed.restored.wait()
         self.desk = await Desk.open(self.folder / 'desk.db')
         self._stack.push_async_callback(self.desk.close)

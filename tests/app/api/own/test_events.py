@@ -16,7 +16,7 @@ from broker.job import Job, State
 from tests.app import news as n
 from tests.app.api.own.conftest import STEADY, problem
 from tests.app.news import News
-from tests.conftest import wait_for
+from tests.conftest import PATIENCE_S, wait_for
 
 
 def parsed(blocks):
@@ -171,7 +171,7 @@ class Follower:
         return [each for each in parsed(self.raw.decode().split('\n')) if each[0] in names]
 
     async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 self._come.clear()
                 await self._come.wait()

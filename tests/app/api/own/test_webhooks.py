@@ -23,7 +23,7 @@ from app.api.own.post import Answer, Failed
 from broker import protocol
 from tests.app.api.own.conftest import problem
 from tests.app.news import News
-from tests.conftest import wait_for
+from tests.conftest import PATIENCE_S, wait_for
 
 whole = pytest.mark.whole
 
@@ -237,7 +237,7 @@ class Post:
         return said
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.ids) < count:
                 self.news.clear()
                 await self.news.wait()
@@ -275,7 +275,7 @@ class Desk:
 
     async def settled(self, look: Any, condition: Any) -> Any:
         """Look again and again; nothing tells when the file has changed."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition(found := await look()):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
             return found
