@@ -93,6 +93,8 @@ class Guard:
             return 403, f'This desk does not answer to the host name {_shown(host)}; add it to allowed_hosts.'
         origins = headers.get(b'origin', [])
         foreign = len(origins) > 1 or (origins and not _same(origins[0].decode('latin-1'), host))
+        # what a page elsewhere draws in as a picture has no Origin; browsers say so in this header
+        foreign = foreign or (b'cross-site' in headers.get(b'sec-fetch-site', []) and _costs(scope))
         if foreign and allowed is None and _must_be_ours(scope):
             return 403, 'This request comes from another site and was refused.'
         length = headers.get(b'content-length', [b'0'])[0]
@@ -129,7 +131,12 @@ def _must_be_ours(scope: Scope) -> bool:
     path = scope['path']
     if scope['type'] == 'websocket' or scope['method'] not in SAFE_METHODS:
         return True
-    return path.startswith('/_nicegui_ws') or bool(corner.of(path))
+    return path.startswith('/_nicegui_ws') or _costs(scope) or bool(corner.of(path))
+
+
+def _costs(scope: Scope) -> bool:
+    """Whether it is one of the pages' own addresses for data, which others can neither read nor need."""
+    return scope['path'].startswith(('/desk/', '/shelf/'))
 
 
 def _same(origin: str, host: str) -> bool:

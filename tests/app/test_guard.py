@@ -128,6 +128,16 @@ def test_reading_a_page_from_a_link_on_another_site_works(ask: Ask):
     assert (ask(origin=EVIL))[0] == 200
 
 
+def test_a_page_elsewhere_cannot_have_files_made_by_drawing_them_in(ask: Ask):
+    for path in ('/desk/jobs/file', '/shelf/all.zip'):
+        statuses = {
+            site: ask('127.0.0.1:PORT\r\nSec-Fetch-Site: ' + site, path=path)[0]
+            for site in ('cross-site', 'same-origin', 'none')
+        }
+        assert statuses == {'cross-site': 403, 'same-origin': 404, 'none': 404}
+    assert ask('127.0.0.1:PORT\r\nSec-Fetch-Site: cross-site')[0] == 200, 'a link to a page works'
+
+
 def test_our_own_posts_work(ask: Ask):
     assert (ask(method='POST', origin='http://127.0.0.1:PORT'))[0] == 200
     assert (ask(method='POST'))[0] == 200  # programs send no Origin
