@@ -213,7 +213,7 @@ async def test_blocks_that_are_complete_are_not_drawn_again(desk):
 
 
 async def test_hostile_answers_run_nothing_and_fetch_nothing(desk):
-    assert len(hostile_markdown.SHORT) >= 60
+    assert len(hostile_markdown.ALL) >= 150
     messages = [
         DONE | {'id': f'h{number}', 'text': f'before\n\n{text}\n\nafter', 'thinking': text, 'detail': text}
         for number, text in enumerate(hostile_markdown.SHORT)
