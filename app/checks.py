@@ -43,7 +43,11 @@ def run(arguments: Sequence[str], root: Path) -> int:
         beside = subprocess.Popen(
             [*pytest, *BROWSER], cwd=root, env=_environment(), stdout=said, stderr=subprocess.STDOUT
         )
-        failed += _failed(root, ('pytest', [*pytest, *PLAIN]))
+        try:
+            failed += _failed(root, ('pytest', [*pytest, *PLAIN]))
+        except KeyboardInterrupt:
+            beside.wait()  # it was interrupted, too, and ends what it started
+            raise
         print('\n── pytest -m browser', flush=True)
         if beside.wait() not in (0, NO_TESTS):
             failed.append('pytest -m browser')
