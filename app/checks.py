@@ -43,11 +43,7 @@ def run(arguments: Sequence[str], root: Path) -> int:
         beside = subprocess.Popen(
             [*pytest, *BROWSER], cwd=root, env=_environment(), stdout=said, stderr=subprocess.STDOUT
         )
-        try:
-            failed += _failed(root, ('pytest', [*pytest, *PLAIN]))
-        except KeyboardInterrupt:
-            beside.wait()  # it was interrupted, too, and ends what it started
-            raise
+        failed += _failed(root, ('pytest', [*pytest, *PLAIN]))
         print('\n── pytest -m browser', flush=True)
         if beside.wait() not in (0, NO_TESTS):
             failed.append('pytest -m browser')
