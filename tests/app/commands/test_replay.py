@@ -19,8 +19,7 @@ def test_orders_are_compared_as_a_table_and_for_programs(call, says):
     table = call('replay', '--policy', 'fair', '--slots', 'gpu:1=2')
     assert table.code == 0
     assert [line.split()[0] for line in table.out.splitlines()[1:3]] == ['recorded', 'fair']
-    assert 'wait p95 by level' in table.out and 'wait p95 by user' in table.out
-    assert 'ann' in compared['recorded']['by_user'], 'the table has the busiest only'
+    assert 'wait p95 by level' in table.out and 'wait p95 by user' in table.out and 'ann' in table.out
 
 
 @pytest.mark.parametrize(
