@@ -47,7 +47,9 @@ class Errands:
             errand_id=order.errand_id, worker=self._worker, action=order.action, model=order.model, state='running'
         )
         self._tell(made)
-        self._tasks[order.errand_id] = asyncio.create_task(self._run(made, order), name=f'errand {order.action}')
+        task = asyncio.create_task(self._run(made, order), name=f'errand {order.action}')
+        self._tasks[order.errand_id] = task
+        task.add_done_callback(lambda _: self._never_began(made))
 
     def stop(self, errand_id: str) -> None:
         """End it."""
@@ -95,6 +97,12 @@ class Errands:
                 await self._look()
         self._tell(msgspec.structs.replace(newest, state=state, code=code, detail=detail))
         self._forget()
+
+    def _never_began(self, made: Errand) -> None:
+        """Stopped in the moment it was asked for: its task ended before its first step."""
+        if self._tasks.pop(made.errand_id, None) is not None:
+            self._tell(msgspec.structs.replace(made, state='cancelled'))
+            self._forget()
 
     def _tell(self, made: Errand) -> None:
         self._known[made.errand_id] = made

@@ -13,6 +13,7 @@ from workers.engines.demo import DemoEngine
 from workers.engines.demo_models import DemoModels
 from workers.engines.failure import EngineFailure
 from workers.engines.ollama import OllamaEngine
+from workers.errands import Errands
 from workers.settings import WorkerSettings
 from workers.worker import Worker
 
@@ -225,3 +226,23 @@ async def test_how_the_machine_and_the_engine_are_comes_with_the_first_heartbeat
             b.vitals and [m.name for m in b.vitals.loaded] == ['extra:latest'] for b in at_work.of(protocol.Heartbeat)
         )
     )
+
+
+async def test_an_errand_that_is_stopped_in_the_moment_it_is_asked_for_is_told_as_cancelled():
+    said, ended = [], asyncio.Event()
+
+    def send(message):
+        said.append(message.errand.state)
+        if message.errand.final:
+            ended.set()
+        return True
+
+    async def look():
+        pass
+
+    errands = Errands('w', DemoEngine(), send=send, look=look)
+    errands.do(order('pull', 'tiny'))
+    errands.stop('pull tiny')
+    await asyncio.wait_for(ended.wait(), 10)
+    errands.stop('pull tiny')
+    assert said == ['running', 'cancelled', 'cancelled']
