@@ -29,6 +29,7 @@ AT_ONCE = 2  # pages
 # nothing in sight is still on its way; what is further down may come when one scrolls there
 SETTLED = """() => ![...document.querySelectorAll(".content .skeleton")].some((each) =>
   each.checkVisibility() && each.getBoundingClientRect().top < innerHeight)"""
+DRAWN = '() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))'
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ async def _view(browser: Browser, address: str, view: View, lang: str, folder: P
             await view.do(page)
         for theme in THEMES:
             await page.evaluate(f'corral.setTheme({theme!r})')
-            await page.wait_for_timeout(120)
+            await page.evaluate(DRAWN)
+            await page.wait_for_timeout(300)  # colours change over
             await page.screenshot(path=folder / f'{view.name}-{lang}-{theme}-{width}.png')
         if view.undo:
             await view.undo(page)
