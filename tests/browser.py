@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 # They share one event loop, too: a Chromium belongs to the loop that it was started in
 MARKS = [pytest.mark.browser, pytest.mark.asyncio(loop_scope='session')]
@@ -21,3 +21,16 @@ async def launched(chromium_path: str) -> AsyncIterator[Browser]:
         )
         yield browser
         await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def visiting(chromium: Browser, **options: object) -> AsyncIterator[Page]:
+    """A page that must end without an error in its console."""
+    context = await chromium.new_context(**{'locale': 'en-US', 'viewport': {'width': 1440, 'height': 900}, **options})
+    page = await context.new_page()
+    wrong: list[str] = []
+    page.on('pageerror', lambda error: wrong.append(str(error)))
+    page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' else None)
+    yield page
+    await context.close()
+    assert not [text for text in wrong if 'status of 404' not in text]

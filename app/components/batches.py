@@ -3,15 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from nicegui import ui
-
 from app import i18n
 from app.components import failures, queue_words
+from app.components.live_element import LiveElement, State
 
-State = dict[str, Any]
 
-
-class Batches(ui.element, component='batches.js', esm={'corral-queue': 'queue'}):
+class Batches(LiveElement, component='batches.js', esm={'corral-queue': 'queue'}):
     """Shows a ``State`` (see ``app.pages.queue_batches``)."""
 
     def __init__(
@@ -22,22 +19,11 @@ class Batches(ui.element, component='batches.js', esm={'corral-queue': 'queue'})
         cancel: Callable[[str], Any],
         more: Callable[[str], Any],
     ) -> None:
-        super().__init__()
-        self._props['state'] = {'now': 0.0, **state}
+        super().__init__({'now': 0.0, **state})
         _labels(self)
         self.on('open', lambda event: open_batch(str(event.args[0]), str(event.args[1])))
         self.on('cancel', lambda event: cancel(str(event.args)))
         self.on('more', lambda event: more(str(event.args)))
-
-    def show(self, state: State) -> None:
-        """Show ``state``, unless nothing but the time differs."""
-        before = self._props['state']
-        patch = {key: value for key, value in state.items() if key == 'now' or value != before[key]}
-        if len(patch) == 1:
-            return
-        with self._props.suspend_updates():
-            self._props['state'] = {**before, **state}  # what a browser gets that shows it anew
-        self.run_method('show', patch)
 
 
 def _labels(element: Batches) -> None:

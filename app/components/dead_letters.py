@@ -3,15 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from nicegui import ui
-
 from app import i18n
 from app.components import failures, queue_words
+from app.components.live_element import LiveElement, State
 
-State = dict[str, Any]
 
-
-class DeadLetters(ui.element, component='dead_letters.js', esm={'corral-queue': 'queue'}):
+class DeadLetters(LiveElement, component='dead_letters.js', esm={'corral-queue': 'queue'}):
     """Shows a ``State`` (see ``app.pages.queue_failed``); ids of None are all that the filter lets through."""
 
     def __init__(
@@ -23,23 +20,12 @@ class DeadLetters(ui.element, component='dead_letters.js', esm={'corral-queue': 
         replay: Callable[[list[str] | None], Any],
         purge: Callable[[list[str] | None], Any],
     ) -> None:
-        super().__init__()
-        self._props['state'] = {'now': 0.0, 'all': 0, **state}
+        super().__init__({'now': 0.0, 'all': 0, **state})
         _labels(self)
         self.on('filter', lambda event: choose(event.args))
         self.on('look', lambda event: look(str(event.args)))
         self.on('replay', lambda event: replay(event.args))
         self.on('purge', lambda event: purge(event.args))
-
-    def show(self, state: State) -> None:
-        """Show ``state``, unless nothing but the time differs."""
-        before = self._props['state']
-        patch = {key: value for key, value in state.items() if key == 'now' or value != before[key]}
-        if len(patch) == 1:
-            return
-        with self._props.suspend_updates():
-            self._props['state'] = {**before, **state}  # what a browser gets that shows it anew
-        self.run_method('show', patch)
 
 
 def _labels(element: DeadLetters) -> None:

@@ -3,15 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from nicegui import ui
-
 from app import i18n
 from app.components import queue_words
+from app.components.live_element import LiveElement, State
 
-State = dict[str, Any]
 
-
-class Schedules(ui.element, component='schedules.js', esm={'corral-queue': 'queue'}):
+class Schedules(LiveElement, component='schedules.js', esm={'corral-queue': 'queue'}):
     """Shows a ``State`` (see ``app.pages.queue_schedules``); what the user wants comes back by the arguments' names."""
 
     def __init__(
@@ -25,8 +22,7 @@ class Schedules(ui.element, component='schedules.js', esm={'corral-queue': 'queu
         run: Callable[[str], Any],
         load: Callable[[], Any],
     ) -> None:
-        super().__init__()
-        self._props['state'] = {'now': 0.0, **state}
+        super().__init__({'now': 0.0, **state})
         _labels(self)
         self.on('save', lambda event: save(event.args))
         self.on('preview', lambda event: preview(str(event.args[0]), str(event.args[1])))
@@ -34,15 +30,6 @@ class Schedules(ui.element, component='schedules.js', esm={'corral-queue': 'queu
         self.on('remove', lambda event: remove(str(event.args)))
         self.on('run', lambda event: run(str(event.args)))
         self.on('load', load, args=[])
-
-    def show(self, state: State) -> None:
-        """Show ``state``, unless nothing but the time differs."""
-        before = self._props['state']
-        if all(value == before[key] for key, value in state.items() if key != 'now'):
-            return
-        with self._props.suspend_updates():
-            self._props['state'] = {**before, **state}  # what a browser gets that shows it anew
-        self.run_method('show', state)
 
 
 def _labels(element: Schedules) -> None:

@@ -1,13 +1,11 @@
 """The frame and the queue page of the running product, in a browser."""
 
-import contextlib
 import os
 import re
 import signal
-from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import expect
 
 from tests import browser
 from tests.conftest import starter
@@ -21,21 +19,8 @@ def desk(tmp_path_factory):
         yield start('--engine', 'demo')
 
 
-@contextlib.asynccontextmanager
-async def visiting(chromium: Browser, **options: object) -> AsyncIterator[Page]:
-    """A page that must end without an error in its console."""
-    context = await chromium.new_context(**{'locale': 'en-US', 'viewport': {'width': 1440, 'height': 900}, **options})
-    page = await context.new_page()
-    wrong: list[str] = []
-    page.on('pageerror', lambda error: wrong.append(str(error)))
-    page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' else None)
-    yield page
-    await context.close()
-    assert not [text for text in wrong if 'status of 404' not in text]
-
-
 async def test_language_and_theme_switch_in_place_and_are_remembered(desk, chromium):
-    async with visiting(chromium, color_scheme='light') as page:
+    async with browser.visiting(chromium, color_scheme='light') as page:
         await page.goto(f'{desk.url}/queue')
         await expect(page).to_have_title('Queue · Corral')
         await page.evaluate('window.here = true')
@@ -60,14 +45,14 @@ async def test_language_and_theme_switch_in_place_and_are_remembered(desk, chrom
         assert await page.evaluate('window.first') == 'dark', 'dark before the first pixel'
         background = await page.evaluate('getComputedStyle(document.body).backgroundColor')
         assert background == 'rgb(20, 20, 19)'
-    async with visiting(chromium, locale='zh-CN', color_scheme='dark') as page:
+    async with browser.visiting(chromium, locale='zh-CN', color_scheme='dark') as page:
         await page.goto(f'{desk.url}/queue')
         await expect(page.get_by_role('heading', name='队列')).to_be_visible()
         await expect(page.locator('html')).to_have_attribute('data-theme', 'dark')
 
 
 async def test_the_page_says_when_the_broker_is_gone_and_when_it_is_back(desk, chromium):
-    async with visiting(chromium) as page:
+    async with browser.visiting(chromium) as page:
         await page.goto(f'{desk.url}/queue')
         await expect(page.locator('.banner')).to_contain_text('This is the built-in demo')
         os.kill(desk.pid('broker'), signal.SIGSTOP)
@@ -82,7 +67,7 @@ async def test_the_page_says_when_the_broker_is_gone_and_when_it_is_back(desk, c
 
 
 async def test_every_place_fits_a_phone_and_can_be_reached_by_keyboard(desk, chromium):
-    async with visiting(chromium, viewport={'width': 390, 'height': 800}) as page:
+    async with browser.visiting(chromium, viewport={'width': 390, 'height': 800}) as page:
         for place, name in (('/chat', 'Chat'), ('/queue', 'Queue'), ('/analytics', 'Analytics')):
             await page.goto(desk.url + place)
             current = page.locator('.rail a[aria-current=page]')

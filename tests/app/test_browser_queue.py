@@ -1,10 +1,9 @@
 """The queue's pages of the running product, in a browser."""
 
-import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import expect
 
 from broker import client, protocol
 from broker.endpoints import Endpoints
@@ -18,19 +17,6 @@ pytestmark = [*browser.MARKS, pytest.mark.whole]
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corral]:
     with starter(tmp_path_factory.mktemp('queue')) as start:
         yield start('--engine', 'demo')
-
-
-@contextlib.asynccontextmanager
-async def visiting(chromium: Browser, **options: object) -> AsyncIterator[Page]:
-    """A page that must end without an error in its console."""
-    context = await chromium.new_context(**{'locale': 'en-US', 'viewport': {'width': 1440, 'height': 900}, **options})
-    page = await context.new_page()
-    wrong: list[str] = []
-    page.on('pageerror', lambda error: wrong.append(str(error)))
-    page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' else None)
-    yield page
-    await context.close()
-    assert not [text for text in wrong if 'status of 404' not in text]
 
 
 def broker_of(desk) -> client.BrokerClient:
@@ -47,7 +33,7 @@ async def submit(broker: client.BrokerClient, count: int, **fields: object) -> l
 
 
 async def test_the_live_queue_moves_and_obeys(desk, chromium):
-    async with broker_of(desk) as broker, visiting(chromium) as page:
+    async with broker_of(desk) as broker, browser.visiting(chromium) as page:
         await page.goto(f'{desk.url}/queue')
         first, second, third = await submit(broker, 3, user='anna')
         row = {job_id: page.locator(f'.qb-row[data-job="{job_id}"]') for job_id in (first, second, third)}
@@ -101,7 +87,7 @@ async def test_the_live_queue_moves_and_obeys(desk, chromium):
 
 
 async def test_a_schedule_is_made_run_and_its_job_followed(desk, chromium):
-    async with broker_of(desk) as broker, visiting(chromium, locale='zh-CN') as page:
+    async with broker_of(desk) as broker, browser.visiting(chromium, locale='zh-CN') as page:
         await page.goto(f'{desk.url}/queue/schedules')
         await expect(page.get_by_role('heading', name='还没有计划')).to_be_visible()
         await page.get_by_role('button', name='添加计划').click()
@@ -132,7 +118,7 @@ async def test_a_schedule_is_made_run_and_its_job_followed(desk, chromium):
 
 
 async def test_a_batch_is_followed_and_what_failed_is_done_again_and_deleted(desk, chromium):
-    async with broker_of(desk) as broker, visiting(chromium) as page:
+    async with broker_of(desk) as broker, browser.visiting(chromium) as page:
         ids = [client.new_job_id() for _ in range(3)]
         batch = client.new_job_id()
         await broker.open_batch(batch, 3, name='handbook <b>')

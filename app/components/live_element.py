@@ -1,0 +1,25 @@
+"""What custom elements have in common whose state changes while they are looked at: the browser is told what is new."""
+
+from typing import Any
+
+from nicegui import ui
+
+State = dict[str, Any]
+
+
+class LiveElement(ui.element):
+    """Shows a ``State``; its ``now`` is the time at which the rest was so."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self._props['state'] = state
+
+    def show(self, state: State) -> None:
+        """Show ``state``, unless nothing but the time differs."""
+        before = self._props['state']
+        patch = {key: value for key, value in state.items() if key == 'now' or value != before[key]}
+        if patch.keys() <= {'now'}:
+            return
+        with self._props.suspend_updates():
+            self._props['state'] = {**before, **state}  # what a browser gets that shows it anew
+        self.run_method('show', patch)
