@@ -194,7 +194,7 @@ export default {
       if (this.notice) return this.notice;
       if (this.blind) return this.labels.blind.replace("{model}", () => this.model);
       if (!this.text.trim()) return "";
-      return this.why || (this.listed || this.state.alive ? "" : this.labels.not_there.replace("{model}", this.model));
+      return this.why || (this.listed || this.state.alive ? "" : this.labels.not_there.replace("{model}", () => this.model));
     },
   },
   methods: {

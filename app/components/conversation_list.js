@@ -44,7 +44,7 @@ export default {
         </li>
       </ul>
       <button v-if="found?.more" type="button" class="btn ghost founds-more" @click="ask(found.limit * 2)">{{ labels.show_more }}</button>
-      <p v-if="found && !found.found.length && !searching" class="convs-none">{{ labels.none.replace("{text}", found.text) }}</p>
+      <p v-if="found && !found.found.length && !searching" class="convs-none">{{ labels.none.replace("{text}", () => found.text) }}</p>
     </div>
 
     <div v-else ref="scroll" class="convs-scroll" @scroll.passive="measure" @keydown="keyed">
@@ -455,7 +455,7 @@ export default {
     offer(text, title, handler) {
       this.undo?.();
       this.undo = this.$q.notify({
-        message: text.replace("{title}", title.length > 40 ? title.slice(0, 39) + "…" : title),
+        message: text.replace("{title}", () => title.length > 40 ? title.slice(0, 39) + "…" : title),
         position: innerWidth < 640 ? "top" : "bottom-left", // not over the place to write
         timeout: UNDO_MS,
         classes: "toast undo",

@@ -97,7 +97,7 @@ export default {
     priority() {
       const { priority, rule } = this.job;
       const named = rule && (this.labels["rule_" + rule.replaceAll(" ", "_")] ?? rule);
-      return named ? this.labels.by_rule.replace("{priority}", this.priorityName(priority)).replace("{rule}", () => named) : this.priorityName(priority);
+      return named ? this.labels.by_rule.replace("{priority}", () => this.priorityName(priority)).replace("{rule}", () => named) : this.priorityName(priority);
     },
     bars() {
       const all = this.now.times.parts.reduce((sum, part) => sum + part.seconds, 0) || 1;

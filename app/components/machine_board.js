@@ -95,7 +95,7 @@ export default {
       const worker = this.workers[name];
       if (worker.leaving) return { kind: "warn", text: this.labels.leaving, hint: this.labels.leaving_hint };
       if (worker.problem === "breaker_open")
-        return { kind: "bad", text: this.labels.breaker_open, hint: this.labels.breaker_hint.replace("{code}", worker.breaker_code || "—") };
+        return { kind: "bad", text: this.labels.breaker_open, hint: this.labels.breaker_hint.replace("{code}", () => worker.breaker_code || "—") };
       if (worker.problem === "unreachable") return { kind: "bad", text: this.labels.unreachable, hint: this.labels.unreachable_hint };
       if (worker.paused || this.paused) return { kind: "warn", text: worker.jobs.length ? this.labels.pausing : this.labels.paused, hint: "" };
       if (worker.problem === "no_models") return { kind: "warn", text: this.labels.no_models, hint: this.labels.no_models_hint };
@@ -180,12 +180,12 @@ export default {
     },
     goingText(errand) {
       const word = { pull: "pulling", load: "loading", unload: "unloading", remove: "removing" }[errand.action] ?? "changing";
-      return this.labels[word].replace("{name}", errand.model);
+      return this.labels[word].replace("{name}", () => errand.model);
     },
     endText(errand) {
-      if (errand.state === "done") return (this.labels["done_" + errand.action] ?? this.labels.done_other).replace("{name}", errand.model);
-      if (errand.state === "cancelled") return this.labels.stopped.replace("{name}", errand.model);
-      return this.labels.failed.replace("{name}", errand.model).replace("{why}", this.labels["why_" + errand.code] ?? errand.detail);
+      if (errand.state === "done") return (this.labels["done_" + errand.action] ?? this.labels.done_other).replace("{name}", () => errand.model);
+      if (errand.state === "cancelled") return this.labels.stopped.replace("{name}", () => errand.model);
+      return this.labels.failed.replace("{name}", () => errand.model).replace("{why}", () => this.labels["why_" + errand.code] ?? errand.detail);
     },
     repeat(id) {
       const { action, worker, model } = this.errands[id];
@@ -227,7 +227,7 @@ export default {
     },
     askRetire(name) {
       this.ask("confirm", {
-        title: this.labels.retire_title.replace("{name}", name),
+        title: this.labels.retire_title.replace("{name}", () => name),
         text: this.labels.retire_text,
         button: this.labels.retire_do,
         action: "retire",
@@ -237,8 +237,8 @@ export default {
     askRemove(key, model) {
       const group = this.groups[key];
       this.ask("confirm", {
-        title: this.labels.remove_title.replace("{name}", model.name),
-        text: this.labels.remove_text.replace("{place}", group.backend || group.workers[0]),
+        title: this.labels.remove_title.replace("{name}", () => model.name),
+        text: this.labels.remove_text.replace("{place}", () => group.backend || group.workers[0]),
         button: this.labels.remove_do,
         action: "errand",
         what: { action: "remove", worker: group.workers[0], model: model.name },

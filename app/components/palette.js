@@ -21,7 +21,7 @@ export default {
           <span v-if="item.note" class="faint" :class="{ clip: item.kind === 'said' }">{{ item.note }}</span></div>
       </div>
     </div>
-    <p v-if="!items.length" class="palette-none">{{ labels.none.replace("{text}", text.trim()) }}</p>
+    <p v-if="!items.length" class="palette-none">{{ labels.none.replace("{text}", () => text.trim()) }}</p>
     <p class="sr" role="status">{{ open ? labels.count.replace("{n}", items.length) : "" }}</p>
     <footer aria-hidden="true"><span><kbd>↑</kbd><kbd>↓</kbd> {{ labels.move }}</span><span><kbd>{{ labels.enter }}</kbd> {{ labels.open }}</span><span><kbd>{{ labels.escape }}</kbd> {{ labels.leave }}</span></footer>
   </dialog>`,

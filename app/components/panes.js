@@ -20,7 +20,7 @@ export default {
         <slot :name="pane"></slot>
       </aside>
       <div v-if="room[pane] && shown(pane)" :class="['pane-edge', 'edge-' + pane]" role="separator" tabindex="0" aria-orientation="vertical" :aria-controls="name + '-pane-' + pane"
-        :aria-label="labels.width.replace('{name}', labels[pane])" :aria-valuemin="limits[pane].least" :aria-valuemax="limits[pane].most" :aria-valuenow="widths[pane]"
+        :aria-label="labels.width.replace('{name}', () => labels[pane])" :aria-valuemin="limits[pane].least" :aria-valuemax="limits[pane].most" :aria-valuenow="widths[pane]"
         @pointerdown="drag(pane, $event)" @keydown="push(pane, $event)" @dblclick="set(pane, limits[pane].usual)"></div>
     </template>
     <section class="pane-middle" :inert="Boolean(sheet)"><slot></slot></section>

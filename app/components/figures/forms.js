@@ -62,7 +62,7 @@ function isolated(values) {
 }
 
 function oldName(line, { names, say }) {
-  return say.labels.previous.replace("{what}", names[line.id]);
+  return say.labels.previous.replace("{what}", () => names[line.id]);
 }
 
 function oldLine(line, chart) {

@@ -11,7 +11,7 @@ function steps(spec, data, say, names, raw) {
   const old = Object.keys(names).filter((id) => data.before?.[id]);
   const when = (at) => (raw ? new Date(at * 1000).toISOString() : moment(at, say, data, true));
   return {
-    head: [say.labels.time, ...ids.map((id) => names[id]), ...old.map((id) => say.labels.previous.replace("{what}", names[id]))],
+    head: [say.labels.time, ...ids.map((id) => names[id]), ...old.map((id) => say.labels.previous.replace("{what}", () => names[id]))],
     rows: data.at.map((at, n) => [when(at), ...ids.map((id) => data.series[id][n]), ...old.map((id) => data.before[id][n])]),
     units: [null, ...ids.map((id) => unit(spec, id)), ...old.map((id) => unit(spec, id))],
   };

@@ -23,7 +23,7 @@ const WORKER = `
         <span class="worker-life faint"><span :class="'is-' + health(name).kind">{{ health(name).text }}</span> · {{ life(name) }}</span></div>
       <span v-for="label in workers[name].labels" class="chip worker-label">{{ label }}</span>
       <button v-if="workers[name].paused" type="button" class="btn" @click="act('resume', { worker: name }, name)" :disabled="pending[name]"><i class="icon icon-play small"></i>{{ labels.resume }}</button>
-      <button type="button" class="btn square ghost" :aria-label="labels.actions.replace('{name}', name)" aria-haspopup="menu"><i class="icon icon-more"></i>
+      <button type="button" class="btn square ghost" :aria-label="labels.actions.replace('{name}', () => name)" aria-haspopup="menu"><i class="icon icon-more"></i>
         <q-menu anchor="bottom right" self="top right" :offset="[0, 4]"><div role="menu">
           <button v-if="!workers[name].paused" type="button" role="menuitem" class="menu-item" v-close-popup @click="act('pause', { worker: name })"><i class="icon icon-pause small"></i>{{ labels.pause }}</button>
           <button v-else type="button" role="menuitem" class="menu-item" v-close-popup @click="act('resume', { worker: name })"><i class="icon icon-play small"></i>{{ labels.resume }}</button>
@@ -32,7 +32,7 @@ const WORKER = `
         </div></q-menu></button>
     </div>
     <p v-if="health(name).hint" class="worker-hint">{{ health(name).hint }}</p>
-    <p v-if="workers[name].failing.length" class="worker-hint">{{ labels.failing.replace('{names}', workers[name].failing.join(', ')) }}</p>
+    <p v-if="workers[name].failing.length" class="worker-hint">{{ labels.failing.replace('{names}', () => workers[name].failing.join(', ')) }}</p>
     <ul class="slots" :aria-label="labels.slots.replace('{busy}', number(workers[name].jobs.length)).replace('{slots}', number(workers[name].slots))">
       <li v-for="id in workers[name].jobs" :key="id" class="slot busy"><a v-if="jobs[id]" :href="'/jobs/' + encodeURIComponent(id)"><b class="clip">{{ title(id) }}</b><span class="clip" :title="doing(id)">{{ doing(id) }}</span><i></i></a></li>
       <li v-if="idle(name)" class="slot free"><span aria-hidden="true"><i v-for="n in Math.min(8, idle(name))"></i></span>{{ freeText(idle(name)) }}</li>
@@ -42,7 +42,7 @@ const WORKER = `
 const ERRANDS = `
   <div v-for="[id, errand] in errandsOf(key)" :key="id" class="errand" :class="errand.state" :role="errand.state === 'failed' ? 'alert' : 'status'">
     <template v-if="!errand.ended">
-      <div class="errand-line"><b class="clip">{{ goingText(errand) }}</b><button type="button" class="btn ghost" :aria-label="labels.stop_pull.replace('{name}', errand.model)" @click="act('stop', { errand: id })">{{ labels.stop }}</button></div>
+      <div class="errand-line"><b class="clip">{{ goingText(errand) }}</b><button type="button" class="btn ghost" :aria-label="labels.stop_pull.replace('{name}', () => errand.model)" @click="act('stop', { errand: id })">{{ labels.stop }}</button></div>
       <div class="progress" :class="{ endless: share(errand) === null || errand.completed >= errand.total }" role="progressbar" :aria-label="goingText(errand)" aria-valuemin="0" aria-valuemax="100"
         :aria-valuenow="share(errand) === null ? null : Math.round(100 * share(errand))"><i :style="{ width: 100 * (share(errand) ?? 0) + '%' }"></i></div>
       <span class="faint errand-text">{{ progressText(id) }}</span>
@@ -55,7 +55,7 @@ const ERRANDS = `
 const MODELS = `
   <div class="models">
     <div class="models-head"><h4>{{ labels.models }}</h4><span class="faint">{{ number(groups[key].models.length) }}<template v-if="loadedCount(groups[key])"> · {{ loadedCount(groups[key]) }}</template></span><span class="grow"></span>
-      <button type="button" class="btn ghost" :disabled="groups[key].problem === 'unreachable'" :aria-label="labels.pull_here.replace('{place}', groups[key].backend || groups[key].workers[0])" @click="askPull(groups[key].workers[0])"><i class="icon icon-plus small"></i>{{ labels.pull }}</button></div>
+      <button type="button" class="btn ghost" :disabled="groups[key].problem === 'unreachable'" :aria-label="labels.pull_here.replace('{place}', () => groups[key].backend || groups[key].workers[0])" @click="askPull(groups[key].workers[0])"><i class="icon icon-plus small"></i>{{ labels.pull }}</button></div>
     ${ERRANDS}
     <ul class="model-list">
       <li v-for="model in groups[key].models" :key="model.name" class="model" :class="{ resident: model.resident }">
@@ -64,7 +64,7 @@ const MODELS = `
           <span v-if="model.problem" class="is-bad">{{ labels.mute }} · </span>{{ about(model) }}<template v-if="about(model) && memoryText(model)"> · </template><span v-if="model.resident" class="is-ok">{{ memoryText(model) }}</span></span></div>
         <button v-if="model.resident" type="button" class="btn ghost" :disabled="busyWith(key, model)" :aria-label="labels.unload + colon + model.name" @click="doModel('unload', key, model)">{{ labels.unload }}</button>
         <button v-else type="button" class="btn ghost" :disabled="busyWith(key, model)" :aria-label="labels.load + colon + model.name" @click="doModel('load', key, model)">{{ labels.load }}</button>
-        <button type="button" class="btn square ghost" :aria-label="labels.actions.replace('{name}', model.name)" aria-haspopup="menu"><i class="icon icon-more"></i>
+        <button type="button" class="btn square ghost" :aria-label="labels.actions.replace('{name}', () => model.name)" aria-haspopup="menu"><i class="icon icon-more"></i>
           <q-menu anchor="bottom right" self="top right" :offset="[0, 4]"><div role="menu">
             <button type="button" role="menuitem" class="menu-item" v-close-popup @click="doModel('load', key, model, { keep: -1 })"><i class="icon icon-bolt small"></i>{{ labels.keep }}</button>
             <button v-if="!model.fixed" type="button" role="menuitem" class="menu-item" v-close-popup @click="doModel('pull', key, model)"><i class="icon icon-retry small"></i>{{ labels.update }}</button>
@@ -93,7 +93,7 @@ const DIALOGS = `
   <q-dialog role="dialog" aria-labelledby="machine-join" :model-value="dialog === 'join'" @update:model-value="dialog = ''" @hide="closed">
     <div class="dialog machine-dialog wide"><h2 id="machine-join">{{ labels.join }}</h2>
       <template v-if="subject.command"><p class="quiet">{{ labels.join_run }}</p><div class="command"><code tabindex="0">{{ subject.command }}</code><button type="button" class="btn" @click="copy(subject.command)"><i class="icon small" :class="copied ? 'icon-check' : 'icon-copy'"></i>{{ copied ? labels.copied : labels.copy }}</button></div>
-        <p class="faint">{{ labels.join_wait }} {{ labels.join_address.replace('{place}', subject.place) }}</p></template>
+        <p class="faint">{{ labels.join_wait }} {{ labels.join_address.replace('{place}', () => subject.place) }}</p></template>
       <form v-else-if="subject.place" class="join-form" @submit.prevent="act('join', { name: form.name.trim() }, 'join')"><label class="control"><span class="control-name">{{ labels.join_name }}</span><input class="field" v-model="form.name" maxlength="60" required autofocus autocomplete="off" spellcheck="false" placeholder="gpu-box"></label>
         <button type="submit" class="btn primary" :disabled="!form.name.trim() || pending.join">{{ labels.join_make }}</button></form>
       <template v-else-if="subject.example"><p class="quiet">{{ labels.join_off }}</p><div class="command"><code tabindex="0">{{ subject.example }}</code></div></template>
