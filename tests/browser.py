@@ -4,10 +4,13 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 # They share one event loop, too: a Chromium belongs to the loop that it was started in
 MARKS = [pytest.mark.browser, pytest.mark.asyncio(loop_scope='session')]
+
+# What Chromium says by itself where a test takes away its network, or leaves a page that is just connecting
+OWN_WORDS = ('net::ERR_INTERNET_DISCONNECTED', 'closed before the connection is established')
 
 expect.set_options(timeout=20_000)  # what is expected comes at once, except where the machine is busy
 
@@ -23,14 +26,23 @@ async def launched(chromium_path: str) -> AsyncIterator[Browser]:
         await browser.close()
 
 
+def listen(page: Page, wrong: list[str]) -> None:
+    """Add to ``wrong`` what goes wrong on the page, as it goes wrong."""
+    page.on('pageerror', lambda error: wrong.append(str(error)))
+    page.on('console', lambda message: wrong.append(message.text) if _complains(message) else None)
+
+
+def _complains(message: ConsoleMessage) -> bool:
+    return message.type == 'error' and not any(words in message.text for words in OWN_WORDS)
+
+
 @contextlib.asynccontextmanager
 async def visiting(chromium: Browser, **options: object) -> AsyncIterator[Page]:
     """A page that must end without an error in its console."""
     context = await chromium.new_context(**{'locale': 'en-US', 'viewport': {'width': 1440, 'height': 900}, **options})
     page = await context.new_page()
     wrong: list[str] = []
-    page.on('pageerror', lambda error: wrong.append(str(error)))
-    page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' else None)
+    listen(page, wrong)
     yield page
     await context.close()
     assert not [text for text in wrong if 'status of 404' not in text]

@@ -35,14 +35,6 @@ async def run_jobs(desk, count, model='demo'):
                 return
 
 
-def listen(page):
-    """What goes wrong on a page, as it goes wrong."""
-    wrong: list[str] = []
-    page.on('pageerror', lambda error: wrong.append(str(error)))
-    page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' else None)
-    return wrong
-
-
 async def kept(download, folder):
     """The text of a file that the browser saved."""
     target = folder / download.suggested_filename
@@ -57,7 +49,8 @@ async def test_the_past_of_the_queue_in_both_languages(corral, chromium, tmp_pat
         locale='en-US', viewport={'width': 1200, 'height': 800}, color_scheme='light', reduced_motion='reduce'
     )
     page = await context.new_page()
-    wrong = listen(page)
+    wrong: list[str] = []
+    browser.listen(page, wrong)
     await page.goto(f'{desk.url}/analytics?range=1h&user=ana&compare=1')
     await expect(page.get_by_role('heading', name='No job has ended yet')).to_be_visible()
     await expect(page.locator('.figures-all')).to_be_hidden()

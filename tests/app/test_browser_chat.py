@@ -125,8 +125,7 @@ async def person(chromium):
         )
         contexts.append(context)
         visitor = Person(await context.new_page(), desk, lang)
-        visitor.page.on('pageerror', lambda error: wrong.append(str(error)))
-        visitor.page.on('console', lambda text: wrong.append(text.text) if text.type == 'error' else None)
+        browser.listen(visitor.page, wrong)
         await visitor.go(path)
         return visitor
 

@@ -49,8 +49,7 @@ async def visiting(chromium: Browser, url: str, lang: str = 'en', script: str = 
     if script:
         await page.add_init_script(script)
     wrong: list[str] = []
-    page.on('pageerror', lambda error: wrong.append(str(error)))
-    page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' else None)
+    browser.listen(page, wrong)
     yield page
     await context.close()
     assert not [text for text in wrong if 'status of 404' not in text]

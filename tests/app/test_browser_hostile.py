@@ -71,9 +71,8 @@ def desk(tmp_path_factory, ollama):  # noqa: F811
 async def opened(chromium, desk, wrong, foreign):
     context = await chromium.new_context(locale='en-US', viewport={'width': 1280, 'height': 800})
     page = await context.new_page()
-    page.on('pageerror', lambda error: wrong.append(str(error)))
+    browser.listen(page, wrong)
     page.on('dialog', lambda dialog: wrong.append(dialog.message))
-    page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' else None)
     context.on('request', lambda r: None if r.url.startswith((desk.url, 'data:', 'blob:')) else foreign.append(r.url))
     await page.goto(f'{desk.url}/chat')
     await expect(page.locator('.composer textarea')).to_be_editable()

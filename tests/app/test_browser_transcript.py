@@ -113,9 +113,8 @@ async def tab(url, chromium):
     context = await chromium.new_context(locale='en-US', viewport={'width': 1000, 'height': 700})
     page = await context.new_page()
     wrong, foreign = [], []
-    page.on('pageerror', lambda error: wrong.append(str(error)))
+    browser.listen(page, wrong)
     page.on('dialog', lambda dialog: wrong.append(dialog.message))
-    page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' else None)
     context.on('request', lambda r: None if r.url.startswith((url, 'data:', 'blob:')) else foreign.append(r.url))
     await page.goto(url)
     desk = Desk(url, page, wrong, foreign)
