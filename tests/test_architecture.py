@@ -109,5 +109,5 @@ def test_the_contract_of_the_core_names_every_module_that_is_not_its_shell():
         'contracts'
     ]
     named = next(each['source_modules'] for each in contracts if each['name'] == 'The core does no input or output')
-    pure = {path.stem for path in (ROOT / 'broker').glob('*.py')} - SHELL
-    assert set(named) == {f'broker.{name}' for name in pure}
+    modules = [*(ROOT / 'broker').glob('*.py'), *(path.parent for path in (ROOT / 'broker').glob('*/__init__.py'))]
+    assert set(named) == {f'broker.{path.stem}' for path in modules} - {f'broker.{name}' for name in SHELL}
