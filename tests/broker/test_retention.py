@@ -244,7 +244,7 @@ def test_a_batch_without_jobs_goes_with_the_facts_of_its_time(store):
 def test_a_miscount_costs_no_job(tmp_path):
     store = Store(tmp_path / 'queue.db')
     put(store, *((n, State.COMPLETED, float(n)) for n in range(1, 6)))
-    store._ended += 3
+    store._pruning.ended += 3
     sweep(store, Keep(jobs=5))
     assert numbers(store) == [1, 2, 3, 4, 5]
     store.close()

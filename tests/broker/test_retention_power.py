@@ -42,7 +42,7 @@ def prune_until(files, power_for, monkeypatch):
     disk, gone, store = Disk(files, power_for), 0, None
     try:
         store = old_and_new(disk)
-        monkeypatch.setattr('broker.store._SPARE_PAGES', 0)
+        monkeypatch.setattr('broker.store.pruning._SPARE_PAGES', 0)
         going = Sweep(Keep(completed_s=DAY, facts_s=DAY))
         while going.due_at < NOW + retention.ROUND_S:
             portion = going.portion(NOW)
@@ -75,7 +75,7 @@ def what_is_wrong(files, gone):
             'torn': any(went),
             'back again': len(went) < gone,
             'facts': seqs != list(range(seqs[0], 61)) or store.last_order() != 30,
-            'miscounted': store._ended != len(left),
+            'miscounted': store._pruning.ended != len(left),
         }
         return [name for name, true in wrong.items() if true]
     finally:
