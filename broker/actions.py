@@ -11,6 +11,7 @@ class Peer(NamedTuple):
 
     side: str  # 'client' or 'worker'
     routing_id: bytes
+    machine: str = ''  # of the network, whose key it has; '' for a process of ours
 
 
 class Persist(NamedTuple):

@@ -107,6 +107,13 @@ class BrokerCore:
         self._queue.tell_drained(now)
         return self._queue.take()
 
+    def expel(self, machine: str, why: str, now: float) -> list[Action]:
+        """A machine of the network may work here no more: its workers hear ``why``, their jobs go back uncharged."""
+        self._staff.expel(machine, why, now)
+        self._dispatch.run(now)
+        self._queue.tell_drained(now)
+        return self._queue.take()
+
     def tick(self, now: float, past: Past = NOTHING) -> list[Action]:
         """Do what is due: leases that ran out, delays that are over, silent workers, schedules, the pulse.
 

@@ -205,9 +205,9 @@ class WorkerRetired(WorkerFact, frozen=True, kw_only=True):
 
 
 class WorkerLeft(WorkerFact, frozen=True, kw_only=True):
-    """A worker said goodbye, fell silent, or was replaced by a new process of the same name."""
+    """A worker said goodbye, fell silent, was replaced by a new process of the same name, or its machine was removed."""
 
-    reason: Literal['drained', 'lost', 'replaced']
+    reason: Literal['drained', 'lost', 'replaced', 'removed']
 
 
 class Paused(Fact, frozen=True, kw_only=True):

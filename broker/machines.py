@@ -6,6 +6,7 @@ data directory that only its user can read.
 
 import base64
 import binascii
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from broker.endpoints import Endpoints
 
 FILE = 'machines.json'
 MAX_NAME, MOST = 60, 1_000
+MAX_WORKER_NAME, MOST_WORKERS = 200, 100  # of one machine
 
 
 class NoToken(ValueError):
@@ -29,6 +31,7 @@ class _Machine(msgspec.Struct, frozen=True):
     name: str
     public: str  # Z85
     added_at: float
+    workers: tuple[str, ...] = ()  # names that are its own
 
 
 class _Kept(msgspec.Struct):
@@ -38,13 +41,14 @@ class _Kept(msgspec.Struct):
 
 
 class Machines:
-    """Who may join. The broker's thread changes it; ``knows`` may be called from any."""
+    """Who may join, and whose worker names are whose. The broker's thread changes it; any may call ``name_of``."""
 
     def __init__(self, path: Path, listen: str = '') -> None:
         self._path = path
         self.listen = listen
         self._kept = self._read()
-        self._keys = frozenset(machine.public.encode() for machine in self._kept.machines)
+        self._names = _by_key(self._kept.machines)
+        self._owners = {worker: machine.name for machine in self._kept.machines for worker in machine.workers}
 
     @property
     def public(self) -> bytes:
@@ -56,9 +60,9 @@ class Machines:
         """The broker's secret key."""
         return self._kept.secret.encode()
 
-    def knows(self, key: bytes) -> bool:
-        """Whether this is the public key (Z85) of a machine that may join."""
-        return key in self._keys
+    def name_of(self, key: bytes) -> str | None:
+        """The machine with this public key (Z85), if it may join."""
+        return self._names.get(key)
 
     def listed(self) -> list[tuple[str, float]]:
         """Names, and since when; by name."""
@@ -80,12 +84,43 @@ class Machines:
         return base64.urlsafe_b64encode(z85.decode(self.public) + z85.decode(secret)).rstrip(b'=').decode()
 
     def remove(self, name: str) -> bool:
-        """Let it in no more; whether it was there. A connection that stands is not cut."""
+        """Let it in no more; whether it was there. The names of its workers are free again."""
         left = [machine for machine in self._kept.machines if machine.name != name]
         gone = len(left) < len(self._kept.machines)
         if gone:
             self._keep(left)
+            self._owners = {worker: owner for worker, owner in self._owners.items() if owner != name}
         return gone
+
+    def claim(self, worker: str, machine: str) -> str:
+        """Why a worker of this machine may not be called so, '' when it may.
+
+        Whoever comes with a name first keeps it until it is removed; only this machine ('') takes its own back.
+        """
+        owner = self._owners.get(worker)
+        if owner == machine:
+            return ''
+        if not machine:
+            self._own(worker, machine)
+            return ''
+        if not 1 <= len(worker) <= MAX_WORKER_NAME or not worker.isprintable():
+            return f'A worker needs a name of 1 to {MAX_WORKER_NAME} characters; choose another --name.'
+        if owner is not None:
+            return f'The worker name {worker} belongs to another machine of this desk; choose another --name.'
+        if sum(each == machine for each in self._owners.values()) >= MOST_WORKERS:
+            return f'This machine has used {MOST_WORKERS} worker names; use one of these, or have it added anew.'
+        self._own(worker, machine)
+        return ''
+
+    def _own(self, worker: str, machine: str) -> None:
+        self._owners[worker] = machine
+        owned = [
+            msgspec.structs.replace(each, workers=tuple(w for w, owner in self._owners.items() if owner == each.name))
+            for each in self._kept.machines
+        ]
+        if owned != self._kept.machines:
+            with contextlib.suppress(errors.Refused):  # where there is no room on the disk, it holds until the end
+                self._keep(owned)
 
     def _read(self) -> _Kept:
         try:
@@ -103,7 +138,7 @@ class Machines:
         kept = _Kept(public=self._kept.public, secret=self._kept.secret, machines=machines)
         self._write(kept)
         self._kept = kept
-        self._keys = frozenset(machine.public.encode() for machine in machines)
+        self._names = _by_key(machines)
 
     def _write(self, kept: _Kept) -> None:
         """All or nothing, and for nobody else to read."""
@@ -116,6 +151,10 @@ class Machines:
             beside.replace(self._path)
         except OSError as error:
             raise errors.Refused('disk_full', f'{self._path} cannot be written: {error.strerror}') from None
+
+
+def _by_key(machines: list[_Machine]) -> dict[bytes, str]:
+    return {machine.public.encode(): machine.name for machine in machines}
 
 
 Asked = protocol.AddMachine | protocol.RemoveMachine | protocol.FindMachines

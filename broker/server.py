@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import msgspec
 import zmq
-from zmq.auth.thread import ThreadAuthenticator
 
 from broker import (
+    doorman,
     errors,
     facts,
     intake,
@@ -114,13 +114,13 @@ class Server:
         self._malformed = 0
         self._disk_checked_at = 0.0
         self._disk_full = False
-        self._authenticator: ThreadAuthenticator | None = None
+        self._doorman: doorman.Doorman | None = None
         self._machines: machines.Machines | None = None
         try:
             if listen:
                 self._machines = machines.Machines(store.path.parent / machines.FILE, listen)
             if listen or not endpoints.client.startswith('ipc://'):
-                self._authenticate(endpoints)
+                self._doorman = doorman.Doorman(self._context, endpoints, self._machines)
             self._client = self._serve(zmq.ROUTER, endpoints, endpoints.client)
             self._worker = self._serve(zmq.ROUTER, endpoints, endpoints.worker)
             self._facts = self._serve(zmq.XPUB, endpoints, endpoints.facts)
@@ -159,8 +159,8 @@ class Server:
             self._close()
 
     def _close(self) -> None:
-        if self._authenticator is not None:
-            self._authenticator.stop()
+        if self._doorman is not None:
+            self._doorman.stop()
         self._context.destroy(linger=200)
         self._wake.close()
         self._woken.close()
@@ -226,6 +226,15 @@ class Server:
         starts = self._store.starts_since(now - limits.Gate(self._rules.limits).longest_period_s)
         return [*self._core.change(self._rules, starts, now), Send(peer, self._settings(request.rid))]
 
+    def _remove_machine(self, peer: Peer, request: protocol.RemoveMachine) -> list[Action]:
+        """It may join no more, and what of it is connected is turned away before the reply leaves."""
+        reply = machines.answer(self._machines, request)
+        expelled: list[Action] = []
+        if isinstance(reply, protocol.Done):
+            logger.info('machine %s was removed', request.name, extra={'action': 'remove_machine'})
+            expelled = self._core.expel(request.name, doorman.REMOVED, self._clock.now())
+        return [*expelled, Send(peer, reply)]
+
     def _settings(self, rid: int) -> protocol.Settings | protocol.Refused:
         runtime = self._runtime
         if runtime is None:
@@ -274,6 +283,8 @@ class Server:
                 action.request, protocol.GetSettings | protocol.SetSettings
             ):
                 follow += self._configure(action.peer, action.request)
+            elif isinstance(action, FromStore) and isinstance(action.request, protocol.RemoveMachine):
+                follow += self._remove_machine(action.peer, action.request)
             elif isinstance(action, FromStore) and lookup.takes_long(action.request):
                 self._listings.ask(action.peer, action.request, self._store, time.perf_counter())
             elif isinstance(action, FromStore):
@@ -316,19 +327,47 @@ class Server:
         taken: list[_Taken] = []
         while len(taken) < DRAIN_AT_ONCE:
             try:
-                frames = self._sides[side].recv_multipart(NOBLOCK)
+                peer, parts = self._received(side)
             except zmq.Again:
                 break
-            peer = Peer(side, frames[0])
+            if peer is None:
+                continue
             try:
-                (letter,) = frames[1:]
-                taken += [_Taken(peer, message) for message in self._decoders[side](letter)]
+                (letter,) = parts
+                taken += self._let_in(peer, self._decoders[side](letter))
             except (*protocol.Malformed, ValueError):
                 self._malformed += 1
                 if self._malformed & (self._malformed - 1) == 0:  # 1, 2, 4, 8, …: a flood must not fill the log
                     logger.warning('%s messages not understood so far', self._malformed, extra={'action': 'malformed'})
                 if side == 'client':
                     self._send(peer, [protocol.Refused(code='bad_request', detail='the message was not understood')])
+        return taken
+
+    def _received(self, side: str) -> tuple[Peer | None, list[bytes]]:
+        """The next message, and from whom; from None where that may not speak here any more. Raises ``zmq.Again``."""
+        if self._machines is None or self._doorman is None or side == 'client':
+            routing_id, *parts = self._sides[side].recv_multipart(NOBLOCK)
+            return Peer(side, routing_id), parts
+        frames = self._sides[side].recv_multipart(NOBLOCK, copy=False)
+        machine = self._doorman.machine_of(frames[-1])
+        peer = Peer(side, frames[0].bytes, machine or '')
+        if machine is None:
+            self._send(peer, [protocol.TurnedAway(detail=doorman.REMOVED)])
+            return None, []
+        return peer, [frame.bytes for frame in frames[1:]]
+
+    def _let_in(self, peer: Peer, messages: Sequence[protocol.AnyRequest | protocol.AnyFromWorker]) -> list[_Taken]:
+        """Those that count: nobody works under the name of a worker of another machine."""
+        if self._machines is None:
+            return [_Taken(peer, message) for message in messages]
+        taken: list[_Taken] = []
+        for message in messages:
+            if isinstance(message, protocol.Ready) and (problem := self._machines.claim(message.worker, peer.machine)):
+                text = 'a worker of machine %s was turned away: %s'
+                logger.warning(text, peer.machine, problem, extra={'action': 'refuse'})
+                self._send(peer, [protocol.TurnedAway(detail=problem)])
+            else:
+                taken.append(_Taken(peer, message))
         return taken
 
     def _looked_up(self, taken: list[_Taken]) -> Iterator[Mail]:
@@ -415,7 +454,7 @@ class Server:
                     return protocol.Refused(
                         rid=request.rid, code='disk_full', detail=errors.DISK_FULL, retry_after_s=30.0
                     )
-            case protocol.AddMachine() | protocol.RemoveMachine() | protocol.FindMachines():
+            case protocol.AddMachine() | protocol.FindMachines():
                 reply = machines.answer(self._machines, request)
             case _:
                 reply = self._answer_about(request, getattr(request, 'job_id', ''))
@@ -495,26 +534,6 @@ class Server:
             made.setsockopt(zmq.XPUB_VERBOSE, 1)  # each subscription is heard of, not only the first of its kind
         sockets.serve(made, endpoints, address)
         return made
-
-    def _authenticate(self, endpoints: Endpoints) -> None:
-        """CURVE alone lets every key in; only ours may pass."""
-
-        class OnlyOurs:
-            def callback(self, domain: str, key: bytes) -> bool:
-                return key == endpoints.peer_public.encode()  # both Z85
-
-        class OnlyJoined:
-            def callback(self, domain: str, key: bytes) -> bool:
-                known = joined is not None and joined.knows(key)
-                if not known:
-                    logger.warning('a machine with an unknown key was refused', extra={'action': 'refuse'})
-                return known
-
-        joined = self._machines
-        self._authenticator = ThreadAuthenticator(self._context)
-        self._authenticator.start()
-        for domain, provider in ((sockets.CURVE_DOMAIN, OnlyOurs()), (sockets.NETWORK_DOMAIN, OnlyJoined())):
-            self._authenticator.configure_curve_callback(domain=domain.decode(), credentials_provider=provider)
 
     def _let_join(self, listen: str, joined: machines.Machines) -> None:
         """Workers of other machines come in beside the local ones, with keys of their own."""

@@ -59,9 +59,7 @@ class Staff:
             case protocol.ErrandNews():
                 self._errands.news(worker, message.errand, now)
             case protocol.Bye():
-                for run in list(worker.runs.values()):
-                    self._queue.hand_back(run, now)
-                self._leave(worker, 'drained', now)
+                self._let_go(worker, 'drained', now)
             case _:
                 self.serve_run(worker, message, now)
 
@@ -84,6 +82,12 @@ class Staff:
             lost = self.run_of(worker, undelivered.job_id, undelivered.epoch)
             if lost is not None and not lost.lines:
                 queue.hand_back(lost, now)
+
+    def expel(self, machine: str, why: str, now: float) -> None:
+        """The workers of this machine may not work here any more."""
+        for worker in [each for each in self._queue.fleet if each.peer.machine == machine]:
+            self._queue.send(worker.peer, protocol.TurnedAway(detail=why))
+            self._let_go(worker, 'removed', now)
 
     def lease_due(self, job_id: str, now: float) -> None:
         """A lease may have run out."""
@@ -163,6 +167,12 @@ class Staff:
             worker.started_at = now - worker.vitals.up_s
         if told is not None or worker.last_token_at > worker.told_token_at + 1.0:
             self._queue.tell_worker(worker)
+
+    def _let_go(self, worker: Worker, reason: str, now: float) -> None:
+        """It leaves, and nothing is known against what it ran."""
+        for run in list(worker.runs.values()):
+            self._queue.hand_back(run, now)
+        self._leave(worker, reason, now)
 
     def _leave(self, worker: Worker, reason: str, now: float) -> None:
         queue = self._queue

@@ -26,7 +26,7 @@ async def _serve(settings: WorkerSettings) -> None:
         settings,
         choice.make(settings),
         on_ready=lambda engine: child.report(ready=True, engine=engine),
-        on_refused=lambda: child.report(refused=True),
+        on_refused=lambda why: child.report(refused=True, why=why),
     )
 
     def stop() -> None:

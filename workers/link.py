@@ -30,7 +30,7 @@ class Link:
         *,
         on_message: Callable[[protocol.AnyToWorker], None],
         on_up: Callable[[], None],
-        on_refused: Callable[[], None] = lambda: None,
+        on_refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._on_refused = on_refused
         self._endpoints = endpoints
@@ -88,7 +88,7 @@ class Link:
         event = parse_monitor_message(frames)['event']
         if event == zmq.Event.HANDSHAKE_FAILED_AUTH:  # our key is unknown there, and will be
             logger.error('the broker refused our key', extra={'action': 'link'})
-            self._on_refused()
+            self._on_refused('')
             return
         self.up = event == zmq.Event.HANDSHAKE_SUCCEEDED
         logger.info('the broker is %s', 'there' if self.up else 'away', extra={'action': 'link'})

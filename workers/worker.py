@@ -35,6 +35,8 @@ _WORTH_A_LOOK = frozenset({'unreachable', 'connection_lost', 'model_not_found'})
 class Worker:
     """One worker process. ``run`` serves until ``stop``, or until the broker says to leave, and then drains.
 
+    ``on_refused`` hears why the broker does not want it, '' where its key is unknown.
+
     Every run is held, with all its lines, until the broker says that its outcome is settled. So whatever gets lost
     on the way or in a restart of the broker is sent again.
     """
@@ -45,11 +47,12 @@ class Worker:
         engine: Engine,
         *,
         on_ready: Callable[[str], None] = lambda _: None,
-        on_refused: Callable[[], None] = lambda: None,
+        on_refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._engine = engine
         self._on_ready = on_ready
+        self._on_refused = on_refused
         self.left = False  # because the broker said so
         self._backend = Backend(
             EngineState(engine='ollama' if settings.engine == 'auto' else settings.engine, problem='unreachable'),
@@ -136,6 +139,16 @@ class Worker:
             case protocol.Leave():
                 self.left = True
                 self._leave_within(message.grace_s)
+            case protocol.TurnedAway():
+                self._turned_away(message.detail)
+
+    def _turned_away(self, why: str) -> None:
+        """Whatever it holds is somebody else's already."""
+        logger.error('%s', why, extra={'action': 'turned_away'})
+        for run in list(self._runs.values()):
+            self._drop(run)
+        self._leave_within(0)
+        self._on_refused(why)
 
     def _about_models(self, message: protocol.DoErrand | protocol.StopErrand | protocol.Look) -> None:
         match message:

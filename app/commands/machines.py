@@ -48,7 +48,7 @@ async def add(here: Here, broker: 'BrokerClient', name: Name) -> None:
 
 @command(app, 'remove')
 async def remove(here: Here, broker: 'BrokerClient', name: Name) -> None:
-    """Let it join no more. What is connected stays until it ends: let its workers go on the page Workers as well."""
+    """Let it join no more. Its workers that are connected end at once, and their jobs go to others."""
     await _asked(broker.remove_machine(name))
     here.out.say(f'{name} may join no more.')
 

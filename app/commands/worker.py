@@ -102,7 +102,7 @@ class _Lone:
         self._name = name
         self._told = False
         self._alone = False
-        self._refused = False
+        self._refused: str | None = None
 
     async def run(self, spec: Any) -> int:
         from app import supervisor
@@ -122,10 +122,11 @@ class _Lone:
         finally:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
-        if self._refused:
-            raise CommandError(
+        if self._refused is not None:
+            unknown = (
                 f'The desk at {self._place} refused the key. Make a new command on its page Workers: "Add a machine".'
             )
+            raise CommandError(self._refused or unknown)
         if self._alone:
             raise CommandError('Corral was stopped, so this worker ends, too.', Exit.NO_CORRAL)
         return code
@@ -139,7 +140,7 @@ class _Lone:
             if self._here.out.as_json:
                 self._here.out.line({'worker': self._name, 'engine': engine, 'ready': True})
         if fields.get('refused'):
-            self._refused = True
+            self._refused = str(fields.get('why', ''))
             self._kept.stop()
         if fields.get('left'):
             self._here.out.note(f'Worker {self._name} was asked to leave.')

@@ -165,6 +165,7 @@ def _labels(board: MachineBoard) -> None:
         gone='Gone',
         gone_lost='was lost',
         gone_drained='was shut down',
+        gone_removed='was removed from the desk',
         gone_since='since {time}',
         join='Add a machine',
         join_name='Name of the machine',
@@ -173,7 +174,7 @@ def _labels(board: MachineBoard) -> None:
             'Run this on that machine, in a folder with Corral in it. It holds a key that is shown only now: '
             'whoever has it can take jobs.'
         ),
-        join_known='Machines that may join. One that is removed is refused from its next connection on.',
+        join_known='Machines that may join. Remove one, and its workers stop at once; their jobs go to others.',
         join_forget='Remove',
         join_here='One worker more on this machine:',
         join_off=(

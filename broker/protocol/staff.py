@@ -38,7 +38,7 @@ class AddMachine(Request, frozen=True, kw_only=True):
 
 
 class RemoveMachine(Request, frozen=True, kw_only=True):
-    """Let them join no more. What is connected stays so until it ends: retire its workers, too."""
+    """Let them join no more; those that are connected are turned away, and their jobs go back into the queue."""
 
     name: str
 

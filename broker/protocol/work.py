@@ -167,6 +167,12 @@ class Leave(ToWorker, frozen=True, kw_only=True):
     grace_s: float
 
 
+class TurnedAway(ToWorker, frozen=True, kw_only=True):
+    """You may not work here, or not under this name: drop what you hold and end. ``detail`` is a sentence for people."""
+
+    detail: str
+
+
 class Beat(ToWorker, frozen=True, kw_only=True):
     """Nothing to say; a worker that is gone is noticed by sending this."""
 
@@ -187,4 +193,6 @@ class Look(ToWorker, frozen=True, kw_only=True):
     """Somebody has changed the models of your engine: look what there is now."""
 
 
-AnyToWorker = Welcome | Identify | Assign | Stop | Resend | Settled | Leave | DoErrand | StopErrand | Look | Beat
+AnyToWorker = (
+    Welcome | Identify | Assign | Stop | Resend | Settled | Leave | TurnedAway | DoErrand | StopErrand | Look | Beat
+)

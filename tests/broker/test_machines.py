@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from broker import errors, facts, machines, network, protocol
-from broker.client import BrokerClient
+from broker.client import BrokerClient, new_job_id
 from broker.endpoints import Endpoints
+from broker.knocks import MOST, Knocks
 from broker.server import Server
 from broker.settings import BrokerSettings
 from broker.store import Store
@@ -19,6 +20,8 @@ from tests.broker.test_server import ipc
 from workers.engines.demo import DemoEngine
 from workers.settings import WorkerSettings
 from workers.worker import Worker
+
+QUESTION = b'{"messages": [{"role": "user", "content": "What is a queue?"}]}'
 
 
 @pytest.fixture
@@ -39,10 +42,10 @@ def public_of(token):
 def test_a_machine_is_known_by_its_key_also_after_a_restart_until_it_is_removed(known, tmp_path):
     token = known.add('gpu box')
     for each in (known, machines.Machines(tmp_path / machines.FILE)):
-        assert each.knows(public_of(token))
+        assert each.name_of(public_of(token)) == 'gpu box'
         assert [name for name, _ in each.listed()] == ['gpu box']
     assert known.remove('gpu box')
-    assert not known.knows(public_of(token))
+    assert known.name_of(public_of(token)) is None
     assert not known.remove('gpu box')
 
 
@@ -112,16 +115,18 @@ async def broker_on_the_network(folder):
     with contextlib.closing(Store(folder / 'queue.db')) as store:
         server = Server(store, endpoints, settings.rules(), boot='b', listen=listen)
         running = asyncio.create_task(asyncio.to_thread(server.run))
-        async with BrokerClient(endpoints) as client:
-            yield client, f'tcp://{listen}'
-        server.stop()
-        await running
+        try:
+            async with BrokerClient(endpoints) as client:
+                yield client, f'tcp://{listen}'
+        finally:
+            server.stop()
+            await running
 
 
 @contextlib.asynccontextmanager
-async def worker_at(endpoints, folder, name, **callbacks):
+async def worker_at(endpoints, folder, name, *, engine=None, **callbacks):
     settings = WorkerSettings(data_dir=folder, endpoints=endpoints, worker=name, drain_s=0)
-    worker = Worker(settings, DemoEngine(), **callbacks)
+    worker = Worker(settings, engine or DemoEngine(), **callbacks)
     running = asyncio.create_task(worker.run())
     try:
         yield worker
@@ -140,25 +145,110 @@ async def joined_by(client, count):
             return names
 
 
-async def test_a_machine_with_a_token_joins_and_works_and_one_without_is_refused(tmp_path, short_folder):
-    async with broker_on_the_network(short_folder) as (client, address):
-        token = (await client.add_machine('gpu box')).token
-        assert [each.name for each in await client.machines()] == ['gpu box']
-        refused = asyncio.Event()
-        joined = machines.endpoints_of(address, token)
-        async with (
-            asyncio.timeout(20),
-            worker_at(joined, tmp_path, 'far'),
-            worker_at(client._endpoints, tmp_path, 'near'),
+class Heard:
+    """What a worker is told when it is refused."""
+
+    def __init__(self):
+        self._said = asyncio.Queue()
+
+    def hear(self, why):
+        self._said.put_nowait(why)
+
+    async def sentence(self):
+        return await self._said.get()
+
+
+async def started_on(client, worker):
+    """The id of the first job that starts on a worker of this name."""
+    async for item in client.feed(0, tokens=False):
+        if (
+            isinstance(item, protocol.FactOut)
+            and isinstance(item.fact, facts.JobStarted)
+            and item.fact.worker == worker
         ):
-            assert await joined_by(client, 2) == {'far', 'near'}
-            await client.remove_machine('gpu box')
-            async with worker_at(joined, tmp_path, 'again', on_refused=refused.set):
-                await refused.wait()
-            assert {each.worker for each in (await client.staff()).workers} == {'far', 'near'}
+            return item.fact.job_id
+
+
+async def test_a_machine_joins_with_its_token_and_is_turned_away_with_its_job_when_it_is_removed(
+    tmp_path, short_folder
+):
+    async with broker_on_the_network(short_folder) as (client, address):
+        joined = machines.endpoints_of(address, (await client.add_machine('gpu box')).token)
+        other = machines.endpoints_of(address, (await client.add_machine('laptop')).token)
+        assert [each.name for each in await client.machines()] == ['gpu box', 'laptop']
+        far, taken, again = Heard(), Heard(), Heard()
+        async with asyncio.timeout(60):
+            async with worker_at(joined, tmp_path, 'far', engine=DemoEngine(chars_per_s=2.0), on_refused=far.hear):
+                assert await joined_by(client, 1) == {'far'}
+                async with worker_at(other, tmp_path, 'far', on_refused=taken.hear):
+                    assert await taken.sentence() == (
+                        'The worker name far belongs to another machine of this desk; choose another --name.'
+                    )
+                asked = protocol.Submit(job_id=new_job_id(), kind='chat', model='demo', user='u', body=QUESTION)
+                await client.submit(asked)
+                assert await started_on(client, 'far') == asked.job_id
+                await client.remove_machine('gpu box')
+                assert 'removed from the desk' in await far.sentence()
+                async with worker_at(client._endpoints, tmp_path, 'near'):
+                    assert await started_on(client, 'near') == asked.job_id  # at once: no lease had to run out
+                    assert (await client.get(asked.job_id)).job.losses == 0
+            async with worker_at(joined, tmp_path, 'far', on_refused=again.hear):
+                assert await again.sentence() == ''  # its key is unknown now
             stranger = joined.model_copy(update={'broker_public': joined.peer_public})
             async with worker_at(stranger, tmp_path, 'stranger') as worker:
                 assert not worker._link.up
+
+
+def test_a_worker_name_stays_with_the_machine_that_came_with_it_first(known, tmp_path):
+    known.add('box')
+    known.add('laptop')
+    assert known.claim('gpu:1', 'box') == ''
+    for each in (known, machines.Machines(tmp_path / machines.FILE)):
+        assert each.claim('gpu:1', 'box') == ''
+        assert 'belongs to another machine' in each.claim('gpu:1', 'laptop')
+    known.remove('box')
+    assert known.claim('gpu:1', 'laptop') == ''
+
+
+def test_this_machine_takes_a_name_back_that_another_one_used(known):
+    known.add('box')
+    assert known.claim('host:1', 'box') == ''
+    assert known.claim('host:1', '') == ''
+    assert 'belongs to another machine' in known.claim('host:1', 'box')
+
+
+def test_a_machine_has_no_end_of_names_and_none_that_would_disturb_a_log(known):
+    known.add('box')
+    for number in range(machines.MOST_WORKERS):
+        assert known.claim(f'w{number}', 'box') == ''
+    assert 'has used' in known.claim('one more', 'box')
+    assert known.claim('w0', 'box') == ''
+    for name in ('', 'a\nb', 'w' * 201):
+        assert 'needs a name' in known.claim(name, 'box')
+
+
+def test_names_hold_also_where_the_disk_has_no_room_for_them(known, tmp_path):
+    known.add('box')
+    (tmp_path / 'machines.new').mkdir()
+    assert known.claim('w', 'box') == ''
+    assert 'belongs to another machine' in known.claim('w', 'laptop')
+
+
+def test_who_knocks_with_an_unknown_key_gets_a_line_a_minute_with_a_count():
+    knocks = Knocks()
+    assert knocks.heard('key', '10.0.0.7', 0.0) == 'a machine with an unknown key (key…) at 10.0.0.7 was refused'
+    assert [knocks.heard('key', '10.0.0.7', at / 10) for at in range(1, 600)] == [''] * 599
+    assert knocks.heard('key', '10.0.0.7', 60.0).endswith('was refused, 600 times more in 60 s')
+    assert knocks.heard('key', '10.0.0.7', 61.0) == ''
+    assert knocks.heard('key', '10.0.0.8', 61.0)
+
+
+def test_a_flood_of_new_keys_writes_few_lines_and_is_not_remembered():
+    knocks = Knocks()
+    lines = [knocks.heard(f'{number:040}', '10.0.0.7', number / 1000) for number in range(50_000)]
+    assert sum(map(bool, lines)) == MOST + 1
+    assert len(knocks._callers) == MOST + 1
+    assert 'more than' in knocks.heard('new', '10.0.0.7', 50.1) or knocks.heard('new', '10.0.0.7', 111.0)
 
 
 async def test_without_a_place_to_listen_no_machine_can_be_added():

@@ -178,7 +178,7 @@ def _machines(made: APIRouter, room: Room) -> None:
         '/api/machines/{name}', status_code=204, summary='Let a machine join no more', responses=documented(404, 409)
     )
     async def remove(name: Annotated[str, Path(max_length=60)]) -> None:
-        """From its next connection on; what is connected stays until it ends."""
+        """Its workers that are connected end at once, and their jobs go to others."""
         await room.broker.remove_machine(name)
 
 
