@@ -118,7 +118,7 @@ class Answer:
                 self._thinking.append(thinking)
             if content or thinking:
                 self.tokens += 1
-            if now is not None and (thinking or (content and not self._text[1:])):
+            if now is not None and (thinking or (content and len(self._text) < 2)):
                 self._thought_to = now  # until the first word of the answer
                 self._thought_from = self._thought_from or (now if thinking else 0.0)
             if line.message is not None and line.message.tool_calls:
