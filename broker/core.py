@@ -114,6 +114,10 @@ class BrokerCore:
         self._queue.tell_drained(now)
         return self._queue.take()
 
+    def purged(self, job_id: str, before: float) -> None:
+        """Dead jobs are gone from the store, one or those that ended before a time: their keys are free again."""
+        self._queue.forget_keys(job_id, before)
+
     def tick(self, now: float, past: Past = NOTHING) -> list[Action]:
         """Do what is due: leases that ran out, delays that are over, silent workers, schedules, the pulse.
 

@@ -205,7 +205,7 @@ class WorkerRetired(WorkerFact, frozen=True, kw_only=True):
 
 
 class WorkerLeft(WorkerFact, frozen=True, kw_only=True):
-    """A worker said goodbye, fell silent, was replaced by a new process of the same name, or its machine was removed."""
+    """A worker said goodbye, fell silent, was replaced by a new process of its name, or its machine was removed."""
 
     reason: Literal['drained', 'lost', 'replaced', 'removed']
 

@@ -451,6 +451,12 @@ class Queue:
         while self.ended and next(iter(self.ended.values())).at <= now - REMEMBER_ENDED_S:
             self.keys.forget(self.ended.popitem(last=False)[0])
 
+    def forget_keys(self, job_id: str, before: float) -> None:
+        """Of the dead that ended lately, one or those before a time; the store has the keys of those it still has."""
+        for name, ended in self.ended.items():
+            if ended.state is State.DEAD and (name == job_id if job_id else ended.at < before):
+                self.keys.forget(name)
+
     def _enter(self, job: Job) -> None:
         """It waits, is delayed or blocked from now on."""
         self.backlog[job.user] += 1

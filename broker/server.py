@@ -448,6 +448,7 @@ class Server:
             case protocol.Purge():
                 try:
                     gone = self._store.purge(request.job_id, request.before, PURGE_AT_ONCE)
+                    self._core.purged(request.job_id, request.before)
                     return protocol.Purged(rid=request.rid, count=gone, more=gone == PURGE_AT_ONCE)
                 except errors.StoreFull as error:
                     logger.error('%s', error, extra={'action': 'disk_full'})

@@ -168,7 +168,7 @@ class Leave(ToWorker, frozen=True, kw_only=True):
 
 
 class TurnedAway(ToWorker, frozen=True, kw_only=True):
-    """You may not work here, or not under this name: drop what you hold and end. ``detail`` is a sentence for people."""
+    """You may not work here, or not under this name: drop what you hold and end. ``detail`` is for people."""
 
     detail: str
 

@@ -243,7 +243,7 @@ async def test_garbage_on_any_socket_is_dropped_and_the_broker_lives(broker, wor
 async def test_a_dead_job_is_found_told_of_done_again_and_purged(broker, worker):
     async with client.BrokerClient(broker.endpoints.for_peers()) as desk:
         await worker.ready()
-        job = a_job(user='u')
+        job = a_job(user='u', idempotency_key='k')
         await desk.submit(job)
         await worker.hears(protocol.Assign)
         with pytest.raises(errors.Refused, match='running, not dead'):
@@ -264,7 +264,10 @@ async def test_a_dead_job_is_found_told_of_done_again_and_purged(broker, worker)
         assign = await worker.hears(protocol.Assign)
         assert (assign.job_id, assign.body) == (again, job.body)
         assert (await desk.history(again))[0].replay_of == job.job_id
+        same = a_job(user='u', idempotency_key='k')
+        assert (await desk.submit(same)).job_id == job.job_id
         assert await desk.purge(job.job_id) == 1
+        assert (await desk.submit(same)).job_id == same.job_id  # the key went with the job
         with pytest.raises(errors.Refused) as refused:
             await desk.get(job.job_id)
         assert refused.value.code == 'not_found'
