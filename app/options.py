@@ -21,7 +21,7 @@ HELP = {
     'no_browser': 'Do not open the browser.',
     'listen': 'Address and port where workers of other machines may join, like 0.0.0.0:8090. Default: none.',
     'join': 'Join the desk of another machine, at tcp://HOST:PORT; its page Workers shows the whole command.',
-    'join_key': 'The key for --join; CORRAL_JOIN_KEY does as well, and does not show in the list of processes.',
+    'join_key': 'The key for --join; CORRAL_JOIN_KEY does as well, and stays out of the history of the shell.',
     'lone_slots': 'Jobs that it runs at once; auto measures it. Default: 1.',
     'labels': 'Short words by which groups of workers are told apart, like gpu,big.',
     'worker_name': 'Its name. Default: the name of this machine and a number.',

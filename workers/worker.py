@@ -72,6 +72,7 @@ class Worker:
         self._told_at = -math.inf  # … when
         self._heartbeat_s = 5.0
         self._announced = False
+        self._welcome = False
         self._draining = False
         self._retry: asyncio.TimerHandle | None = None
         self._must_greet = False
@@ -116,6 +117,9 @@ class Worker:
     def _receive(self, message: protocol.AnyToWorker) -> None:
         match message:
             case protocol.Welcome():
+                if not self._welcome:
+                    self._welcome = True
+                    self._on_ready(self._backend.said.engine)
                 rhythm_s = max(_MIN_HEARTBEAT_S, message.heartbeat_s)
                 if rhythm_s != self._heartbeat_s:
                     self._heartbeat_s = rhythm_s
@@ -315,9 +319,7 @@ class Worker:
         for run in list(self._runs.values()):
             run.repeat_outcome()
             self._flush(run)
-        if not self._announced:
-            self._announced = True
-            self._on_ready(said.engine)
+        self._announced = True
 
     def _tell_news(self) -> None:
         """Where the broker's picture of the engine is no longer right, say so."""

@@ -15,6 +15,7 @@ from app.options import HELP, ROOT
 
 app = typer.Typer()
 LOOK_EVERY_S = 1.0
+JOIN_KEY = 'CORRAL_JOIN_KEY'
 PATIENCE_S = 10.0  # after this, say that the desk cannot be reached
 
 
@@ -23,7 +24,7 @@ def worker(
     here: Here,
     *,
     join: Annotated[str | None, typer.Option(help=HELP['join'], metavar='tcp://HOST:PORT')] = None,
-    key: Annotated[str | None, typer.Option(help=HELP['join_key'], envvar='CORRAL_JOIN_KEY', show_envvar=False)] = None,
+    key: Annotated[str | None, typer.Option(help=HELP['join_key'], envvar=JOIN_KEY, show_envvar=False)] = None,
     engine: Annotated[str | None, typer.Option(help=HELP['engine'], metavar='auto|ollama|demo')] = None,
     ollama_url: Annotated[str | None, typer.Option(help=HELP['ollama_url'], metavar='URL')] = None,
     slots: Annotated[str | None, typer.Option(help=HELP['lone_slots'], metavar='N|auto')] = None,
@@ -46,7 +47,28 @@ def worker(
         raise usage(str(error)) from None
     if join is None:
         return _local(here, loaded, name)
+    _hide(key or '')
     return _join(here, loaded, join, key or '', name)
+
+
+def _hide(key: str) -> None:
+    """Begin anew with the key in the environment, where it was an argument: every user can list those."""
+    bare = without_key(sys.orig_argv[1:])
+    if key and os.name == 'posix' and len(bare) < len(sys.orig_argv) - 1:
+        os.execve(sys.executable, [sys.executable, *bare], {**os.environ, JOIN_KEY: key})
+    os.environ.pop(JOIN_KEY, None)  # the worker process is told on stdin
+
+
+def without_key(arguments: list[str]) -> list[str]:
+    """A command line without ``--key`` and what follows it."""
+    kept: list[str] = []
+    rest = iter(arguments)
+    for each in rest:
+        if each == '--key':
+            next(rest, None)
+        elif not each.startswith('--key='):
+            kept.append(each)
+    return kept
 
 
 def _local(here: Here, loaded: Any, name: str | None) -> int:

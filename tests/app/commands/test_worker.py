@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from app.commands.worker import without_key
 from tests.conftest import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.whole
@@ -38,3 +39,9 @@ def test_a_wrong_option_is_one_sentence(call, arguments, sentence):
     assert (ended.code, ended.err) == (2, f'{sentence}\n')
     labels = call('worker', '--labels', 'not a label!')
     assert (labels.code, labels.err.startswith('--labels not a label! is not allowed')) == (2, True)
+
+
+def test_a_command_line_is_begun_anew_without_its_key():
+    line = ['run.py', 'worker', '--join', 'tcp://h:1', '--key', '-secret', '--name', 'box']
+    assert without_key(line) == ['run.py', 'worker', '--join', 'tcp://h:1', '--name', 'box']
+    assert without_key(['worker', '--key=secret']) == ['worker']
