@@ -117,14 +117,7 @@ class Worker:
     def _receive(self, message: protocol.AnyToWorker) -> None:
         match message:
             case protocol.Welcome():
-                if not self._welcome:
-                    self._welcome = True
-                    self._on_ready(self._backend.said.engine)
-                rhythm_s = max(_MIN_HEARTBEAT_S, message.heartbeat_s)
-                if rhythm_s != self._heartbeat_s:
-                    self._heartbeat_s = rhythm_s
-                    self._new_rhythm.set()
-                self._say_first_beat()
+                self._welcomed(message)
             case protocol.Identify():
                 self._greet()
             case protocol.Assign():
@@ -145,6 +138,16 @@ class Worker:
                 self._leave_within(message.grace_s)
             case protocol.TurnedAway():
                 self._turned_away(message.detail)
+
+    def _welcomed(self, welcome: protocol.Welcome) -> None:
+        if not self._welcome:
+            self._welcome = True
+            self._on_ready(self._backend.said.engine)
+        rhythm_s = max(_MIN_HEARTBEAT_S, welcome.heartbeat_s)
+        if rhythm_s != self._heartbeat_s:
+            self._heartbeat_s = rhythm_s
+            self._new_rhythm.set()
+        self._say_first_beat()
 
     def _turned_away(self, why: str) -> None:
         """Whatever it holds is somebody else's already."""
