@@ -46,7 +46,7 @@ export default {
   },
   template: `
   <form class="composer" :class="{ over: tooLong, dropping: over }" @submit.prevent="press">
-    <composer-next v-if="state.next.length" :lines="state.next" :held="state.held" :labels="labels" @next="(...wish) => $emit('next', ...wish)"></composer-next>
+    <composer-next v-if="state.next.length" :lines="state.next" :of="state.conversation" :held="state.held" :labels="labels" @next="(...wish) => $emit('next', ...wish)" @late="late"></composer-next>
     <div v-if="state.suggesting" class="composer-suggesting" role="status"><i class="dot run live"></i><span class="grow">{{ suggestingSaid }}</span><button type="button" class="btn tiny" @click="$emit('suggest', false)">{{ labels.cancel }}</button></div>
     <composer-prompts v-if="looking" :found="promptsFound" :marked="marked" :labels="labels" @take="takePrompt" @book="openBook"></composer-prompts>
     <div v-if="beside" class="composer-beside"><i class="icon small icon-columns" aria-hidden="true"></i><span class="clip">{{ model }}</span><span class="faint">{{ labels.against }}</span><span class="select"><select class="field" v-model="beside" :aria-label="labels.compare"><option v-for="each in others" :key="each.name" :value="each.name">{{ each.name }}</option></select><i class="icon icon-down" aria-hidden="true"></i></span>
@@ -99,6 +99,8 @@ export default {
     addEventListener("corral-compose", this.wished);
     let width = 0; // the panes beside it settle only after the window's own resize event
     this.resizes = new ResizeObserver(([entry]) => {
+      const room = innerHeight - this.$el.getBoundingClientRect().top; // toasts keep above it
+      document.documentElement.style.setProperty("--write", Math.round(room) + 8 + "px");
       if (entry.contentRect.width === width) return;
       width = entry.contentRect.width;
       requestAnimationFrame(this.fit);
@@ -110,6 +112,7 @@ export default {
   },
   beforeUnmount() {
     this.resizes.disconnect();
+    document.documentElement.style.removeProperty("--write");
     removeEventListener("resize", this.fit);
     removeEventListener("corral-compose", this.wished);
     for (const [name, call] of Object.entries(this.drops())) this.place.removeEventListener(name, call);
@@ -183,12 +186,15 @@ export default {
     },
     why() {
       if (this.state.blocked) return this.labels[this.state.blocked];
+      if (this.state.choose) return this.labels.choose;
+      if (this.beside && this.state.alive) return this.labels.busy;
       return this.model ? "" : this.labels.no_model_why;
     },
     wrong() {
-      return this.tooLong || this.refusal;
+      return !this.over && (this.tooLong || this.refusal);
     },
     said() {
+      if (this.over) return this.labels.drop;
       if (this.tooLong)
         return this.labels.too_long.replace("{size}", this.amount(this.bytes)).replace("{limit}", this.amount(this.state.limit));
       if (this.notice) return this.notice;
@@ -229,6 +235,10 @@ export default {
     offer(text) {
       if (this.text.trim()) this.notice = text;
       else this.fill(text);
+    },
+    // a message that waited was sent before its new words were kept
+    late(text, conversation) {
+      if (conversation === this.state.conversation) this.offer(text);
     },
     focus() {
       const box = this.$refs.box;
@@ -348,8 +358,8 @@ export default {
       this.focus();
     },
     complain({ code, limit }, name = "") {
-      const text = this.labels[code] ?? this.labels.file_lost;
-      this.notice = text.replace("{name}", () => name).replace("{limit}", code === "too_many" ? limit : this.amount(limit ?? 0));
+      const text = (this.labels[code] ?? this.labels.file_lost).replace("{name}", () => name).replace("{limit}", code === "too_many" ? limit : this.amount(limit ?? 0));
+      this.notice = [this.refusal && this.notice, text].filter(Boolean).join(this.lang.startsWith("zh") ? "" : " "); // several may have been attached at once
       this.refusal = true;
     },
 

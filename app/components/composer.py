@@ -15,10 +15,11 @@ class Composer(ui.element, component='composer.js', esm={'corral-writing': 'writ
 
     ``show`` changes parts of its state: ``conversation``, ``models`` (see ``chat_details.pickable``), ``model`` and
     ``priority`` of the conversation, ``alive`` ('' or 'running' or 'stopping'), ``blocked`` ('' or 'broker' or
-    'model' or 'gone'), ``next`` (``{id, text, model, files}``, what is sent next) and whether it is ``held``,
-    ``prompts`` (``{id, name, text}``), ``suggesting`` (``{ahead}`` while a question is being thought of).
-    ``on_send`` gets ``{key, nonce, text, model, priority, files, beside}`` and has to be answered by ``accept`` or
-    ``refuse``; ``on_next(what, id, value)`` is 'send', 'edit', 'move' or 'drop'; ``on_suggest(begin, model, key)``.
+    'model' or 'gone'), whether one has to ``choose`` between two answers first, ``next`` (``{id, text, model,
+    files}``, what is sent next) and whether it is ``held``, ``prompts`` (``{id, name, text}``), ``suggesting``
+    (``{ahead}`` while a question is being thought of). ``on_send`` gets ``{key, nonce, text, model, priority, files,
+    beside}`` and has to be answered by ``accept`` or ``refuse``; ``on_next(what, id, value)`` is 'send', 'edit',
+    'move' or 'drop'; ``on_suggest(begin, model, key)``.
     """
 
     def __init__(
@@ -142,7 +143,14 @@ def _labels(composer: Composer) -> None:
         file_large='{name} is too large: at most {limit} can be attached.',
         file_lost='{name} did not get here. Check the connection and attach it again.',
         file_unstored='{name} could not be stored: the disk may be full.',
+        file_room=(
+            '{name} does not fit: all attached files together may have {limit}. Delete conversations with files, '
+            'or raise max_attachments_bytes.'
+        ),
         too_many='At most {limit} files can be attached to a message.',
+        drop='Drop pictures or text files here to attach them.',
+        choose='Keep one of the two answers first; the next message goes on from it.',
+        busy='Two models can be compared once the answer on its way is complete.',
         broker='The queue does not answer at the moment. Your text stays here; send it when the queue is back.',
         gone='This conversation was deleted.',
         too_long='This message is {size} long and at most {limit} can be sent. Shorten it, or send it in parts.',

@@ -504,7 +504,9 @@ export default {
         if (response.status === 413) return { message: say("import_too_large", { n: 64 }), bad: true };
         const told = await response.json();
         if (!response.ok) return { message: say(`import_${told.code}`) ?? this.labels.import_failed, bad: true };
-        return { message: say("imported", told), bad: !told.done && !told.known };
+        const parts = [["imported", told.done], ["import_known", told.known], ["import_skipped", told.broken]];
+        const message = parts.filter(([name, n], at) => n || !at).map(([name, n]) => say(name, { n })).join(this.lang.startsWith("zh") ? "" : " ");
+        return { message, bad: !told.done && !told.known };
       } catch {
         return { message: this.labels.import_failed, bad: true };
       }

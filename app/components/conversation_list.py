@@ -265,11 +265,15 @@ def _labels(element: ConversationList) -> None:
         you='You',
         answer='Answer',
         importing='Importing…',
-        imported='Imported: {done}. Here already: {known}. Not readable: {broken}.',
+        imported='Imported: {n}.',
+        import_known='Here already: {n}.',
+        import_skipped='Not readable: {n}.',
         import_broken='This is no JSON file. Choose a conversations.json, or an export of this desk.',
         import_zip='This is a ZIP archive. Unpack it first, and choose the conversations.json in it.',
         import_unknown='No conversation was found in this file. Exports of this desk, of Open WebUI, ChatGPT and '
         'Claude can be imported.',
         import_too_large='This file is too large; at most {n} MB can be imported at once.',
+        import_room='The attached files in it find no room here. Delete conversations with files, or raise '
+        'max_attachments_bytes, then import it again; nothing comes twice.',
         import_failed='The file could not be imported. The details are in the log.',
     )

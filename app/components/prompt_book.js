@@ -7,7 +7,7 @@ export default {
     return { edited: null };
   },
   template: `
-  <dialog ref="dialog" class="over prompt-book" :aria-label="labels.title" @click.self="$refs.dialog.close()">
+  <dialog ref="dialog" class="over prompt-book" :aria-label="labels.title" @click.self="$refs.dialog.close()" @cancel="back">
     <header class="dialog-head"><h2>{{ edited ? (edited.id ? labels.edit : labels.add) : labels.title }}</h2><button type="button" class="btn square ghost" :aria-label="labels.close" @click="$refs.dialog.close()"><i class="icon icon-close"></i></button></header>
     <form v-if="edited" class="dialog-body" @submit.prevent="save">
       <label class="control"><span class="control-name">{{ labels.name }}</span><input ref="name" class="field" v-model="edited.name" maxlength="60"></label>
@@ -26,6 +26,12 @@ export default {
     open() {
       this.edited = null;
       this.$refs.dialog.showModal();
+    },
+    // Escape closes what is being written first
+    back(event) {
+      if (!this.edited) return;
+      event.preventDefault();
+      this.edited = null;
     },
     edit({ id, name, text }) {
       this.edited = { id, name, text };

@@ -162,7 +162,10 @@ export default {
       if (!this.order.includes(this.wanted)) return this.$emit("wish", "turn", this.wanted, 0); // on another branch, perhaps
       [this.held, this.wanted, this.stuck] = [this.wanted, "", false];
       clearTimeout(this.letGo);
-      this.letGo = setTimeout(() => (this.held = ""), HELD_MS);
+      this.letGo = setTimeout(() => {
+        this.held = "";
+        this.scrolled(); // it may be at the end already
+      }, HELD_MS);
       this.$nextTick(() => {
         const el = this.hold();
         el?.classList.remove("sought");

@@ -186,6 +186,7 @@ def _labels(transcript: Transcript) -> None:
         sending='Sending…',
         queued='Waiting in the queue',
         next='You are next',
+        next_why='It starts as soon as a machine that has {model} is free.',
         n_ahead='{n} ahead of you',
         many_ahead='At least {n} ahead of you',
         no_worker='No machine has the model {model} right now.',

@@ -57,7 +57,7 @@ class _Page:
             self._suggesting = Suggesting(parts.chat, parts.board, lambda: self._composer)
             self._prompts = Prompts(parts.chat, lambda: self._composer)
             Gone(self._suggesting.left)
-            self._settings = Settings(parts.chat, lambda: self._id, self._picked)
+            self._settings = Settings(parts.chat, lambda: self._id, self._picked, self._tuned)
             self._panes = Panes()
             with self._panes.list:
                 self._list = ConversationList(
@@ -172,9 +172,12 @@ class _Page:
         self._model.set_text(header.model if header else '')
         self._list.activate(self._id if header else '')
         ui.page_title(f'{title} · Corral')
-        set_ = self._settings.count
-        self._tune.classes(add='on') if set_ else self._tune.classes(remove='on')
         self._settings.refresh()
+        self._tuned()
+
+    def _tuned(self) -> None:
+        """The button shows whether something is set."""
+        self._tune.classes(add='on') if self._settings.count else self._tune.classes(remove='on')
 
     def _show_all(self) -> None:
         self._gone.set_visibility(self._missing)
@@ -360,6 +363,7 @@ class _Page:
             'next': [
                 {'id': each.id, 'text': each.content, 'model': each.model, 'files': len(each.files)} for each in waiting
             ],
+            'choose': any(message.extras.beside for message in self._messages.values()),
             'held': bool(waiting) and not running and 'cancelling' not in states,
             'accepted': self._accepted[-20:],
         }

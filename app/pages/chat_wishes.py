@@ -81,10 +81,13 @@ class Versions:
 class Settings:
     """The sheet of model options; those of a new conversation are kept here until it begins."""
 
-    def __init__(self, chat: ChatService, opened: Callable[[], str], model: Callable[[], str]) -> None:
+    def __init__(
+        self, chat: ChatService, opened: Callable[[], str], model: Callable[[], str], changed: Callable[[], None]
+    ) -> None:
         self._chat = chat
         self._opened = opened
         self._model = model
+        self._changed = changed
         self._new: chat_options.Options | None = None
         self.panel = OptionsPanel(on_apply=self._apply, on_preset=self._preset)
         watch(chat.presets.on_change, self.refresh)
@@ -124,6 +127,7 @@ class Settings:
             self._new = options
         self.panel.accept()
         self.refresh()
+        self._changed()
         theme.toast(speech().tr('Applied from the next answer on.'))
 
     async def _preset(self, what: str, name: str, form: dict[str, Any]) -> None:

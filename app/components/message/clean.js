@@ -1,7 +1,7 @@
 // What a model wrote is hostile until it has passed here: few tags, no style, nothing that loads or runs.
 import DOMPurify from "dompurify";
 
-const OURS = new Set(["wide", "picture", "raw", "math", "math-block"]); // the classes that our own renderer writes
+const OURS = new Set(["wide", "picture", "raw", "task", "math", "math-block"]); // the classes that our own renderer writes
 const PROFILE = {
   ALLOWED_TAGS: [
     ..."p br hr h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code strong em del s ins mark sub sup kbd small b i u a span div".split(" "),

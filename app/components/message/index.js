@@ -203,7 +203,8 @@ export const Message = {
       const { view, words } = this;
       if (view.state === "delayed") return view.code ? words.cause(view.code, view.model) : this.note;
       if (view.state === "sending") return "";
-      return [this.note, view.reason === "no_worker" ? words.help(view) : ""].filter(Boolean).map((text, place, all) => (place < all.length - 1 ? words.before(text) : text)).join("");
+      const next = view.state === "waiting" && view.reason === "ahead" && view.ahead === 0;
+      return [this.note, view.reason === "no_worker" ? words.help(view) : next ? words.say("next_why", { model: view.model }) : ""].filter(Boolean).map((text, place, all) => (place < all.length - 1 ? words.before(text) : text)).join("");
     },
     command() {
       return this.view.state === "waiting" ? this.words.command(this.view) : "";

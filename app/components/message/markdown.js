@@ -199,6 +199,9 @@ class Ours extends Renderer {
   code({ text, lang }) {
     return `<pre lang="${escape((lang ?? "").split(/\s/)[0])}"><code>${escape(text)}\n</code></pre>`;
   }
+  listitem(item) {
+    return item.task ? super.listitem(item).replace("<li>", '<li class="task">') : super.listitem(item);
+  }
   checkbox({ checked }) {
     return checked ? "☑ " : "☐ ";
   }

@@ -1,9 +1,9 @@
 // Messages that are sent when the answer before them is there: they can be changed, moved and removed until then.
 export const NextList = {
   name: "ComposerNext",
-  // lines: [{id, text, model, files}]; held: nothing goes by itself, because the answer before was stopped or failed
-  props: { lines: Array, held: Boolean, labels: Object },
-  emits: ["next"],
+  // lines: [{id, text, model, files}] of the conversation of; held: nothing goes by itself, because the answer before was stopped or failed
+  props: { lines: Array, of: String, held: Boolean, labels: Object },
+  emits: ["next", "late"],
   data() {
     return { editing: "", text: "" };
   },
@@ -21,10 +21,24 @@ export const NextList = {
         <button type="button" class="btn square ghost" :aria-label="labels.remove_next" :title="labels.remove_next" @click="$emit('next', 'drop', line.id)"><i class="icon icon-trash"></i></button></span></template>
     </li></ol>
   </section>`,
+  watch: {
+    lines(now) {
+      if (!now.some((each) => each.id === this.editing)) this.late();
+    },
+  },
+  beforeUnmount() {
+    this.late();
+  },
   methods: {
+    // it was sent while it was being edited: what was written is not lost
+    late() {
+      if (this.editing && this.text.trim() && this.text !== this.before) this.$emit("late", this.text, this.home);
+      this.editing = "";
+    },
     edit(line) {
+      this.home = this.of;
       this.editing = line.id;
-      this.text = line.text;
+      this.text = this.before = line.text;
       this.$nextTick(() => this.$refs.box[0].focus());
     },
     entered(event) {
