@@ -3,8 +3,6 @@
 Pure: it puts SQL together from fixed pieces; whatever a caller gave travels as a parameter.
 """
 
-import bisect
-import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -148,6 +146,14 @@ def sums(dimension: str, span: Span, only: Filter, grain_s: float = math.inf, ro
     return Source(f'({" UNION ALL ".join(pieces)})', _used(pieces, parameters))
 
 
+def outcomes(template: str) -> str:
+    """Those sums that a statement names, of all rows of ``jobs_ended``, by outcome."""
+    named = {name: sql for name, sql in SUMS.items() if re.search(rf'\b{name}\b', template)}
+    return (
+        f'(SELECT outcome, {", ".join(f"{sql} AS {name}" for name, sql in named.items())} FROM jobs_ended GROUP BY 1)'
+    )
+
+
 def counts(
     dimension: str,
     span: Span,
@@ -166,16 +172,14 @@ def counts(
         parameters['grain_s'] = grain_s
     kept = _kept('counts', dimension, only, rolled)
     whole = _whole(span, kept.level_s, kept.until) if kept and _fits(kept.level_s, grain_s) else None
-    pieces = []
+    near = [_near(n, dimension, step, measures, condition) for n in range(len(_rest(span, whole)))]
     for n, (begin, end) in enumerate(_rest(span, whole)):
         parameters |= {f'from_{n}': begin, f'until_{n}': end}
-        pieces += [
-            f"SELECT {step.format('happened_at')} AS step, {DIMENSIONS[dimension]} AS value, '{measure}' AS measure, "
-            f'{MEASURES[measure][0]} AS bucket, count(*) AS n '
-            f'FROM jobs_ended WHERE happened_at >= $from_{n} AND happened_at < $until_{n} '
-            f'AND {condition} AND {MEASURES[measure][1]} GROUP BY 1, 2, 3, 4'
-            for measure in measures
-        ]
+    pieces = [
+        f"SELECT step, value, '{measure}' AS measure, {measure}_b AS bucket, count(*) AS n FROM near "
+        f'WHERE {measure}_b IS NOT NULL GROUP BY ALL'
+        for measure in measures
+    ]
     if kept and whole:
         narrowed = _where(only, kept.columns)
         parameters |= narrowed.parameters | {'whole_from': whole[0], 'whole_until': whole[1]}
@@ -186,7 +190,39 @@ def counts(
             f'FROM {kept.table} WHERE at_s >= $whole_from AND at_s < $whole_until '
             f'AND measure IN ({listed}) AND {narrowed.sql}'
         )
-    return Source(f'({" UNION ALL ".join(pieces)})', _used(pieces, parameters))
+    sql = f'WITH near AS MATERIALIZED ({" UNION ALL ".join(near)}) {" UNION ALL ".join(pieces)}'
+    return Source(f'({sql})', _used([sql], parameters))
+
+
+def _near(n: int, dimension: str, step: str, measures: tuple[str, ...], condition: str) -> str:
+    """The buckets of single jobs, looked up once for all measures."""
+    columns = ', '.join(
+        f'CASE WHEN {MEASURES[measure][1]} THEN {MEASURES[measure][0]} END AS {measure}_b' for measure in measures
+    )
+    return (
+        f'SELECT {step.format("happened_at")} AS step, {DIMENSIONS[dimension]} AS value, {columns} '
+        f'FROM jobs_ended WHERE happened_at >= $from_{n} AND happened_at < $until_{n} AND {condition}'
+    )
+
+
+def ranks(histogram: Source, keys: tuple[str, ...], wanted: tuple[float, ...]) -> Source:
+    """One row for each combination of ``keys`` (columns of ``counts``): these, and the bucket that each part in
+    ``wanted`` reaches, which is the first one that more than that part of all others lie up to.
+    """
+    by = ', '.join(keys)
+    columns = ', '.join(f'min(bucket) FILTER (reached > $part_{n} * (total - 1))' for n in range(len(wanted)))
+    sql = (
+        f'WITH added AS (SELECT {by}, bucket, sum(n) AS n FROM {histogram.sql} GROUP BY ALL), '
+        f'reaching AS (SELECT {by}, bucket, sum(n) OVER (PARTITION BY {by} ORDER BY bucket) AS reached, '
+        f'sum(n) OVER (PARTITION BY {by}) AS total FROM added) '
+        f'SELECT {by}, {columns} FROM reaching GROUP BY {by}'
+    )
+    return Source(sql, histogram.parameters | {f'part_{n}': part for n, part in enumerate(wanted)})
+
+
+def one_by_one(dimension: str, only: Filter, rolled: Rolled) -> bool:
+    """Whether no sums are kept for this, so that each job of the time has to be looked at."""
+    return _kept('sums', dimension, only, rolled) is None
 
 
 class Kept(NamedTuple):
@@ -260,15 +296,6 @@ def bucket_of(seconds: float) -> int:
 def length_of(bucket: int) -> float:
     """The length of time in the middle of a bucket, seconds."""
     return LEAST_S * RATIO ** (bucket - 0.5) if bucket else LEAST_S
-
-
-def quantiles(histogram: list[tuple[int, int]], wanted: tuple[float, ...]) -> list[float | None]:
-    """The lengths that these parts do not exceed, from buckets in order and how many are in each."""
-    total = sum(n for _, n in histogram)
-    if not total:
-        return [None] * len(wanted)
-    reached = list(itertools.accumulate(n for _, n in histogram))
-    return [length_of(histogram[bisect.bisect_right(reached, part * (total - 1))][0]) for part in wanted]
 
 
 _LOG = math.log(RATIO)

@@ -72,14 +72,12 @@ MOST_CHOICES = 500
 
 async def summary(source: store.Store, *, since: float, until: float, only: Filter = ALL) -> Summary:
     """The jobs that ended from ``since`` to before ``until``; ``until`` is also the now of ``per_minute_now``."""
-    cut = parts.sums('', (since, until), only, rolled=source.rolled())
-    [row] = await source.read(_SQL['summary'].format(parts=cut.sql), cut.parameters)
+    row, response, wait, first_token = await _summed(source, since, until, only)
     total, completed, failed, cancelled, response_s, wait_s, first_token_s, run_s, *rest = row
     prompt_tokens, output_tokens, tokens_per_s, retries, gpu_s, energy_wh = rest
     recent = parts.where(only)
     span = {'since': until - RECENT_S, 'until': until, **recent.parameters}
     [(lately,)] = await source.read(_SQL['completed_between'].format(filter=recent.sql), span)
-    response, wait, first_token = await _quantiles(source, since, until, only, total)
     return Summary(
         total=total,
         completed=completed,
@@ -360,6 +358,22 @@ async def _by_value(
 Quantiles = list[float | None]
 
 
+async def _summed(
+    source: store.Store, since: float, until: float, only: Filter
+) -> tuple[tuple[Any, ...], Quantiles, Quantiles, Quantiles]:
+    """A row of ``summary`` and the quantiles of ``_quantiles``."""
+    if parts.one_by_one('', only, source.rolled()):
+        which = parts.where(only)
+        span = {'since': since, 'until': until, **which.parameters}
+        [(total,)] = await source.read(_SQL['total'].format(filter=which.sql), span)
+        if total <= EXACT:
+            [row] = await source.read(_SQL['summary_of_few'].format(filter=which.sql, **_FEW), span)
+            return row[:-3], *_exact(row[-3:])
+    cut = parts.sums('', (since, until), only, rolled=source.rolled())
+    [row] = await source.read(_SQL['summary'].format(parts=cut.sql), cut.parameters)
+    return row, *await _quantiles(source, since, until, only, row[0])
+
+
 async def _quantiles(
     source: store.Store, since: float, until: float, only: Filter, total: int
 ) -> tuple[Quantiles, Quantiles, Quantiles]:
@@ -367,16 +381,17 @@ async def _quantiles(
     if total <= EXACT:
         cut = parts.jobs('', since, until, only)
         [row] = await source.read(_SQL['exact_quantiles'].format(jobs=cut.sql), cut.parameters)
-        return row[0] or [None] * 3, row[1] or [None] * 2, row[2] or [None]
+        return _exact(row)
     cut = parts.counts('', (since, until), only, tuple(parts.MEASURES), source.rolled())
-    measures: dict[str, list[tuple[int, int]]] = {}
-    for measure, bucket, n in await source.read(_SQL['histogram'].format(counts=cut.sql), cut.parameters):
-        measures.setdefault(measure, []).append((bucket, n))
-    return (
-        parts.quantiles(measures.get('response', []), (0.5, 0.95, 0.99)),
-        parts.quantiles(measures.get('wait', []), (0.5, 0.95)),
-        parts.quantiles(measures.get('first_token', []), (0.95,)),
-    )
+    rows = await source.read(*parts.ranks(cut, ('measure',), (0.5, 0.95, 0.99)))
+    found = {measure: _lengths(buckets) for measure, *buckets in rows}
+    none: Quantiles = [None] * 3
+    response, wait, first_token = (found.get(measure, none) for measure in ('response', 'wait', 'first_token'))
+    return response, wait[:2], first_token[1:2]
+
+
+def _exact(row: tuple[Any, ...]) -> tuple[Quantiles, Quantiles, Quantiles]:
+    return row[0] or [None] * 3, row[1] or [None] * 2, row[2] or [None]
 
 
 async def _quantiles_by_value(
@@ -388,17 +403,15 @@ async def _quantiles_by_value(
         rows = await source.read(_SQL['exact_quantiles_by_value'].format(jobs=cut.sql), cut.parameters)
         return {value: (response or [None, None], wait or [None]) for value, response, wait in rows}
     cut = parts.counts(dimension, span, only, ('response', 'wait'), source.rolled())
-    found: dict[str, dict[str, list[tuple[int, int]]]] = {}
-    rows = await source.read(_SQL['histogram_by_value'].format(counts=cut.sql), cut.parameters)
-    for value, measure, bucket, n in rows:
-        found.setdefault(value, {}).setdefault(measure, []).append((bucket, n))
-    return {
-        value: (
-            parts.quantiles(measures.get('response', []), (0.5, 0.95)),
-            parts.quantiles(measures.get('wait', []), (0.95,)),
-        )
-        for value, measures in found.items()
-    }
+    found: dict[str, dict[str, Quantiles]] = {}
+    for value, measure, *buckets in await source.read(*parts.ranks(cut, ('value', 'measure'), (0.5, 0.95))):
+        found.setdefault(value, {})[measure] = _lengths(buckets)
+    none: Quantiles = [None, None]
+    return {value: (each.get('response', none), each.get('wait', none)[1:]) for value, each in found.items()}
+
+
+def _lengths(buckets: list[int]) -> Quantiles:
+    return [parts.length_of(bucket) for bucket in buckets]
 
 
 def _group(row: tuple[Any, ...], response: Quantiles, wait: Quantiles) -> Group:
@@ -501,3 +514,7 @@ def _named(text: str) -> dict[str, str]:
 
 
 _SQL = _named(Path(__file__).with_name('queries.sql').read_text(encoding='utf-8'))
+_FEW = {
+    'summary': _SQL['summary'].format(parts=parts.outcomes(_SQL['summary'])).rstrip(';\n'),
+    'quantiles': _SQL['exact_quantiles'].format(jobs='jobs_ended').rstrip(';\n'),
+}

@@ -21,6 +21,20 @@ SELECT
     coalesce(sum(energy_wh), 0.0)
 FROM {parts};
 
+-- name: summary_of_few
+-- summary and exact_quantiles at once, with one look at the columns that they need; for what nothing is rolled up for.
+WITH jobs_ended AS MATERIALIZED (
+    SELECT
+        happened_at, queued_at, outcome, starts, waited_s, ran_s, first_token_s, prompt_tokens, output_tokens,
+        decode_s, gpu_s, energy_wh
+    FROM main.jobs_ended
+    WHERE happened_at >= $since AND happened_at < $until AND {filter}
+)
+SELECT * FROM ({summary}), ({quantiles});
+
+-- name: total
+SELECT count(*) FROM jobs_ended WHERE happened_at >= $since AND happened_at < $until AND {filter};
+
 -- name: completed_between
 SELECT count(*) FROM jobs_ended
 WHERE happened_at >= $since AND happened_at < $until AND outcome = 'completed' AND {filter};
@@ -197,9 +211,3 @@ SELECT
     quantile_cont(waited_s, [0.95]) FILTER (starts > 0)
 FROM {jobs}
 GROUP BY 1;
-
--- name: histogram
-SELECT measure, bucket, sum(n) FROM {counts} GROUP BY 1, 2 ORDER BY 1, 2;
-
--- name: histogram_by_value
-SELECT value, measure, bucket, sum(n) FROM {counts} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;

@@ -16,8 +16,9 @@ import time
 import duckdb
 import psutil
 
-from analytics import ledger, parts, queries, recorder, rollups, spread, store, timekeeper
+from analytics import ledger, misses, parts, queries, recorder, rollups, spread, store, timekeeper
 from analytics.answers import Filter
+from app.question import step_of
 from tests.analytics import made
 
 BATCH = 1000
@@ -76,28 +77,30 @@ def _by_rows(path: pathlib.Path, story: list[made.facts.AnyFact]) -> float:
 _JOBS = """
 INSERT INTO jobs_ended BY NAME
 SELECT
-    n AS seq, ended AS happened_at, printf('%032x', n) AS job_id,
+    n AS seq, round(ended, 6) AS happened_at, printf('%032x', n) AS job_id,
     CASE WHEN r1 < 0.9 THEN 'chat' ELSE 'embed' END AS kind,
     'model-' || CAST(floor(20 * r2 * r2) AS INT) AS model,
     CASE WHEN r3 < 0.7 THEN 5 ELSE CAST(floor(r3 * 50) AS INT) % 16 END AS priority,
     'user-' || CAST(floor(200 * r4 * r4) AS INT) AS "user", '' AS conversation_id,
-    ended - wait - run AS queued_at, ended - run AS started_at, wait AS waited_s, run AS ran_s, 1 AS epoch, 1 AS starts,
-    0 AS failures, 0 AS losses, 'worker-' || CAST(floor(8 * r1) AS INT) AS worker, 'ollama' AS engine, 20 AS lines,
+    round(ended - wait - run, 6) AS queued_at, round(ended - run, 6) AS started_at, wait AS waited_s, run AS ran_s,
+    1 AS epoch, 1 AS starts, 0 AS failures, 0 AS losses,
+    'worker-' || CAST(floor(8 * r1) AS INT) AS worker, 'ollama' AS engine, 20 AS lines,
     CAST(100 * r2 AS INT) AS prompt_tokens, CAST(run * 30 AS INT) AS output_tokens,
-    0.0 AS load_s, run * 0.1 AS prompt_s,
-    run * 0.8 AS decode_s, run * 0.15 AS first_token_s, run AS total_s, 'stop' AS done_reason, false AS truncated,
+    0.0 AS load_s, round(run * 0.1, 6) AS prompt_s,
+    round(run * 0.8, 6) AS decode_s, round(run * 0.15, 6) AS first_token_s, run AS total_s, 'stop' AS done_reason,
+    false AS truncated,
     CASE WHEN r3 < 0.93 THEN 'completed' WHEN r3 < 0.97 THEN 'failed' ELSE 'cancelled' END AS outcome,
     CASE WHEN r3 BETWEEN 0.93 AND 0.97 THEN 'timeout' ELSE '' END AS code, '' AS detail, '' AS trace, '' AS parent,
     'chat' AS source, '' AS schedule, '' AS runner, 500 AS body_bytes, 0.0 AS due_at, true AS resident,
-    ended - run - 1 AS predicted_from, ended - run + r4 AS predicted_until,
+    round(ended - run - 1, 6) AS predicted_from, round(ended - run + r4, 6) AS predicted_until,
     wait AS behind_s, 0.0 AS limited_s, 0.0 AS paused_s, 0.0 AS no_worker_s, 0.0 AS delayed_s, 0.0 AS blocked_s,
-    0.0 AS retry_s, run AS gpu_s, run * 0.1 AS energy_wh,
+    0.0 AS retry_s, run AS gpu_s, round(run * 0.1, 6) AS energy_wh,
     CAST(greatest(0, ceil(ln((wait + run) / $least) / ln($ratio))) AS SMALLINT) AS response_b,
     CAST(greatest(0, ceil(ln(wait / $least) / ln($ratio))) AS SMALLINT) AS wait_b,
     CAST(greatest(0, ceil(ln(run * 0.15 / $least) / ln($ratio))) AS SMALLINT) AS first_token_b
 FROM (
     SELECT range + 1 AS n, $since + range * $gap_s AS ended, random() AS r1, random() AS r2, random() AS r3,
-        random() AS r4, exp(random() * 6 - 3) AS wait, exp(random() * 5 - 2) AS run
+        random() AS r4, round(exp(random() * 6 - 3), 6) AS wait, round(exp(random() * 5 - 2), 6) AS run
     FROM range($from, $until)
 )
 """
@@ -160,7 +163,7 @@ async def _feed(sink: recorder.Recorder, lags: list[float]) -> None:
 
 
 async def _ask(source: store.Store) -> None:
-    """Each question over random ranges of several lengths; a page asks twelve of them at once."""
+    """Each question over random ranges of several lengths; a page asks most of them at once."""
     chance = random.Random(7)
     worst = 0.0
     for name, question in QUESTIONS.items():
@@ -170,14 +173,14 @@ async def _ask(source: store.Store) -> None:
                 until = made.T0 - chance.random() * (DAYS - days) * 86_400
                 span = {'since': until - days * 86_400, 'until': until}
                 begun = time.perf_counter()
-                await question(source, span, max(3600.0, days * 86_400 / 120 // 3600 * 3600))
+                await question(source, span, step_of(days * 86_400))
                 times.append((time.perf_counter() - begun) * 1000)
         p95 = statistics.quantiles(times, n=20)[-1]
         worst = max(worst, p95)
         print(f'  {name:28} p50 {statistics.median(times):6.1f} ms   p95 {p95:6.1f} ms   worst {max(times):6.1f} ms')
     begun = time.perf_counter()
     span = {'since': SINCE, 'until': made.T0}
-    await asyncio.gather(*(QUESTIONS[name](source, span, 86_400.0) for name in PAGE))
+    await asyncio.gather(*(QUESTIONS[name](source, span, step_of(DAYS * 86_400)) for name in PAGE))
     took_s = time.perf_counter() - begun
     print(f'  a page of {len(PAGE)} questions over the year: {took_s:.2f} s; worst p95 {worst:.0f} ms')
 
@@ -204,6 +207,7 @@ QUESTIONS = {
     'queue_depth': lambda s, span, step: queries.queue_depth(s, **span, step_s=step),
     'saturation': lambda s, span, step: queries.saturation(s, **span, step_s=step),
     'eta': lambda s, span, step: queries.eta(s, **span, step_s=step),
+    'misses': lambda s, span, step: misses.misses(s, **span),
     'model_speed': lambda s, span, step: queries.model_speed(s, **span, step_s=step),
     'usage': lambda s, span, step: queries.usage(s, **span),
     'usage by model': lambda s, span, step: queries.usage(s, **span, models=True),
@@ -212,7 +216,7 @@ QUESTIONS = {
 }
 PAGE = (
     'compare', 'per_minute', 'spread', 'groups by model', 'groups by worker', 'groups by user', 'groups by priority',
-    'by_hour_of_week', 'failures', 'queue_depth', 'saturation', 'eta', 'model_speed', 'usage', 'waits',
+    'by_hour_of_week', 'failures', 'queue_depth', 'saturation', 'eta', 'misses', 'model_speed', 'usage', 'waits',
 )  # fmt: skip
 
 
