@@ -1,6 +1,7 @@
 """What another order of the queue would have done with the jobs of a time, worked out in a process of its own."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,8 @@ import msgspec
 
 from app.options import ROOT
 from broker import rehearsal
+from broker.client import BrokerClient
+from broker.errors import BrokerError
 
 MOST_JOBS = 200_000
 _busy = asyncio.Semaphore(1)  # it takes a processor for itself
@@ -36,6 +39,7 @@ def busy() -> bool:
 
 async def compare(
     ledger: Any,
+    broker: BrokerClient | None,
     *,
     since: float,
     until: float,
@@ -46,16 +50,17 @@ async def compare(
 ) -> Comparison:
     """Play the jobs that ended from ``since`` to ``until`` (unix seconds) under each policy.
 
-    ``progress`` hears the share that is done. One at a time: who comes second waits. Raises ``RehearsalFailed``, and as
-    the ledger does.
+    Bounds and limits are those that the ``broker`` has now. ``progress`` hears the share that is done. One at a time:
+    who comes second waits. Raises ``RehearsalFailed``, and as the ledger does.
     """
     async with _busy:
         runs = await ledger.runs(since=since, until=until, limit=MOST_JOBS + 1)
         used = runs[-MOST_JOBS:]
         outcomes: list[rehearsal.Outcome] = []
         if used:
-            wish = await asyncio.to_thread(_packed, used, tuple(policies), dict(slots or {}), resident)
-            outcomes = await _played(wish, lambda done: progress(done / (len(used) * len(policies))))
+            rest = {'policies': tuple(policies), 'settings': await _settings(broker), 'slots': dict(slots or {})}
+            wish = await asyncio.to_thread(_packed, used, **rest, resident=resident)
+            outcomes = await _played(wish, 1 + len(policies), lambda done: progress(done / (len(used) * len(policies))))
         return Comparison(
             since=since,
             until=until,
@@ -66,14 +71,23 @@ async def compare(
         )
 
 
-def _packed(runs: Sequence[Any], policies: tuple[rehearsal.Policy, ...], slots: dict[str, int], resident: int) -> bytes:
+async def _settings(broker: BrokerClient | None) -> bytes:
+    if broker is None:
+        return b''
+    try:
+        return (await broker.settings()).values
+    except BrokerError as error:
+        raise RehearsalFailed('the queue does not say by which rules it goes; try it once more') from error
+
+
+def _packed(runs: Sequence[Any], **rest: Any) -> bytes:
     """What the other process is asked; with very many jobs this takes a second."""
     jobs = tuple(rehearsal.Recorded(**msgspec.structs.asdict(run)) for run in runs)
-    return msgspec.msgpack.encode(rehearsal.Wish(jobs=jobs, policies=policies, slots=slots, resident=resident))
+    return msgspec.msgpack.encode(rehearsal.Wish(jobs=jobs, **rest))
 
 
-async def _played(wish: bytes, progress: Callable[[int], object]) -> list[rehearsal.Outcome]:
-    """``progress`` hears how many jobs are done, of all orders together."""
+async def _played(wish: bytes, expected: int, progress: Callable[[int], object]) -> list[rehearsal.Outcome]:
+    """So many outcomes. ``progress`` hears how many jobs are done, of all orders together."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, '-m', 'broker.rehearsal'),
         cwd=ROOT,
@@ -84,16 +98,19 @@ async def _played(wish: bytes, progress: Callable[[int], object]) -> list[rehear
     assert process.stdin and process.stdout
     outcomes: list[rehearsal.Outcome] = []
     try:
-        process.stdin.write(wish)
-        await process.stdin.drain()
-        process.stdin.write_eof()
+        with contextlib.suppress(OSError):  # it ended before it had read all; its exit says so
+            process.stdin.write(wish)
+            await process.stdin.drain()
+            process.stdin.write_eof()
         async for line in process.stdout:
             news = msgspec.json.decode(line, type=rehearsal.News)
             if news.outcome is not None:
                 outcomes.append(news.outcome)
             progress(news.done)
-        if await process.wait() != 0:
+        if await process.wait() != 0 or len(outcomes) != expected:
             raise RehearsalFailed('the replay ended before it was done; the log of the desk says why')
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        raise RehearsalFailed('the replay broke off; the log of the desk says why') from error
     finally:
         if process.returncode is None:  # nobody waits for it any more
             process.kill()

@@ -15,19 +15,21 @@ from typing import Literal
 
 import msgspec
 
-from broker import facts, protocol
+from broker import facts, protocol, settings
 from broker.actions import Peer, SendJob
 from broker.dispatch import Dispatch
 from broker.errands import Errands
 from broker.job import Job, Move
 from broker.queue import Queue
 from broker.rules import Rules
+from broker.share import Ledger
 from broker.staff import Staff
 
 Policy = Literal['fifo', 'priority', 'fair', 'affinity']
 POLICIES: tuple[Policy, ...] = ('fifo', 'priority', 'fair', 'affinity')  # each adds something to the one before
 LOADING_S = 0.5  # an engine that says less had the model in memory
 FOR_EVER_S = 1e12
+ROUNDING_S = 0.001  # the next job starts in the moment in which one ends, as exactly as sums of times are
 TELL_EVERY = 1_000  # jobs
 EVERYBODY = 5  # the priority of all where levels do not count
 
@@ -47,10 +49,14 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``python -m broker.rehearsal`` reads: the jobs, what to try, and the rest as in ``rehearse``."""
+    """What ``python -m broker.rehearsal`` reads: the jobs, what to try, and the rest as in ``rehearse``.
+
+    ``settings`` are the broker's, as ``protocol.Settings.values`` tells them; empty is as they are without any.
+    """
 
     jobs: tuple[Recorded, ...]
     policies: tuple[Policy, ...] = POLICIES
+    settings: bytes = b''
     slots: dict[str, int] = {}
     resident: int = 1
 
@@ -116,7 +122,8 @@ def rehearse(
     """Play ``jobs`` through the queue under ``policy`` and the rest of ``rules``.
 
     ``slots`` are those of a worker (otherwise as many as ran there at once), ``resident`` how many models an engine
-    keeps in memory. ``progress`` hears how many jobs have ended. Limits and pauses of then are not played again.
+    keeps in memory. ``progress`` hears how many jobs have ended. The limits are those of ``rules``, under each policy;
+    pauses and outages of then are not played again.
 
     Raises:
         ValueError: There is no such policy.
@@ -131,7 +138,8 @@ def slots_of(jobs: Iterable[Recorded]) -> dict[str, int]:
     steps: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for job in jobs:
         started_at = job.ready_at + job.waited_s
-        steps[job.worker] += [(started_at, 1), (started_at + job.ran_s, -1)]
+        ended_at = started_at + max(0.0, job.ran_s - ROUNDING_S)
+        steps[job.worker] += [(started_at, 1), (ended_at, -1)]
     found = {}
     for worker, moments in steps.items():
         running = most = 0
@@ -152,15 +160,16 @@ class _Stage:
         self._policy = policy
         self._levels, self._users = policy != 'fifo', policy in ('fair', 'affinity')
         wait_s = rules.fairness.affinity_wait_s if policy == 'affinity' else 0.0
-        rules = Rules(
+        rules = rules._replace(
             fairness=rules.fairness._replace(affinity_wait_s=wait_s),
-            balance=rules.balance,
             lease_ttl_s=FOR_EVER_S,  # nobody renews them here
-            max_waiting=len(jobs) + 1,
+            groups=(),  # a worker runs what it ran
         )
         self._queue = Queue(rules, last_seq=0, last_order=0)
+        if not self._users:
+            self._queue.ledger = self._queue.waiting.ledger = _Nobodys()
         self._dispatch = Dispatch(self._queue)
-        self._loading_s = _loading_times(jobs)
+        self._loading_s = _loading_times(jobs, resident)
         self._slots = slots_of(jobs) | {name: most for name, most in (slots or {}).items() if most > 0}
         self._engines = {name: _Engine(resident) for name in self._slots}
         self._waited: list[float] = [0.0] * len(jobs)
@@ -172,9 +181,13 @@ class _Stage:
         self._sign_in(self._jobs[0].ready_at if self._jobs else 0.0)
         arrived = ended = 0
         now = 0.0
-        while arrived < len(self._jobs) or self._ends:
+        while ended < len(self._jobs):
             next_at = self._jobs[arrived].ready_at if arrived < len(self._jobs) else math.inf
-            if self._ends and self._ends[0][0] <= next_at:
+            end_at = self._ends[0][0] if self._ends else math.inf
+            if self._queue.timers.first() < min(end_at, next_at):
+                now = self._queue.timers.first()
+                self._wake(now)
+            elif end_at <= next_at:
                 now, number = heapq.heappop(self._ends)
                 self._end(number, now)
                 ended += 1
@@ -231,11 +244,17 @@ class _Stage:
             model=recorded.model,
             priority=recorded.priority if self._levels else EVERYBODY,
             queued_at=now,
-            user=recorded.user if self._users else '',
+            user=recorded.user,
             runner=recorded.runner or recorded.model,
         )
         request = protocol.Submit(job_id=job.job_id, kind='chat', model=job.model, body=b'{}')
         queue.accept(job, request, now)
+
+    def _wake(self, now: float) -> None:
+        """A limit lets somebody start again."""
+        for kind, name in self._queue.timers.due(now):
+            if kind == 'user':
+                self._queue.limit(name, now)
 
     def _begin(self, number: int, now: float) -> None:
         """A worker got it."""
@@ -250,6 +269,13 @@ class _Stage:
     def _end(self, number: int, now: float) -> None:
         run = self._queue.runs[f'{number:032x}']
         self._queue.settle(run, Move.COMPLETE, facts.JobCompleted, facts.Usage(), now)
+
+
+class _Nobodys(Ledger):
+    """Counts nothing, so that all users are alike: theirs who came first goes first."""
+
+    def charge(self, user: str, work_s: float, now: float) -> None:
+        """Nothing is added."""
 
 
 class _Engine:
@@ -275,12 +301,21 @@ class _Engine:
         return ends_at
 
 
-def _loading_times(jobs: Iterable[Recorded]) -> dict[str, float]:
-    """What loading each model took, in the middle."""
+def _loading_times(jobs: Iterable[Recorded], resident: int) -> dict[str, float]:
+    """What loading each model took, in the middle, without the time in which the engine waited for room in memory:
+    it counts that as loading, and here it is found anew.
+    """
     seen: dict[str, list[float]] = defaultdict(list)
-    for job in jobs:
+    in_use: dict[str, dict[str, float]] = defaultdict(dict)  # by worker: until when each runner there is
+    for job in sorted(jobs, key=lambda job: job.ready_at + job.waited_s):
+        started_at, runner = job.ready_at + job.waited_s, job.runner or job.model
+        there = in_use[job.worker]
         if job.load_s >= LOADING_S:
-            seen[job.model].append(job.load_s)
+            ends = sorted(end for other, end in there.items() if other != runner and end > started_at)
+            room_s = ends[-resident] - started_at if len(ends) >= resident else 0.0
+            waited_s = room_s if room_s < job.load_s else 0.0  # otherwise there was room
+            seen[job.model].append(max(LOADING_S, job.load_s - waited_s))
+        there[runner] = max(there.get(runner, 0.0), started_at + job.ran_s)
     return {model: statistics.median(times) for model, times in seen.items()}
 
 
@@ -332,6 +367,7 @@ def _rank(times: list[float], share: float) -> float:
 def main() -> None:
     """A process of its own, for a caller with other things to do: a ``Wish`` on stdin, ``News`` as JSON lines."""
     wish = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Wish)
+    rules = settings.rules_of(wish.settings) if wish.settings else Rules()
     done = 0
 
     def say(played: int, outcome: Outcome | None = None) -> None:
@@ -340,7 +376,7 @@ def main() -> None:
 
     say(0, recorded(wish.jobs))
     for policy in wish.policies:
-        outcome = rehearse(wish.jobs, policy, slots=wish.slots, resident=wish.resident, progress=say)
+        outcome = rehearse(wish.jobs, policy, rules, slots=wish.slots, resident=wish.resident, progress=say)
         done += len(wish.jobs)
         say(0, outcome)
 

@@ -1,5 +1,6 @@
 """What can be set about the broker."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -178,3 +179,9 @@ class BrokerSettings(BaseModel):
             jobs=self.keep_jobs,
             at_least_s=max(retention.GRACE_S, limits.Gate(self.limits()).longest_period_s),
         )
+
+
+def rules_of(told: bytes) -> Rules:
+    """The rules in settings as ``protocol.Settings.values`` tells them. Raises ``ValueError`` for others."""
+    nowhere = {'data_dir': Path(), 'endpoints': Endpoints(client='', worker='', facts='')}  # which nobody is told
+    return BrokerSettings.model_validate({**json.loads(told), **nowhere}).rules()

@@ -32,6 +32,7 @@ class Round:
         self.now = question.window(at)
         self.before = self.now.before()
         self.book = book
+        self.broker: Any = None  # whose rules a replay goes by
         self._answers: dict[tuple[str, Window, tuple[tuple[str, object], ...]], asyncio.Task[Any]] = {}
 
     @property

@@ -115,6 +115,7 @@ class _Replay:
     async def _compared(self, round_: Round, window: Window, wish: Wish) -> rehearsals.Comparison:
         return await rehearsals.compare(
             round_.book,
+            round_.broker,
             since=window.since,
             until=window.until,
             slots=wish.slots,
@@ -168,7 +169,7 @@ class _Figures:
         self._table = FigureTable(
             file='orders',
             title=N_('Waits by order'),
-            hint=N_('Outages, pauses and limits happened once; they are not played again'),
+            hint=N_('Outages and pauses happened once and are not played again; limits are those of now'),
             bar=2,
             columns=[
                 ('text', N_('Order')),

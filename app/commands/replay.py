@@ -1,5 +1,6 @@
 """``replay``: what another order of the queue would have done with the jobs there were."""
 
+import http.client
 import json
 import time
 import urllib.error
@@ -86,7 +87,9 @@ def _show(here: Here, found: dict[str, Any]) -> None:
         here.out.table((f'wait p95 by {title}', *(each['policy'] for each in outcomes), 'jobs'), rows, empty='')
     here.out.say('')
     cut = ', the last of them' if found['cut'] else ''
-    here.out.say(f'{found["jobs"]} jobs{cut}. Outages, pauses and limits of then are not played again.')
+    here.out.say(
+        f'{found["jobs"]} jobs{cut}. Outages and pauses of then are not played again; limits are those of now.'
+    )
 
 
 def _row(outcome: dict[str, Any], worst: float) -> list[object]:
@@ -108,11 +111,17 @@ def _asked(here: Here, wish: dict[str, Any]) -> dict[str, Any]:
             with directly.open(request, timeout=PATIENCE_S) as answer:
                 return dict(json.load(answer))
     except urllib.error.HTTPError as error:
-        with error:
-            refusal = json.load(error)
-        raise CommandError(f'The desk refused that: {refusal["error"]["message"].rstrip(".")}.') from None
-    except (OSError, ValueError):
+        raise CommandError(f'The desk refused that: {_why(error)}.') from None
+    except (OSError, ValueError, http.client.HTTPException):
         raise CommandError(f'The desk at {corral.url} does not answer as it should.', Exit.NO_CORRAL) from None
+
+
+def _why(error: urllib.error.HTTPError) -> str:
+    try:
+        with error:
+            return str(json.load(error)['error']['message']).rstrip('.')
+    except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException):
+        return f'it answered with status {error.code}'
 
 
 def _length(option: str, text: str) -> float:

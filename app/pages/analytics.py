@@ -86,7 +86,7 @@ class _Figures:
     """Everything below the bar. It asks analytics, then changes only what is other than before and can be seen."""
 
     def __init__(self, parts: Parts, query: Mapping[str, str], links: dict[str, ui.element]) -> None:
-        self._book = parts.analytics
+        self._book, self._broker = parts.analytics, parts.broker
         self._links = links
         self._state, self._speech = visit().state, speech()
         self._question = self._begin(query)
@@ -141,6 +141,7 @@ class _Figures:
 
     async def _refresh(self) -> None:
         round_ = Round(self._book, self._question, time.time(), self._speech, self._zone)
+        round_.broker = self._broker
         try:
             if not self._ever:
                 self._ever = (await self._book.summary(since=0.0, until=round_.now.until)).total > 0

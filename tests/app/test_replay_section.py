@@ -30,7 +30,7 @@ class Player:
         self.go = asyncio.Event()
         self.stopped = False
 
-    async def compare(self, ledger, *, progress, **wish):
+    async def compare(self, ledger, broker, *, progress, **wish):
         self.asked.append(wish)
         self.progress = progress
         try:

@@ -6,8 +6,13 @@ import random
 import msgspec
 import pytest
 
-from broker import rehearsal
+from broker import rehearsal, settings
+from broker.endpoints import Endpoints
+from broker.limits import Limits, Rate
+from broker.order import Fairness
 from broker.rehearsal import POLICIES, Recorded, rehearse
+from broker.rules import Rules
+from broker.runtime import Runtime
 
 WORKERS = {'a': 2, 'b': 1}
 
@@ -95,6 +100,8 @@ def test_a_model_that_takes_the_place_of_a_busy_one_waits_for_its_end():
 def test_slots_are_as_many_as_ran_at_once():
     jobs = [ran(0.0, 5.0), ran(1.0, 5.0), ran(5.0, 1.0, waited_s=1.0), ran(0.0, 1.0, worker='b')]
     assert rehearsal.slots_of(jobs) == WORKERS
+    hair = [ran(1.7e9, 5.000002), ran(1.7e9 + 1.0, 3.0, waited_s=4.0)]  # times are sums, and rounded
+    assert rehearsal.slots_of(hair) == {'a': 1}
 
 
 def test_what_was_recorded_is_told_as_it_was():
@@ -114,6 +121,33 @@ def test_nothing_recorded_is_nothing_played_and_an_unknown_policy_is_refused():
         rehearse([], 'best')
 
 
+def test_the_limits_of_the_settings_hold_under_every_order():
+    jobs = [ran(0.0, 1.0, user=f'u{number % 2}') for number in range(6)]
+    rules = Rules(limits=Limits(rate=Rate(1, 10.0, 1)))
+    for policy in POLICIES:
+        assert rehearse(jobs, policy, rules).waits.longest_s == pytest.approx(50.0)
+    own = Rules(limits=Limits(user_running=1))
+    assert rehearse(jobs, 'fifo', own).waits.longest_s == pytest.approx(2.0)
+    assert rehearse(jobs, 'fifo', Rules(limits=Limits(user_rate=Rate(1, 10.0, 1)))).waits.longest_s == 20.0
+
+
+def test_the_bound_on_waiting_is_that_of_the_settings():
+    low = ran(0.005, 1.0, priority=1, user='low')
+    jobs = [ran(0.0, 1.0), low, *(ran(0.01 * number, 1.0, priority=10) for number in range(1, 60))]
+    soon, late = (
+        rehearse(jobs, 'priority', Rules(fairness=Fairness(overdue_after_s=bound)), slots={'a': 1}).by_user['low']
+        for bound in (5.0, 600.0)
+    )
+    assert soon.longest_s < 10.0 and late.longest_s > 50.0
+
+
+def test_the_wait_for_room_in_memory_is_no_loading():
+    first, other = ran(0.0, 10.0), ran(1.0, 9.0 + 4.0 + 1.0, model='n', load_s=13.0)  # as an engine says it
+    alone = ran(100.0, 1.0, model='n')  # loads in 4 s, as the other one did after 9 s for the first to end
+    found = rehearse([first, other, ran(50.0, 1.0), alone], 'fifo', slots={'a': 2})
+    assert found.span_s == pytest.approx(105.0)
+
+
 def test_as_a_process_it_tells_how_far_it_is_and_what_came_of_each(monkeypatch, capsysbinary):
     wish = rehearsal.Wish(jobs=tuple(a_week(4, 50)), policies=('fifo', 'fair'))
     monkeypatch.setattr('sys.stdin', type('In', (), {'buffer': __import__('io').BytesIO(msgspec.msgpack.encode(wish))}))
@@ -121,3 +155,16 @@ def test_as_a_process_it_tells_how_far_it_is_and_what_came_of_each(monkeypatch, 
     news = [msgspec.json.decode(line, type=rehearsal.News) for line in capsysbinary.readouterr().out.splitlines()]
     assert [each.outcome.policy for each in news if each.outcome] == ['recorded', 'fifo', 'fair']
     assert news[-1].done == 100 and [each.done for each in news] == sorted(each.done for each in news)
+
+
+def test_the_process_goes_by_the_settings_that_the_broker_tells(monkeypatch, capsysbinary):
+    here = settings.BrokerSettings(
+        data_dir='.', endpoints=Endpoints(client='c', worker='w', facts='f'), rate='1 per 10 s', overdue_after_s=7.0
+    )
+    assert settings.rules_of(Runtime(here).told()) == here.rules()
+    jobs = tuple(ran(0.0, 1.0) for _ in range(3))
+    wish = rehearsal.Wish(jobs=jobs, policies=('fifo',), settings=Runtime(here).told())
+    monkeypatch.setattr('sys.stdin', type('In', (), {'buffer': __import__('io').BytesIO(msgspec.msgpack.encode(wish))}))
+    rehearsal.main()
+    last = msgspec.json.decode(capsysbinary.readouterr().out.splitlines()[-1], type=rehearsal.News)
+    assert last.outcome.waits.longest_s == 20.0

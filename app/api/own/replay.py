@@ -43,8 +43,8 @@ def routes(room: Room) -> APIRouter:
         """Plays the jobs that ended in a range of time once more, as if the queue had gone by another order.
 
         `fifo`: who comes first goes first. `priority`: levels, too. `fair`: users share, too. `affinity`: those whose
-        model is in memory may go first for a while, too; this is what Corral does. It takes seconds, with very many
-        jobs a minute.
+        model is in memory may go first for a while, too; this is what Corral does. Limits and bounds are those of the
+        settings now, under each order. It takes seconds, with very many jobs a minute.
         """
         until = wish.until or time.time()
         since = wish.since or max(0.0, until - WEEK_S)
@@ -55,6 +55,7 @@ def routes(room: Room) -> APIRouter:
         try:
             found = await rehearsals.compare(
                 room.analytics,
+                room.broker,
                 since=since,
                 until=until,
                 policies=tuple(dict.fromkeys(wish.policies)),

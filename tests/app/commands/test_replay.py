@@ -1,7 +1,14 @@
 """replay: how long people would have waited under other orders."""
 
+import contextlib
+import socket
+import threading
+import types
+
 import pytest
 
+from app.commands import replay
+from app.commands.command import CommandError
 from tests.conftest import wait_for
 
 pytestmark = pytest.mark.whole
@@ -40,3 +47,23 @@ def test_a_wrong_option_is_one_sentence(call, arguments, sentence):
 def test_a_time_without_jobs_is_said(call):
     ended = call('replay', '--since', '20000d', '--until', '10000d')
     assert (ended.code, ended.err) == (0, 'No job ended in that time.\n')
+
+
+@pytest.mark.parametrize('answer', [b'nonsense\r\n\r\n', b'', b'HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\n??'])
+def test_a_desk_that_answers_nonsense_is_one_sentence(answer):
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        threading.Thread(target=_answer_once, args=(server, answer), daemon=True).start()
+        place = types.SimpleNamespace(url=f'http://127.0.0.1:{server.getsockname()[1]}')
+        out = types.SimpleNamespace(progress=lambda *_: contextlib.nullcontext(types.SimpleNamespace(reach=print)))
+        with pytest.raises(
+            CommandError, match=r'^The desk (at .* does not answer as it should|refused that: .* 500)\.$'
+        ):
+            replay._asked(types.SimpleNamespace(corral=lambda: place, out=out), {})
+
+
+def _answer_once(server, answer):
+    caller, _ = server.accept()
+    with caller:
+        while (said := caller.recv(65_536)) and not said.endswith(b'{}'):
+            pass
+        caller.sendall(answer)
