@@ -7,6 +7,7 @@ All texts are msgids. A field's value belongs to the browser while it is written
     name.fail('That name is taken.')            # a sentence below it, '' takes it away
     controls.select('Model', ['qwen3:8b', 'llama3'], 'llama3', on_change=pick)       # a list is shown as it is
     controls.select('Priority', theme.PRIORITIES, 5, on_change=pick)                 # {value: msgid}
+    controls.picker('User', names, query.user, on_change=show)                       # type-ahead, and free text
     controls.switch('Tell me when a long answer is ready', on, on_change=keep)
     controls.segments('State', {'all': N_('All'), 'dead': N_('Failed')}, 'all', on_change=show)  # a few, all in sight
 
@@ -25,7 +26,7 @@ from typing import Any, Self
 
 from nicegui import context, ui
 
-from app import theme
+from app import i18n, theme
 from app.i18n import T, speech
 
 Options = Mapping[Any, str] | Iterable[str]
@@ -90,6 +91,14 @@ class Control(ui.element, component='components/control.js'):
         return on_change(value) if on_change is not None else None
 
 
+class Picker(Control, component='components/picker.js'):
+    """One of the names that are known, or any other that is written; made by ``picker``."""
+
+    def __init__(self, label: str, value: str, on_change: OnChange | None, **settings: Any) -> None:
+        super().__init__('picker', label, value, on_change, **settings)
+        i18n.labels(self, clear='Clear', none='None is called so. Enter looks for it all the same.', count='{n} found')
+
+
 def field(
     label: str,
     value: str | float | None = '',
@@ -137,6 +146,13 @@ def select(
 ) -> Control:
     """One of several, as the browser lets one pick."""
     return Control('select', label, value, on_change, hint=hint, bare=bare).offer(options)
+
+
+def picker(
+    label: str, names: Iterable[str], value: str = '', *, on_change: OnChange | None = None, **limits: float
+) -> Control:
+    """A field that suggests these names while one types; another may be written all the same. Its label is in it."""
+    return Picker(label, value, on_change, placeholder=label, limits=limits).offer(names)
 
 
 def switch(label: str, value: bool = False, *, on_change: OnChange | None = None, hint: str = '') -> Control:

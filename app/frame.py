@@ -50,6 +50,7 @@ def _prepare(client: Any) -> None:
     state.theme = theme.current(client.request.cookies.get(theme.COOKIE, ''))
     client.page.language = said.tag
     client.page.dark = {'light': False, 'dark': True}.get(state.theme)
+    client.content.parent_slot.parent.tag = 'div'  # Quasar's page is a <main>, and the desk has its own
     with client:
         ui.on_exception(_apologise)
 

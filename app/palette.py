@@ -4,11 +4,10 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from app.i18n import Speech
 from app.parts import Parts
 from broker.job import State
 
-Item = dict[str, Any]
+Item = dict[str, Any]  # a line; ``when`` in it is a unix time, which the browser says in its own words
 
 RECENT = 6
 SHOWN = 12
@@ -22,12 +21,12 @@ _STATES = {
 }
 
 
-def find(parts: Parts, said: Speech, text: str) -> list[Item]:
+def find(parts: Parts, text: str) -> list[Item]:
     """The conversations, models and jobs that fit ``text``, best first; without a text the latest conversations."""
     wanted = folded(text)
     if not wanted:
-        return _conversations(parts, said, parts.chat.conversations()[:RECENT]) if parts.chat is not None else []
-    return [*_titled(parts, said, wanted), *_models(parts, wanted), *_jobs(parts, said, wanted)]
+        return _conversations(parts, parts.chat.conversations()[:RECENT]) if parts.chat is not None else []
+    return [*_titled(parts, wanted), *_models(parts, wanted), *_jobs(parts, wanted)]
 
 
 def said(found: Iterable[Any], known: Iterable[Item]) -> list[Item]:
@@ -72,22 +71,23 @@ def _in_order(letters: str, name: str) -> bool:
     return all(letter in rest for letter in letters)
 
 
-def _titled(parts: Parts, said: Speech, wanted: str) -> list[Item]:
+def _titled(parts: Parts, wanted: str) -> list[Item]:
     if parts.chat is None:
         return []
     fits = [(score(folded(header.title), wanted), header) for header in parts.chat.conversations()]
     best = sorted((pair for pair in fits if pair[0] > 1), key=lambda pair: -pair[0])  # stable: the newest first
-    return _conversations(parts, said, (header for _, header in best[:SHOWN]))
+    return _conversations(parts, (header for _, header in best[:SHOWN]))
 
 
-def _conversations(parts: Parts, said: Speech, headers: Iterable[Any]) -> list[Item]:
+def _conversations(parts: Parts, headers: Iterable[Any]) -> list[Item]:
     active = parts.chat.active()
     return [
         {
             'kind': 'conversation',
             'icon': 'chat',
             'name': header.title,
-            'note': said.day(header.updated_at),
+            'note': '',
+            'when': header.updated_at,
             'dot': {'running': 'run', 'waiting': 'held'}.get(active.get(header.id, ''), ''),
             'href': f'/chat/{header.id}',
         }
@@ -111,7 +111,7 @@ def _models(parts: Parts, wanted: str) -> list[Item]:
     ]
 
 
-def _jobs(parts: Parts, said: Speech, wanted: str) -> list[Item]:
+def _jobs(parts: Parts, wanted: str) -> list[Item]:
     """A whole id always leads somewhere; the beginning of one finds what the board knows."""
     if len(wanted) < SHORTEST_ID or not set(wanted) <= set('0123456789abcdef'):
         return []
@@ -123,7 +123,8 @@ def _jobs(parts: Parts, said: Speech, wanted: str) -> list[Item]:
             'kind': 'job',
             'icon': 'queue',
             'name': parts.title_of(job.conversation_id) or job.job_id,
-            'note': f'{job.model} · {said.clock(job.queued_at)}',
+            'note': job.model,
+            'when': job.queued_at,
             'dot': _STATES.get(job.state, 'held'),
             'href': f'/jobs/{job.job_id}',
         }

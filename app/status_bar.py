@@ -55,7 +55,8 @@ def _engine(parts: Parts) -> None:
     board = parts.board
     with theme.text(tag='button', classes='engine').props('type=button aria-haspopup=dialog'):
         T(theme.text(classes='sr'), 'About the engine')
-        name = theme.text(classes='clip')
+        dot = theme.box('dot bad', tag='i').props('aria-hidden=true')
+        name, short = theme.text(classes='clip long'), theme.text(classes='clip short')
         with ui.menu().props('anchor="top right" self="bottom right" :offset="[0, 6]"'):
             explanation = theme.box('explain')
 
@@ -65,6 +66,8 @@ def _engine(parts: Parts) -> None:
             engine.kind, f'{engine.kind.capitalize()} {engine.version}'.strip()
         )
         gone = engine.problem == 'unreachable' and engine.kind != 'demo'
+        dot.set_visibility(gone or not engine.kind)
+        short.set_text(said.tr('Demo') if engine.kind == 'demo' else engine.kind.capitalize() or shown)
         name.set_text(said.tr('{engine}: unreachable', engine=shown) if gone else shown)
         explanation.clear()
         with explanation:

@@ -7,16 +7,17 @@ const BLOCK = 100;
 const DOTS = { completed: "ok", dead: "bad", running: "run", cancelling: "run", waiting: "held", delayed: "held", blocked: "held" };
 const LEVELS = { 1: "low", 5: "normal", 10: "high", 15: "realtime" };
 const CHOICE = { mode: "multiRow", checkboxes: true, headerCheckbox: false, enableClickSelection: false };
-// at which width a column appears; the others are always there
-const FROM = { model: 560, user: 900, priority: 760, waited: 1000, ran: 680, tokens: 1240, worker: 1360, ended: 1560 };
+// which columns appear where there is room for them beside a job of this width; those not named are always there
+const FIRST = ["model", "ran", "priority", "user", "waited", "tokens", "worker", "ended"];
+const JOB = 300, NARROW = 500, ROW = 40, TALL_ROW = 58;
 const LOOK = AgGrid.themeQuartz.withParams({
   backgroundColor: "var(--card)", foregroundColor: "var(--ink)", textColor: "var(--ink)", borderColor: "var(--line)",
   accentColor: "var(--accent)", chromeBackgroundColor: "var(--card)", headerBackgroundColor: "var(--card)",
-  headerTextColor: "var(--ink3)", headerFontSize: "11.5px", headerFontWeight: 500, headerHeight: 34, rowHeight: 40,
+  headerTextColor: "var(--ink3)", headerFontSize: "11.5px", headerFontWeight: 500, headerHeight: 34,
   fontFamily: "var(--font)", fontSize: "13px", rowHoverColor: "color-mix(in srgb, var(--hover) 60%, transparent)",
   selectedRowBackgroundColor: "var(--accent-soft)", rowBorder: { color: "var(--line)" }, wrapperBorder: false,
   wrapperBorderRadius: 0, cellHorizontalPadding: 10, iconSize: 14, focusShadow: "none",
-  rangeSelectionBorderColor: "var(--accent)", headerColumnResizeHandleColor: "var(--line2)",
+  rangeSelectionBorderColor: "var(--accent)", headerColumnResizeHandleColor: "var(--job-handle)",
   checkboxBorderRadius: 4, checkboxUncheckedBorderColor: "var(--ink3)", checkboxUncheckedBackgroundColor: "var(--card)",
   checkboxCheckedBackgroundColor: "var(--accent)", checkboxCheckedShapeColor: "var(--accent-ink)",
 });
@@ -35,6 +36,7 @@ export default {
     <div v-else-if="empty" class="job-grid-said"><slot></slot></div>
   </div>`,
   mounted() {
+    this.narrow = this.$refs.grid.clientWidth < NARROW;
     this.api = AgGrid.createGrid(this.$refs.grid, this.options());
     this.seen = new ResizeObserver(() => this.fit());
     this.seen.observe(this.$refs.grid);
@@ -70,7 +72,7 @@ export default {
     options() {
       return {
         theme: LOOK, rowModelType: "infinite", cacheBlockSize: BLOCK, maxBlocksInCache: 12, cacheOverflowSize: 1,
-        maxConcurrentDatasourceRequests: 2, blockLoadDebounceMillis: 60, infiniteInitialRowCount: 1,
+        maxConcurrentDatasourceRequests: 2, blockLoadDebounceMillis: 60, infiniteInitialRowCount: 1, rowHeight: this.narrow ? TALL_ROW : ROW,
         columnDefs: this.defs(), defaultColDef: { sortable: true, resizable: true, suppressMovable: true, suppressHeaderMenuButton: true, sortingOrder: ["desc", "asc"] },
         getRowId: ({ data }) => data.id ?? "gone-" + Math.random(), suppressCellFocus: false, suppressDragLeaveHidesColumns: true,
         rowSelection: this.choosing ? CHOICE : undefined, selectionColumnDef: { width: 40, maxWidth: 40, sortable: false, resizable: false, suppressHeaderMenuButton: true },
@@ -90,9 +92,9 @@ export default {
     defs() {
       const L = this.labels;
       const all = {
-        state: { headerName: L.state, headerClass: "job-grid-state-head", width: this.narrow ? 34 : 108, cellRenderer: (p) => this.state(p.data) },
-        queued: { headerName: L.queued, width: this.narrow ? 104 : 124, cellClass: "num", headerClass: "num", valueFormatter: (p) => this.when(p.value) },
-        job: { headerName: L.job, flex: 1, minWidth: 150, sortable: false, cellRenderer: (p) => this.name(p.data) },
+        state: { headerName: L.state, width: 108, cellRenderer: (p) => this.state(p.data) },
+        queued: { headerName: L.queued, width: this.narrow ? 92 : 124, cellClass: "num", headerClass: "num", valueFormatter: (p) => this.when(p.value) },
+        job: { headerName: L.job, flex: 1, minWidth: 150, sortable: false, cellClass: "job-grid-job", cellRenderer: (p) => this.name(p.data) },
         kind: { headerName: L.kind, width: 110, valueFormatter: (p) => L[p.value] ?? "" },
         model: { headerName: L.model, width: 150 },
         user: { headerName: L.user, width: 104, valueFormatter: (p) => p.value || (p.data ? "—" : "") },
@@ -105,20 +107,36 @@ export default {
         code: { headerName: L.code, width: 150 },
         failures: { headerName: L.failures, width: 90, cellClass: "num", headerClass: "num" },
       };
-      return this.columns.map((name) => ({ colId: name, field: name === "job" ? "title" : name, ...all[name],
+      const order = this.narrow ? ["job", ...this.columns.filter((name) => name !== "job")] : this.columns;
+      return order.map((name) => ({ colId: name, field: name === "job" ? "title" : name, ...all[name],
         initialSort: name === this.sort ? (this.up ? "asc" : "desc") : undefined }));
     },
     fit() {
       const width = this.$refs.grid?.clientWidth;
       if (!width || width === this.width) return;
       this.width = width;
-      if (this.narrow !== width < 500) {
-        this.narrow = width < 500;
+      if (this.narrow !== width < NARROW) {
+        this.narrow = width < NARROW;
+        this.api.setGridOption("rowHeight", this.narrow ? TALL_ROW : ROW);
         this.api.setGridOption("columnDefs", this.defs());
+        this.renew();
       }
-      const may = (name) => name === "job" || width >= (FROM[name] ?? 0);
-      this.api.setColumnsVisible(this.columns.filter(may), true);
-      this.api.setColumnsVisible(this.columns.filter((name) => !may(name)), false);
+      const seen = this.room(width);
+      this.api.setColumnsVisible(this.columns.filter((name) => seen.has(name)), true);
+      this.api.setColumnsVisible(this.columns.filter((name) => !seen.has(name)), false);
+    },
+    // the columns that there is room for; on a phone a job says the rest in a second line
+    room(width) {
+      if (this.narrow) return new Set(["job", "queued"]);
+      const wide = Object.fromEntries(this.defs().map((each) => [each.colId, each.width ?? JOB]));
+      const seen = new Set(this.columns.filter((name) => !FIRST.includes(name)));
+      let left = width - (this.choosing ? 40 : 0) - [...seen].reduce((sum, name) => sum + wide[name], 0);
+      for (const name of FIRST.filter((each) => this.columns.includes(each))) {
+        if (wide[name] > left) break;
+        left -= wide[name];
+        seen.add(name);
+      }
+      return seen;
     },
     // a new list, from the top: what has come since is in it
     renew() {
@@ -215,6 +233,12 @@ export default {
         this.$emit("open", row.id);
       });
       cell.append(link);
+      if (this.narrow) {
+        const more = make("span", "job-grid-more");
+        more.append(this.state(row), make("span", "faint", [row.state === "dead" ? row.code : "", row.model, row.user].filter(Boolean).join(" · ")));
+        cell.append(more);
+        return cell;
+      }
       const note = row.state === "dead" ? row.code : row.title ? row.excerpt : row.kind !== "chat" ? this.labels[row.kind] : "";
       if (note) cell.append(make("span", row.state === "dead" ? "job-grid-code" : "faint", note));
       return cell;

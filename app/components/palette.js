@@ -18,7 +18,7 @@ export default {
         <div role="presentation" class="palette-head" :id="'palette-of-' + group.kind">{{ group.name }}</div>
         <div v-for="item in group.items" :key="item.at" :id="'palette-' + item.at" role="option" class="palette-item" :aria-selected="item.at === at" @mousemove="at = item.at" @click="choose(item)">
           <i class="icon" :class="'icon-' + item.icon" aria-hidden="true"></i><span class="clip">{{ item.name }}</span><i v-if="item.dot" class="dot" :class="item.dot"></i><span class="grow"></span>
-          <span v-if="item.note" class="faint" :class="{ clip: item.kind === 'said' }">{{ item.note }}</span></div>
+          <span v-if="item.note || item.when" class="faint" :class="{ clip: item.kind === 'said' }">{{ [item.note, when(item.when)].filter(Boolean).join(" · ") }}</span></div>
       </div>
     </div>
     <p v-if="!items.length" class="palette-none">{{ labels.none.replace("{text}", () => text.trim()) }}</p>
@@ -104,6 +104,16 @@ export default {
         if (this.at === 0) this.$refs.list.scrollTop = 0;
         else chosen?.scrollIntoView({ block: "nearest" });
       });
+    },
+    // the time for what is of today, the day for what is older (unix seconds)
+    when(at) {
+      if (!at) return "";
+      const then = new Date(at * 1000), now = new Date();
+      const days = Math.round((new Date(now).setHours(0, 0, 0, 0) - new Date(then).setHours(0, 0, 0, 0)) / 86400000);
+      if (days === 0) return new Intl.DateTimeFormat(this.lang, { hour: "2-digit", minute: "2-digit", hour12: false }).format(then);
+      if (days === 1) return new Intl.RelativeTimeFormat(this.lang, { numeric: "auto" }).format(-1, "day");
+      const year = then.getFullYear() === now.getFullYear() ? {} : { year: "numeric" };
+      return new Intl.DateTimeFormat(this.lang, { ...year, month: "short", day: "numeric" }).format(then);
     },
     choose(item) {
       this.close();

@@ -51,7 +51,7 @@ class Palette(ui.element, component='palette.js'):
 
     async def _ask(self, nth: int, text: str) -> None:
         self._asked = nth
-        found = palette.find(self._parts, speech(), text)
+        found = palette.find(self._parts, text)
         answer: dict[str, Any] = {'nth': nth, 'found': found}
         if not text:
             answer['fixed'] = self._fixed()  # as it is opened: what the page offers now

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from app import machines, refusals, theme
+from app import actions, machines, refusals, theme
 from app.components.machine_board import MachineBoard
 from app.i18n import N_, speech
 from app.parts import Parts
@@ -25,7 +25,6 @@ def create(parts: Parts) -> None:
     with bar:
         figures = theme.text(classes='faint workers-figures')
         theme.box('grow')
-        pull = theme.button('Pull a model', lambda _: board.open_pull(), icon_name='plus').mark('pull')
         theme.button('Add a machine', lambda: _ask_join(parts, board), kind='primary', icon_name='workers')
     with body, theme.box('column'):
         board = MachineBoard(_state(parts), on_act=lambda action, what: _act(parts, board, action, what))
@@ -42,8 +41,9 @@ def create(parts: Parts) -> None:
     def follow() -> None:
         board.show(_state(parts))
         figures.set_text(_figures(parts))
-        pull.set_visibility(bool(parts.board.workers()))
 
+    actions.offer('Pull a model', board.open_pull, icon='plus')
+    actions.offer('Add a machine', lambda: _ask_join(parts, board), icon='workers')
     follow()
     speech().on_switch(figures, follow)
     for subscribe in (parts.board.on_queue, parts.board.on_workers, parts.board.on_staff):

@@ -14,9 +14,10 @@ SPANS_S = {'1h': 3600.0, '24h': 86_400.0, '7d': 7 * 86_400.0, '30d': 30 * 86_400
 SPANS = {'': N_('Any time'), '1h': N_('Last hour'), '24h': N_('Last 24 hours'), '7d': N_('Last 7 days'),
          '30d': N_('Last 30 days')}  # fmt: skip
 LEVELS = {'low': range(4), 'normal': range(4, 8), 'high': range(8, 13), 'realtime': range(13, 16)}
-# What a person means by a state: "waiting" is all that has not begun.
+# What a person means by a state: "waiting" is all that could begin, or waits for other jobs; "delayed" has a time set.
 STATES = {
-    'waiting': (State.WAITING, State.BLOCKED, State.DELAYED),
+    'waiting': (State.WAITING, State.BLOCKED),
+    'delayed': (State.DELAYED,),
     'running': (State.RUNNING, State.CANCELLING),
     'completed': (State.COMPLETED,),
     'dead': (State.DEAD,),

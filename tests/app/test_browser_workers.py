@@ -83,7 +83,7 @@ async def test_two_people_pull_load_pause_and_remove_and_see_the_same(corral, ch
 
 async def pull(page, model):
     """Ask for it in the dialog."""
-    await page.locator('.page-bar').get_by_role('button', name='Pull a model').click()
+    await page.locator('.models-head').get_by_role('button', name='Pull a model').click()
     await page.get_by_label('Name in the library').fill(model)
     await page.keyboard.press('Enter')
     await expect(page.get_by_role('dialog')).to_have_count(0)

@@ -10,7 +10,6 @@ from app import actions, palette, shortcuts, theme
 from app.board import Board
 from app.components.notifier import LONG_S, worth_telling
 from app.frame import PLACES, place_of
-from app.i18n import Speech
 from app.parts import Parts
 from broker.job import State
 from tests.app import news as n
@@ -37,8 +36,8 @@ def parts() -> Parts:
     return Parts(settings=None, board=Board(clock=lambda: n.T0), broker=None, chat=Chats())
 
 
-def names(parts: Parts, text: str, lang: str = 'en') -> list[str]:
-    return [item['name'] for item in palette.find(parts, Speech(lang), text)]
+def names(parts: Parts, text: str) -> list[str]:
+    return [item['name'] for item in palette.find(parts, text)]
 
 
 @pytest.mark.parametrize(
@@ -65,10 +64,11 @@ def test_a_model_is_found_by_some_of_its_letters(parts: Parts):
 
 def test_a_job_is_found_by_the_beginning_of_its_id_and_a_whole_id_always_leads_to_its_page(parts: Parts):
     parts.board.apply(News().queued('0abc' + '1' * 28, conversation_id='c1'))
-    (item,) = palette.find(parts, Speech('zh'), '0ABC')
+    (item,) = palette.find(parts, '0ABC')
     assert (item['name'], item['href']) == (TITLES['c1'], '/jobs/0abc' + '1' * 28)
-    assert palette.find(parts, Speech('en'), 'f' * 32)[0]['href'] == '/jobs/' + 'f' * 32
-    assert not palette.find(parts, Speech('en'), 'f' * 31)
+    assert item['when'] == parts.board.waiting()[0].queued_at, 'the browser says it as a time or a day'
+    assert palette.find(parts, 'f' * 32)[0]['href'] == '/jobs/' + 'f' * 32
+    assert not palette.find(parts, 'f' * 31)
 
 
 def test_an_address_belongs_to_its_place_in_the_rail():

@@ -41,7 +41,8 @@ def test_what_makes_no_sense_in_an_address_is_left_out():
 
 def test_the_queue_is_asked_in_its_own_words():
     asked = read('state=waiting&priority=low&range=1h&q=Sky&batch=b').wanted(10_000.0, ('c1',))
-    assert set(asked.states) == {State.WAITING, State.BLOCKED, State.DELAYED}
+    assert set(asked.states) == {State.WAITING, State.BLOCKED}
+    assert read('state=delayed').wanted(1.0).states == (State.DELAYED,)
     assert asked.priorities == (0, 1, 2, 3) and asked.since == 6_400.0 and asked.parent == 'b'
     assert asked.conversations == ('c1',) and asked.text == 'Sky'
     days = read('from=2026-01-01&to=2026-01-02').wanted(1.0)

@@ -54,7 +54,7 @@ const ERRANDS = `
 
 const MODELS = `
   <div class="models">
-    <div class="models-head"><h4>{{ labels.models }}</h4><span class="faint">{{ number(groups[key].models.length) }}<template v-if="loadedCount(groups[key])"> · {{ loadedCount(groups[key]) }}</template></span><span class="grow"></span>
+    <div class="models-head"><h3>{{ labels.models }}</h3><span class="faint">{{ number(groups[key].models.length) }}<template v-if="loadedCount(groups[key])"> · {{ loadedCount(groups[key]) }}</template></span><span class="grow"></span>
       <button type="button" class="btn ghost" :disabled="groups[key].problem === 'unreachable'" :aria-label="labels.pull_here.replace('{place}', () => groups[key].backend || groups[key].workers[0])" @click="askPull(groups[key].workers[0])"><i class="icon icon-plus small"></i>{{ labels.pull }}</button></div>
     ${ERRANDS}
     <ul class="model-list">
