@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 
 from app.chat_refusal import ChatError
-from app.desk import Desk, File
+from app.desk import DRAFT_S, Desk, File
 from broker.client import new_job_id
 
 MOST_PICTURE_BYTES = 2_600_000  # in base64 it has to fit into one request
@@ -15,6 +15,8 @@ MOST_TEXT_BYTES = 200_000
 MOST_FILES = 8  # of one message
 MOST_PICTURES_BYTES = 2_800_000  # of one message
 MOST_PIXELS = 20_000
+MOST_BYTES = 5_000_000_000  # of all together
+UNDO_S = 60.0  # so long a conversation that was deleted can be taken back
 _KINDS = ((b'\x89PNG\r\n\x1a\n', 'image/png'), (b'\xff\xd8\xff', 'image/jpeg'))
 _COLUMNS = 'id, name, media_type, length(data), width, height'
 
@@ -22,8 +24,9 @@ _COLUMNS = 'id, name, media_type, length(data), width, height'
 class Attachments:
     """What was attached. Raises ``ChatError`` for what cannot be taken."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, most_bytes: int = MOST_BYTES) -> None:
         self._desk = desk
+        self._most_bytes = most_bytes
 
     async def add(self, name: str, data: bytes, *, width: int = 0, height: int = 0) -> File:
         """Keep a file until the message is sent that it is attached to. Texts are kept as UTF-8."""
@@ -44,12 +47,29 @@ class Attachments:
             height=min(max(height, 0), MOST_PIXELS),
         )
 
+        await self.make_room(len(data))
+
         def write(db: apsw.Connection) -> None:
             values = (file.id, '', file.name, media_type, file.width, file.height, time.time(), data)
             db.execute(f'INSERT INTO files VALUES ({", ".join("?" * len(values))})', values)
 
         await self._desk.run(write)
         return file
+
+    async def make_room(self, size: int) -> None:
+        """Let go of what nobody will send any more. Raises ``ChatError`` where there is no room for so many bytes."""
+
+        def count(db: apsw.Connection) -> int:
+            now = time.time()
+            drafts = "conversation_id = '' AND created_at < ?"
+            deleted = 'conversation_id IN (SELECT id FROM conversations WHERE deleted_at > 0 AND deleted_at < ?)'
+            for forgotten, before in ((drafts, now - DRAFT_S), (deleted, now - UNDO_S)):
+                db.execute(f'DELETE FROM files WHERE {forgotten}', (before,)).fetchall()
+            found: Any = db.execute('SELECT coalesce(sum(length(data)), 0) FROM files').fetchall()[0][0]
+            return int(found)
+
+        if await self._desk.run(count) + size > self._most_bytes:
+            raise ChatError('file_room', limit=self._most_bytes)
 
     async def claim(self, ids: Iterable[str], conversation_id: str) -> tuple[File, ...]:
         """The files of these ids, which belong to the conversation from now on."""

@@ -148,6 +148,12 @@ class AppSettings(BaseModel):
     max_file_bytes: int = Field(
         default=200_000_000, ge=1, description='Largest file that a program may leave here for a batch, bytes.'
     )
+    max_uploads_bytes: int = Field(
+        default=10_000_000_000, ge=1, description='All files of batches together, those that come out, too, bytes.'
+    )
+    max_attachments_bytes: int = Field(
+        default=5_000_000_000, ge=1, description='All files that are attached in chats together, bytes.'
+    )
     allow_admin: bool = Field(
         default=False, description='Let programs change models through the API of Ollama: pull, delete, copy, create.'
     )

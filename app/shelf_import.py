@@ -20,6 +20,7 @@ import apsw
 import msgspec
 
 from app.chat import ChatService
+from app.chat_refusal import ChatError
 from app.desk import ROOT, Conversation, Extras, File, Message, Stats
 from app.shelf import Placement, Shelf, ShelfError
 from broker.client import new_job_id
@@ -37,7 +38,9 @@ _STATES = ('completed', 'cancelled', 'dead')
 
 
 class ImportRefused(Exception):
-    """The file cannot be imported. ``code`` is 'broken' (no JSON), 'zip', or 'unknown' (no conversations in it)."""
+    """The file cannot be imported. ``code`` is 'broken' (no JSON), 'zip', 'unknown' (no conversations in it), or
+    'room': its attached files do not fit beside those that are here.
+    """
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -103,6 +106,10 @@ class Importer:
                 fresh.append((new_job_id() if name in here else name, each))
         if not fresh:
             return
+        try:
+            await self._chat.attachments.make_room(sum(map(len, (d for _, each in fresh for d in each.files.values()))))
+        except ChatError:
+            raise ImportRefused('room') from None
         await self._chat.desk.run(lambda db: _keep_files(db, fresh))
         await self._chat.adopt([_made(name, each) for name, each in fresh])
         await self._place(fresh)

@@ -57,7 +57,7 @@ def router(parts: Callable[[], Parts]) -> APIRouter:
         try:
             told = await Importer(here.chat, here.shelf).take(await request.body())
         except ImportRefused as refused:
-            return JSONResponse({'code': refused.code}, 400)
+            return JSONResponse({'code': refused.code}, 507 if refused.code == 'room' else 400)
         except DeskError:
             log.exception('an import failed', extra={'action': 'import'})
             return JSONResponse({'code': 'failed'}, 507)

@@ -73,6 +73,7 @@ def create(
         version=settings.version,
         data_dir=settings.data_dir,
         max_file_bytes=settings.max_file_bytes,
+        max_uploads_bytes=settings.max_uploads_bytes,
         allow_admin=settings.allow_admin,
     )
 

@@ -26,7 +26,7 @@ class Talks:
         self._settings = settings
         self.headers: dict[str, Conversation] = {}
         self.tell = tell
-        self.attachments = Attachments(desk)
+        self.attachments = Attachments(desk, most_bytes=settings.max_attachments_bytes)
         self.jobs = AnswerJobs(broker, board, desk, request=self.request, tell=tell)
 
     @property

@@ -39,11 +39,12 @@ class Entrance:
         version: str = '',
         data_dir: Path = Path(),
         max_file_bytes: int = 200_000_000,
+        max_uploads_bytes: int = 10_000_000_000,
         allow_admin: bool = False,
     ) -> None:
         self._allow_admin = allow_admin
         self._doors = Doors(board, heartbeat_s=heartbeat_s)
-        self._papers = Papers(self._doors, data_dir, max_file_bytes=max_file_bytes)
+        self._papers = Papers(self._doors, data_dir, max_file_bytes=max_file_bytes, max_uploads_bytes=max_uploads_bytes)
         self._seeds = Mounts(Seeds(self._doors, default_model=default_model, aliases=model_aliases), version)
         self.own = Room(self._doors)
 

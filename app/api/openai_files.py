@@ -27,6 +27,8 @@ def router(shelf: Shelf) -> APIRouter:
     @routes.post(PATH, summary='Keep a file with the lines of a batch')
     @openai.saying_no
     async def upload(request: Request) -> Response:
+        length = request.headers.get('content-length', '')
+        await shelf.make_room(int(length) - FORM_BYTES if length.isdigit() else 0)  # before all of it has come
         form = await _form(request)
         try:
             return openai.json(await _kept(shelf, form))

@@ -19,8 +19,8 @@ from app.desk import Desk
 class Papers:
     """Their doors, and what they keep below ``data_dir``."""
 
-    def __init__(self, doors: Doors, data_dir: Path, *, max_file_bytes: int) -> None:
-        self.shelf = Shelf(data_dir / 'files', max_file_bytes=max_file_bytes)
+    def __init__(self, doors: Doors, data_dir: Path, *, max_file_bytes: int, max_uploads_bytes: int) -> None:
+        self.shelf = Shelf(data_dir / 'files', max_file_bytes=max_file_bytes, max_uploads_bytes=max_uploads_bytes)
         self.batches = Batches(doors, self.shelf)
         self.responses = Responses(doors, self.shelf)
 

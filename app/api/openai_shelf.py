@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from app.api.trouble import TOO_LONG, Trouble
 from app.desk import Desk, DeskError
 from app.records import Records
 from broker.client import new_job_id
+from broker.errors import KEPT_FREE_BYTES
 
 FILE = 'file'  # of records
 KEPT_S = 30 * 86400  # how long files stay where nobody wished otherwise, as at OpenAI
@@ -41,8 +43,10 @@ class File(msgspec.Struct, kw_only=True):
 class Shelf:
     """``open`` it once the desk's database is there. All methods raise ``Trouble``."""
 
-    def __init__(self, folder: Path, *, max_file_bytes: int) -> None:
+    def __init__(self, folder: Path, *, max_file_bytes: int, max_uploads_bytes: int) -> None:
         self.max_file_bytes = max_file_bytes
+        self.max_uploads_bytes = max_uploads_bytes
+        self.used_bytes = 0  # by all files, those that are being written included
         self._folder = folder
         self._records: Records | None = None
         self.in_use: set[str] = set()  # files that must stay
@@ -50,7 +54,9 @@ class Shelf:
     async def open(self, desk: Desk) -> None:
         """From now on there is a database. What a crash left half written is removed."""
         self._records = Records(desk)
-        await asyncio.to_thread(self._clear, {file.id for file in await self._every()})
+        kept = await self._every()
+        self.used_bytes = sum(file.bytes for file in kept)
+        await asyncio.to_thread(self._clear, {file.id for file in kept})
         await self.expire()
 
     def close(self) -> None:
@@ -64,6 +70,17 @@ class Shelf:
                 await self.drop(file.id)
 
     # files
+
+    async def make_room(self, size: int) -> None:
+        """Raise ``Trouble`` where so many bytes more have no room, though what is out of date goes first."""
+        if self.used_bytes + size > self.max_uploads_bytes:
+            await self.expire()
+        if self.used_bytes + size > self.max_uploads_bytes:
+            most = f'{self.max_uploads_bytes / 1_000_000:,.0f} MB'
+            text = f'All files here may have {most} together, and this does not fit; delete some, then send it again.'
+            raise Trouble('storage_full', text, param='file')
+        if size > await asyncio.to_thread(self._free):
+            raise Trouble('disk_full', 'The disk of the desk has no room for this file; try again when there is some.')
 
     def draft(self, filename: str, purpose: str, *, name: str = '', kept_s: int = KEPT_S) -> 'Draft':
         """A new file, to be written; one with the same ``name`` is replaced."""
@@ -90,7 +107,9 @@ class Shelf:
 
     async def drop(self, name: str) -> None:
         """Remove a file: nobody finds it any more, and its bytes are gone."""
+        found = await self.kept(FILE, name, File)
         await self.forget(FILE, name)
+        self.used_bytes -= found.bytes if found is not None else 0
         with contextlib.suppress(FileNotFoundError):
             await asyncio.to_thread((self._folder / name).unlink)
 
@@ -134,6 +153,10 @@ class Shelf:
             found += part
         return found
 
+    def _free(self) -> int:
+        """Bytes of the disk that are not kept for the queue."""
+        return shutil.disk_usage(self._folder if self._folder.is_dir() else self._folder.parent).free - KEPT_FREE_BYTES
+
     def _clear(self, known: set[str]) -> None:
         """Bytes without a record belong to nobody."""
         if self._folder.is_dir():
@@ -152,6 +175,7 @@ class Draft:
         self._part = folder / (file.id + _PART)
         self._out: IO[bytes] | None = None
         self._waiting = bytearray()
+        self._finished = False
 
     async def write(self, data: bytes) -> None:
         """More of it; most of it stays in memory until there is enough for the disk."""
@@ -169,7 +193,10 @@ class Draft:
         await self._flush()
         with _telling():
             await asyncio.to_thread(self._close)
+        before = await self._shelf.kept(FILE, self._file.id, File)  # of a batch whose output is written again
         await self._shelf.keep(FILE, self._file.id, self._file, tag=self._file.purpose)
+        self._shelf.used_bytes -= before.bytes if before is not None else 0
+        self._finished = True
         return self._file
 
     async def discard(self) -> None:
@@ -177,6 +204,9 @@ class Draft:
         if self._out is not None:
             await asyncio.to_thread(self._out.close)
             self._out = None
+        if not self._finished:
+            self._finished = True
+            self._shelf.used_bytes -= self._file.bytes
         await asyncio.to_thread(self._part.unlink, True)
 
     @property
@@ -186,9 +216,12 @@ class Draft:
 
     async def _flush(self) -> None:
         data, self._waiting = bytes(self._waiting), bytearray()
+        if self._file.purpose == 'batch':  # what a batch has brought about is kept in any case
+            if self._file.bytes + len(data) > self._shelf.max_file_bytes:
+                raise Trouble(TOO_LONG, f'A file may have {self._shelf.max_file_bytes // 1024 // 1024} MB at most.')
+            await self._shelf.make_room(len(data))
         self._file.bytes += len(data)
-        if self._file.bytes > self._shelf.max_file_bytes and self._file.purpose == 'batch':
-            raise Trouble(TOO_LONG, f'A file may have {self._shelf.max_file_bytes // 1024 // 1024} MB at most.')
+        self._shelf.used_bytes += len(data)
         with _telling():
             await asyncio.to_thread(self._append, data)
 

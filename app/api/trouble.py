@@ -24,6 +24,7 @@ _STATUS = {
     'unsupported': 415,
     'conflict': 422,  # 409 would make clients try again
     'cancelled': 499,
+    'storage_full': 507,
 }
 _REFUSED = re.compile('refused_(4[0-9]{2})')  # what the engine itself answered
 

@@ -144,6 +144,10 @@ def _labels(composer: Composer) -> None:
         file_lost='{name} did not get here. Check the connection and attach it again.',
         file_unstored='{name} could not be stored: the disk may be full.',
         file_room=(
+            '{name} does not fit: the files that are attached here have reached their total. Delete conversations '
+            'with files, or raise max_attachments_bytes.'
+        ),
+        file_room=(
             '{name} does not fit: all attached files together may have {limit}. Delete conversations with files, '
             'or raise max_attachments_bytes.'
         ),

@@ -12,7 +12,7 @@ from app.desk import DeskError
 from app.parts import Parts
 
 PATH = '/desk/files'
-STATUS = {'file_large': 413, 'file_kind': 415}
+STATUS = {'file_large': 413, 'file_kind': 415, 'file_room': 507}
 SAFE = {
     'content-security-policy': "default-src 'none'; sandbox",
     'cache-control': 'private, max-age=31536000, immutable',

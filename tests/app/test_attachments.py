@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.attachments import MOST_FILES, MOST_PICTURE_BYTES, MOST_TEXT_BYTES, Attachments
+from app.attachments import MOST_FILES, MOST_PICTURE_BYTES, MOST_TEXT_BYTES, UNDO_S, Attachments
 from app.chat_refusal import ChatError
 from app.desk import DRAFT_S, Conversation, Desk, File
 
@@ -78,6 +78,23 @@ async def test_pictures_that_fit_no_request_together_are_refused(desk):
     with pytest.raises(ChatError, match='files_large'):
         await attachments.claim(ids, 'one')
     assert len(await attachments.claim(ids[:1], 'two')) == 1, 'what was refused is still free'
+
+
+async def test_all_files_have_a_total_and_forgotten_ones_make_room(desk):
+    attachments = Attachments(desk, most_bytes=30)
+    old = await attachments.add('old', b'a' * 20)
+    with pytest.raises(ChatError, match='file_room') as refused:
+        await attachments.add('b', b'b' * 11)
+    assert refused.value.values == {'limit': 30}
+    await attachments.add('c', b'c' * 10)
+    long_ago = time.time() - DRAFT_S - 1
+    await desk.run(lambda db: db.execute('UPDATE files SET created_at = ? WHERE id = ?', (long_ago, old.id)).fetchall())
+    kept = await attachments.add('b', b'b' * 11)
+    assert list(await attachments.read([old, kept])) == [kept.id]
+    await desk.put(Conversation(id='gone', title='', created_at=1, updated_at=1, model='m', priority=5))
+    await attachments.claim([kept.id], 'gone')
+    await desk.set_deleted('gone', time.time() - UNDO_S - 1)
+    assert await attachments.add('d', b'd' * 20)
 
 
 async def test_files_of_deleted_conversations_go_and_those_of_drafts_after_a_while(tmp_path):

@@ -108,7 +108,7 @@ class Desk:
             self.board.apply(reports.queued(job_id, conversation_id=job_id))
         places = tuple(protocol.Place(job_id=each, ahead=ahead, reason='ahead') for ahead, each in enumerate(waiting))
         self.board.apply(protocol.Standing(waiting=len(waiting), places=places))
-        self.service = chat.ChatService(None, None, self.board, None)
+        self.service = chat.ChatService(SimpleNamespace(max_attachments_bytes=10**9), None, self.board, None)
         self.parts = SimpleNamespace(board=self.board, title_of=lambda conversation: f'about {conversation}')
 
     def view(self, job_id):

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from app import guard
 from app.attachments import MOST_TEXT_BYTES, Attachments
+from app.chat_refusal import ChatError
 from app.desk import Desk
 from app.pages import files
 
@@ -58,3 +59,13 @@ async def test_other_sites_can_put_nothing_here(client):
     assert reply.status_code == 403
     reply = await client.post(files.PATH, content=bytes(9_000_000))
     assert reply.status_code == 413
+
+
+async def test_where_there_is_no_room_for_a_file_it_is_said_so(client, monkeypatch):
+    monkeypatch.setattr('app.attachments.Attachments.make_room', no_room)
+    told = await client.post(files.PATH, content=PNG, headers={'origin': URL})
+    assert (told.status_code, told.json()) == (507, {'code': 'file_room', 'limit': 7})
+
+
+async def no_room(self, size):
+    raise ChatError('file_room', limit=7)

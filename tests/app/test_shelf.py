@@ -14,7 +14,7 @@ DAYS = [1000.0, 900.0, 400.0]  # when today, yesterday and the last seven days b
 
 async def opened(folder):
     """The chats of a data directory, without a queue."""
-    return await ChatService.open(SimpleNamespace(data_dir=folder), None, Board())
+    return await ChatService.open(SimpleNamespace(data_dir=folder, max_attachments_bytes=10**9), None, Board())
 
 
 def header(name, **fields):

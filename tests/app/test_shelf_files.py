@@ -151,12 +151,16 @@ async def full(desk):
     return desk
 
 
-async def test_what_was_exported_comes_back_whole_and_only_once(full, tmp_path):
+async def test_what_was_exported_comes_back_whole_and_only_once(full, tmp_path, monkeypatch):
     exported = (await full.http.get(f'/shelf/{TALK}.json')).content
     told = await full.importer.take(exported)
     assert (told.done, told.known, told.broken) == (0, 1, 0)
     (tmp_path / 'other').mkdir()
     other = await desk_in(tmp_path / 'other')
+    with monkeypatch.context() as little_room:
+        little_room.setattr(other.chat.attachments, '_most_bytes', len(PNG))
+        refused = await other.http.post('/shelf/import', content=exported)
+        assert (refused.status_code, refused.json()) == (507, {'code': 'room'})
     assert (await other.importer.take(exported)).done == 1
     again = (await other.http.get('/shelf/conversations.json')).json()['conversations'][0]
     [first] = msgspec.json.decode(exported)['conversations']

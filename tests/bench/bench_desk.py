@@ -224,7 +224,9 @@ async def search(_: Any, messages: int = 100_000) -> None:
     """A hundred thousand messages: every search under 300 ms, Chinese and short ones too."""
     with tempfile.TemporaryDirectory() as folder:
         await fill(Path(folder) / 'desk.db', messages)
-        chat = await ChatService.open(SimpleNamespace(data_dir=Path(folder)), None, Board())
+        chat = await ChatService.open(
+            SimpleNamespace(data_dir=Path(folder), max_attachments_bytes=10**9), None, Board()
+        )
         looked = Search(chat, Path(folder) / 'desk.db')
         for text in ('warm-up', '队列', '的', '优先级', 'zq', 'absent word', '鿿', '鿿鿾', '鿿鿾鿽', 'model 模型', 'a'):
             took = []

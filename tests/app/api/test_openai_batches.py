@@ -1,6 +1,7 @@
 """Files and batches, with the official client, against a queue that goes on while the desk comes and goes."""
 
 import json
+import shutil
 import stat
 
 import openai
@@ -260,6 +261,27 @@ async def test_what_is_no_file_for_a_batch_is_refused(office, monkeypatch):
     answer = await office.http.post('/v1/files', json={'purpose': 'batch'})
     assert answer.status_code == 400 and 'multipart' in answer.json()['error']['message']
     assert sorted((office.folder / 'files').iterdir()) == before
+
+
+async def test_files_have_a_total_which_is_said_and_what_is_deleted_counts_no_more(office, monkeypatch):
+    shelf = office.entrance._papers.shelf
+    await shelf.expire()
+    before, files = shelf.used_bytes, office.client.files
+    assert before == sum(path.stat().st_size for path in (office.folder / 'files').iterdir())
+    monkeypatch.setattr(shelf, 'max_uploads_bytes', before + 100_000)
+    first = await files.create(file=('x', b'x' * 90_000), purpose='batch')
+    for size in (10_001, 200_000):  # as its bytes are counted, and before they have come
+        with pytest.raises(openai.APIStatusError, match='delete some') as raised:
+            await files.create(file=('x', b'x' * size), purpose='batch')
+        assert (raised.value.status_code, raised.value.body['code']) == (507, 'storage_full')
+        assert raised.value.response.headers['x-should-retry'] == 'false'
+    assert shelf.used_bytes == before + 90_000
+    await files.delete(first.id)
+    assert shelf.used_bytes == before
+    await files.delete((await files.create(file=('x', b'x' * 100_000), purpose='batch')).id)
+    monkeypatch.setattr('app.api.openai_shelf.shutil.disk_usage', lambda _: shutil._ntuple_diskusage(0, 0, 1000))
+    refused = await office.http.post('/v1/files', files={'file': b'x' * 1001}, data={'purpose': 'batch'})
+    assert (refused.status_code, refused.json()['error']['code']) == (503, 'disk_full')
 
 
 async def test_a_file_whose_time_is_over_is_gone(office, monkeypatch):
