@@ -23,6 +23,7 @@ from tests.conftest import PATIENCE_S
 
 Found = TypeVar('Found')
 USER = 'somebody'
+BATCH_ENDED = {'completed', 'failed', 'expired', 'cancelled'}
 
 
 class Office:
@@ -80,12 +81,16 @@ class Office:
 
         return await until(found)
 
+    async def no_batch_runs(self) -> bool:
+        """Whether every batch has ended."""
+        return all([batch.status in BATCH_ENDED async for batch in self.client.batches.list()])
+
     async def content(self, file_id: str | None) -> bytes:
         """The bytes of a file; none where there is no file."""
         return (await self.client.files.content(file_id)).content if file_id else b''
 
 
-async def until(look: Callable[[], Awaitable[Found]], timeout_s: float = 15) -> Found:
+async def until(look: Callable[[], Awaitable[Found]], timeout_s: float = PATIENCE_S) -> Found:
     """What ``look`` gives when that is something."""
     async with asyncio.timeout(timeout_s):
         while not (found := await look()):  # noqa: ASYNC110 - what is looked at is behind HTTP
