@@ -14,6 +14,7 @@ from broker.pauses import Pauses
 from broker.vitals import Vitals
 
 BROKEN = 'breaker_open'  # the problem of a worker whose engine failed too often lately
+UNREACHABLE = 'unreachable'  # the problem of one that cannot reach its engine
 
 
 class Run(msgspec.Struct, kw_only=True):
@@ -196,7 +197,8 @@ class Fleet:
         if not staff:
             return 'start_worker'
         if not having:
-            return 'pull_model'
+            away = all(worker.ready.problem == UNREACHABLE for worker in staff)
+            return 'start_engine' if away else 'pull_model'
         let = [worker for worker in having if any(self.allows(info, worker.ready) for info in _called(model, worker))]
         return 'failing' if let else 'group'
 

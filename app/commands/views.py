@@ -112,6 +112,7 @@ def why_waiting(place: protocol.Place, now: float | None = None) -> str:
     now = time.time() if now is None else now
     if place.reason == 'no_worker':
         hints = {
+            'start_engine': 'no engine answers',
             'pull_model': 'no machine has this model',
             'group': 'only machines outside its group have this model',
             'failing': 'the machines that have this model are out of order',

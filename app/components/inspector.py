@@ -50,6 +50,7 @@ def _labels(element: Inspector) -> None:
         next='next',
         no_worker='no worker has the model',
         no_start_worker='no machine is connected',
+        no_start_engine='no engine answers',
         no_pull_model='no machine has this model',
         no_group='no machine of its group has this model',
         no_failing='the machines that have this model are out of order',

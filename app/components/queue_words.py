@@ -25,6 +25,7 @@ WORDS = {
     'after_many': N_('starts after {n} other jobs'),
     'no_worker': N_('no worker can run this model now'),
     'no_start_worker': N_('no machine is connected'),
+    'no_start_engine': N_('no engine answers'),
     'no_pull_model': N_('no machine has this model'),
     'no_group': N_('no machine of its group has this model'),
     'no_failing': N_('the machines that have this model are out of order'),

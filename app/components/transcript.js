@@ -216,6 +216,7 @@ export default {
       const el = this.$refs.scroll;
       if (!el) return;
       this.stuck = true;
+      if (!this.order.length) return; // what stands there instead is read from its beginning
       el.scrollTop = el.scrollHeight;
       this.top = el.scrollTop;
       if (asked) el.focus({ preventScroll: true });

@@ -50,8 +50,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     at ``not_before`` at the earliest, or, where that is 0, when a running job has ended. ``load_s`` is what loading
     its model will take before the first token. ``alternative`` is a model that would answer clearly sooner, and
     ``alternative_at`` when it would start; '' where there is none. ``hint`` says what would help where no worker can
-    run the model: 'start_worker', 'pull_model' (none has it), 'group' (only others than the group's have it), or
-    'failing' (those that have it are out of order).
+    run the model: 'start_worker', 'start_engine' (none can be reached), 'pull_model' (none has it), 'group' (only
+    others than the group's have it), or 'failing' (those that have it are out of order).
     """
 
     job_id: str

@@ -370,6 +370,7 @@ async def test_a_wait_that_nobody_can_end_says_what_would_help(desk):
     stuck = ANSWER | {'state': 'waiting', 'reason': 'no_worker', 'ahead': 0, 'model': 'big'}
     help_of = {
         'start_worker': ('No machine is connected right now.', 'start Corral again with: python3 run.py'),
+        'start_engine': ('No engine answers right now', 'This starts Ollama: ollama serve'),
         'pull_model': ('No machine has the model big right now.', 'it starts by itself: ollama pull big'),
         'group': ('Only the machines of its group may run big', 'it starts by itself: ollama pull big'),
         'failing': ('The machines that have big are out of order', 'It starts as soon as one of them is back.'),

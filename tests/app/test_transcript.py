@@ -14,7 +14,7 @@ WAITING = {
     'epoch': 0, 'tokens': 0, 'rate': 0.0,
 }  # fmt: skip
 QUESTION = {'id': 'u1', 'role': 'user', 'text': 'Why?', 'thinking': '', 'state': '', 'job': '', 'epoch': 0}
-HINTS = ('start_worker', 'pull_model', 'group', 'failing')  # of protocol.Place
+HINTS = ('start_worker', 'start_engine', 'pull_model', 'group', 'failing')  # of protocol.Place
 RUNNING = WAITING | {'state': 'running', 'ahead': None, 'epoch': 1}
 
 

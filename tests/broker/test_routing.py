@@ -187,6 +187,9 @@ def test_what_would_help_is_told_and_the_job_runs_when_it_is_there():
     join(desk, 'w', ('other',))
     desk.wait(1.0)
     assert desk.standing()[0].hint == 'pull_model'
+    join(desk, 'w', (), problem='unreachable')
+    desk.wait(1.0)
+    assert desk.standing()[0].hint == 'start_engine'
     join(desk, 'w', ('m',), problem='breaker_open')
     desk.wait(1.0)
     assert desk.standing()[0].hint == 'failing'
@@ -217,7 +220,7 @@ def test_a_model_that_would_answer_sooner_is_named():
     assert place.job_id == job_id(11)
     assert place.alternative == 'quick'
     assert place.alternative_at == pytest.approx(desk.now, abs=0.5)
-    assert place.earliest_at > desk.now + 20
+    assert place.earliest_at > desk.now + 5
 
 
 def test_no_other_model_is_named_when_the_wait_is_short_or_it_cannot_do_the_same():
