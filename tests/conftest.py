@@ -156,7 +156,7 @@ class Corral:
         """End what is left; children end by themselves once their parent is gone."""
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(40)
 
 
 @pytest.fixture

@@ -195,7 +195,7 @@ class StandIn:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def until(self, condition: Callable[[Self], bool], timeout_s: float = 5.0) -> None:
+    async def until(self, condition: Callable[[Self], bool], timeout_s: float = 40) -> None:
         """Wait until ``condition`` holds; it is looked at whenever something happens here."""
         async with asyncio.timeout(timeout_s), self._changed:
             await self._changed.wait_for(lambda: condition(self))

@@ -17,7 +17,7 @@ async def pumping(sink, queue):
     task = asyncio.create_task(running.run())
 
     async def until(condition):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while not condition():
                 told.clear()
                 if condition():
@@ -121,7 +121,7 @@ async def test_a_silent_queue_is_asked_again(opened, monkeypatch):
     queue.silent = True
     monkeypatch.setattr(pump, 'MAX_PAUSE_S', 0.01)
     async with pumping(opened, queue) as running:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             await queue.was_asked_thrice.wait()
         queue.silent = False
         await running.until(lambda: opened.last_seq() == 3)
@@ -131,7 +131,7 @@ async def test_too_many_facts_in_memory_are_dropped_and_fetched(opened, monkeypa
     monkeypatch.setattr(pump, 'MAX_WAITING', 5)
     queue = made.Queue()
     async with pumping(opened, queue) as running:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             await queue.was_asked.wait()
         queue.facts = made.life(10)
         for fact in queue.facts:
@@ -153,7 +153,7 @@ async def test_the_ledger_records_answers_and_tells_its_watchers(path):
     remove = book.watch(lambda: other.append(1))
     remove()
     remove()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         await told.wait()
     assert book.last_seq() == 9
     assert book.problem == ''
@@ -185,7 +185,7 @@ async def test_what_the_queue_knows_at_the_end_is_recorded_but_a_silent_queue_is
     monkeypatch.setattr(pump, 'FLUSH_S', 0.01)
     queue.hangs = True
     book = await ledger.Ledger.open(path, queue.facts_after)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         await book.close()
 
 

@@ -85,7 +85,7 @@ def ollama():
     teach(url, 'slow:latest', text=LONG, chars_per_s=SLOW)
     yield url
     process.stdin.close()
-    process.wait(10)
+    process.wait(40)
     process.stdout.close()
 
 

@@ -88,7 +88,7 @@ class Desk:
     async def shows(self, text):
         """Wait until the answer reads exactly so."""
         try:
-            await self.page.wait_for_function(f'(wanted) => ({SHOWN})() === wanted', arg=text, timeout=8000)
+            await self.page.wait_for_function(f'(wanted) => ({SHOWN})() === wanted', arg=text, timeout=40_000)
         except TimeoutError:
             assert await self.page.evaluate(f'({SHOWN})()') == text
 
@@ -104,7 +104,7 @@ def url():
     )  # fmt: skip
     yield f'http://127.0.0.1:{process.stdout.readline().strip()}'
     process.terminate()
-    process.wait(10)
+    process.wait(40)
     process.stdout.close()
 
 

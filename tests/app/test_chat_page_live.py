@@ -90,6 +90,6 @@ async def test_a_failed_answer_tells_every_attempt_in_the_inspector(setup):
 
 async def until(condition):
     """Let the page go on until something is so."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(40):
         while not condition():  # noqa: ASYNC110  the page has no event for it
             await asyncio.sleep(0.01)

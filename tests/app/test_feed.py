@@ -88,7 +88,7 @@ async def until(board: Board, condition: Callable[[], object]) -> None:
     """Wait for the board to tell of a change that makes ``condition`` true."""
     changed = asyncio.Event()
     stops = [board.on_queue(changed.set), board.on_workers(changed.set), board.on_ended(lambda _: changed.set())]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(40):
         while not condition():
             await changed.wait()
             changed.clear()

@@ -79,7 +79,7 @@ async def test_a_batch_gives_its_results_in_the_order_of_submission(desk, worker
     last = a_job(parent=batch_id)
     await desk.submit(last)
     await does(worker, 'c', None)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         found = await collecting
     assert [job_id for job_id, _, _ in found] == [job.job_id for job in (*jobs, last)]
     assert sorted(state for _, state, _ in found) == ['completed', 'completed', 'completed', 'dead']

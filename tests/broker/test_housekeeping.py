@@ -98,7 +98,7 @@ async def test_the_load_is_told_when_it_changes_and_not_otherwise(serve, monkeyp
 
     def wait_for(waiting):
         with news:
-            return news.wait_for(lambda: told[-1:] and told[-1].waiting == waiting, 10)
+            return news.wait_for(lambda: told[-1:] and told[-1].waiting == waiting, 40)
 
     places = serve(lambda store: None, on_load=hear)
     async with client.BrokerClient(places, timeout_s=10) as queue:

@@ -119,7 +119,7 @@ class SilentBroker:
         sockets.serve(self.socket, endpoints, endpoints.client)
 
     async def letter(self):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             self.peer, letter = await self.socket.recv_multipart()
             return protocol.requests_in(letter)
 

@@ -97,7 +97,7 @@ class HandWorker:
         )
 
     async def hears(self, kind):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while True:
                 while self.letter:
                     message = self.letter.pop(0)
@@ -124,7 +124,7 @@ def a_job(**fields):
 async def until(feed, wanted):
     """Everything the feed gave up to the first item that ``wanted`` likes."""
     items = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         async for item in feed:
             items.append(item)
             if wanted(item):
@@ -167,7 +167,7 @@ async def test_a_broker_that_restarts_loses_nothing_and_the_feed_has_no_gap(brok
         await desk.submit(job)
         await worker.hears(protocol.Assign)
         await worker.say(protocol.Tokens(job_id=job.job_id, epoch=1, index=0, lines=(b'{"a":1}',)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while (await desk.read(job.job_id)).total < 1:  # each round asks the broker anew
                 pass
         broker.stop()
@@ -223,7 +223,7 @@ async def test_garbage_on_any_socket_is_dropped_and_the_broker_lives(broker, wor
             await socket.send(data)
             await socket.send_multipart([data, data, data])
         if address == endpoints.client:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(40):
                 assert isinstance(protocol.replies_in(await socket.recv())[0], protocol.Refused)
         opened.append(socket)
     subscriber = context.socket(zmq.SUB)

@@ -177,7 +177,7 @@ def heard(jobs, kind, count, then):
 
     thread = threading.Thread(target=listen)
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(40)
     return thread
 
 
@@ -210,7 +210,7 @@ def test_who_waits_in_another_thread_is_told_when_the_queue_is_closed(tmp_path):
         listener = heard(jobs, facts.JobQueued, 1, begun.set)
         waiting = threading.Thread(target=wait, args=(jobs,), daemon=True)
         waiting.start()
-        assert begun.wait(10)
+        assert begun.wait(40)
         listener.join(10)
     waiting.join(10)
     assert not waiting.is_alive() and len(told) == 1

@@ -22,7 +22,7 @@ def test_it_starts_restarts_what_dies_and_stops_without_a_trace(corral):
     for name in ('worker-1', 'broker', 'app'):
         desk.wait_restarted(name, desk.kill(name))
         assert f'{name} was ended by SIGKILL; it is started again in 0.2 s' in desk.stderr
-    wait_for(lambda: _health(desk.url) == 200, 15, 'the desk is back on the same port')
+    wait_for(lambda: _health(desk.url) == 200, 40, 'the desk is back on the same port')
     pids = desk.pids().values()
     assert desk.stop() == 0
     assert not any(is_running(pid) for pid in pids)
@@ -35,9 +35,9 @@ def test_killed_itself_it_leaves_no_orphan_and_the_next_one_waits_for_their_end(
     children = [pid for name, pid in pids.items() if name != 'run']
     os.kill(pids['worker-1'], signal.SIGSTOP)  # it cannot end while it is stopped
     desk.process.kill()
-    desk.process.wait(5)
+    desk.process.wait(40)
     again = corral('--engine', 'demo', ready=False)
-    wait_for(lambda: not any(is_running(pid) for pid in children if pid != pids['worker-1']), 10, 'no orphan')
+    wait_for(lambda: not any(is_running(pid) for pid in children if pid != pids['worker-1']), 40, 'no orphan')
     assert again.lines == []
     os.kill(pids['worker-1'], signal.SIGCONT)
     again.wait_ready()

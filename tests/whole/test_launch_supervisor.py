@@ -291,10 +291,10 @@ def test_a_killed_parent_leaves_no_orphan(stage):
     with subprocess.Popen(
         [sys.executable, '-c', program, told], cwd=stage.folder, env=os.environ | {'PYTHONPATH': str(ROOT)}
     ) as parent:
-        wait_for(lambda: len(stage.noted) == 2, 20, 'both children started')
+        wait_for(lambda: len(stage.noted) == 2, 40, 'both children started')
         pids = json.loads((stage.folder / 'pids').read_text()).values()
         parent.kill()
-    wait_for(lambda: not any(is_running(pid) for pid in pids), 5, 'no orphan')
+    wait_for(lambda: not any(is_running(pid) for pid in pids), 40, 'no orphan')
     assert sorted(stage.noted)[0] == 'one hung up'
 
 

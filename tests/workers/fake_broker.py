@@ -77,12 +77,12 @@ class FakeBroker:
                 lines += tokens.lines
         return lines
 
-    async def until(self, condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], object], timeout_s: float = 40) -> None:
         """Wait until ``condition`` holds; it is looked at after each message."""
         async with asyncio.timeout(timeout_s), self._arrived:
             await self._arrived.wait_for(condition)
 
-    async def hear(self, kind: type[MessageT], timeout_s: float = 5.0) -> MessageT:
+    async def hear(self, kind: type[MessageT], timeout_s: float = 40) -> MessageT:
         """The first message of this kind, now or as soon as it comes."""
         await self.until(lambda: self.of(kind), timeout_s)
         return self.of(kind)[0]

@@ -210,7 +210,7 @@ async def test_a_worker_that_stops_does_not_wait_for_a_pull(ollama, tmp_path):
         await broker.until(lambda: any(each.completed for each in news(broker, 'pull long')))
         ollama.slow_tags_s = 60.0
         worker.stop()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             await running
 
 
@@ -243,6 +243,6 @@ async def test_an_errand_that_is_stopped_in_the_moment_it_is_asked_for_is_told_a
     errands = Errands('w', DemoEngine(), send=send, look=look)
     errands.do(order('pull', 'tiny'))
     errands.stop('pull tiny')
-    await asyncio.wait_for(ended.wait(), 10)
+    await asyncio.wait_for(ended.wait(), 40)
     errands.stop('pull tiny')
     assert said == ['running', 'cancelled', 'cancelled']

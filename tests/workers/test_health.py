@@ -270,7 +270,7 @@ async def test_a_broken_canary_does_not_end_the_worker(broker, ollama, monkeypat
     monkeypatch.setattr('workers.engines.ollama.OllamaEngine.canary', broken)
     ollama.loaded[QWEN] = Loaded(4096)
     async with working(broker, **on(ollama, canary_every_s=0.05)) as worker:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(40):
             await tried.wait()
         broker.tell(assign({}, model='llama3.2'))
         await broker.hear(protocol.Finished)

@@ -49,7 +49,7 @@ class Upstream:
         """The requests whose body has ``mark`` in it, oldest first."""
         return [each for each in httpx.get(f'{self.url}/control/state').json()['served'] if mark in each['body']]
 
-    def wait(self, mark: str, condition: Callable[[dict[str, Any]], object], timeout_s: float = 10) -> dict[str, Any]:
+    def wait(self, mark: str, condition: Callable[[dict[str, Any]], object], timeout_s: float = 40) -> dict[str, Any]:
         """Wait for a request with ``mark`` of which ``condition`` holds."""
 
         def found() -> dict[str, Any] | None:
@@ -70,7 +70,7 @@ def upstream() -> Iterator[Upstream]:
     httpx.post(f'{upstream.url}/control/replies', json=REPLIES).raise_for_status()
     yield upstream
     process.stdin.close()
-    process.wait(10)
+    process.wait(40)
     process.stdout.close()
 
 
@@ -95,7 +95,7 @@ def serving(upstream: Upstream, folder: Path, **settings: str) -> Iterator[str]:
     desk = Corral(process, folder / 'data', stderr)
     try:
         desk.wait_ready()
-        wait_for(lambda: 'qwen3:latest' in httpx.get(f'{desk.url}/api/tags').text, 15, 'the models of the stand-in')
+        wait_for(lambda: 'qwen3:latest' in httpx.get(f'{desk.url}/api/tags').text, 40, 'the models of the stand-in')
         yield desk.url
     finally:
         desk.stop()

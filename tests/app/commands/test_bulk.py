@@ -96,7 +96,7 @@ def test_ctrl_c_while_waiting_leaves_the_batch_alone(call, start, tmp_path):
         newest = call('batch', 'list', '-n', '1', '-o', 'json').json
         return newest and newest[0]['name'] == 'left alone' and newest[0]['submitted'] == 2
 
-    wait_for(there, 10, 'the batch is queued')
+    wait_for(there, 40, 'the batch is queued')
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130

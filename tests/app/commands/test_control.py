@@ -51,7 +51,7 @@ def test_half_a_scope_is_wrong_usage(call, arguments, sentence):
 
 def test_a_drain_ends_when_nothing_runs_any_more(call, says, start):
     job_id = says('x', '--user', 'slow', '-o', 'json', hang_after=0).json['job_id']
-    wait_for(lambda: call('status', job_id, '-o', 'json').json['state'] == 'running', 10, 'it runs')
+    wait_for(lambda: call('status', job_id, '-o', 'json').json['state'] == 'running', 40, 'it runs')
     process = start('drain', 'user', 'slow', '--wait')
     assert process.stderr.readline() == '1 still run …\n'
     call('cancel', job_id)

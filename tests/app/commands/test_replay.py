@@ -21,7 +21,7 @@ def test_orders_are_compared_as_a_table_and_for_programs(call, says):
         ended = call('replay', '--since', '1h', '-o', 'json')
         return ended.json if ended.json['jobs'] and 'ann' in ended.json['recorded']['by_user'] else None
 
-    compared = wait_for(found, 10, 'her job in the statistics')
+    compared = wait_for(found, 40, 'her job in the statistics')
     assert [each['policy'] for each in compared['outcomes']] == ['fifo', 'priority', 'fair', 'affinity']
     table = call('replay', '--policy', 'fair', '--slots', 'gpu:1=2')
     assert table.code == 0

@@ -168,7 +168,7 @@ def test_ctrl_c_in_a_stream_cancels_the_job_and_says_so(call, start):
 
 def test_ctrl_c_in_a_wait_leaves_the_job_alone(call, start):
     process = start('submit', 'chat', 'hi', '--user', 'patient', '--delay', '1h', '--wait', stderr=None)
-    wait_for(lambda: call('list', '--user', 'patient', '-o', 'json').json, 10, 'the job is there')
+    wait_for(lambda: call('list', '--user', 'patient', '-o', 'json').json, 40, 'the job is there')
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=PATIENCE_S)
     (job,) = call('list', '--user', 'patient', '-o', 'json').json
@@ -182,7 +182,7 @@ def test_a_reader_that_goes_is_no_stack_trace_and_the_job_is_cancelled(call, sta
     assert process.stdout.read(1)
     process.stdout.close()
     assert process.stderr.read() == ''
-    assert process.wait(10) == 141
+    assert process.wait(40) == 141
     (job,) = call('list', '--user', 'gone', '-o', 'json').json
     assert call('result', job['job_id'], '--wait').err.endswith('was cancelled.\n')
 

@@ -25,7 +25,7 @@ def test_in_a_pipe_each_step_of_a_job_is_a_line(says, start):
             line = process.stdout.readline()
             lines += [line] if job_id in line else []
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(40) == 130
         assert len(lines) == 3
         if form == 'json':
             assert [json.loads(line)['fact'] for line in lines] == ['JobQueued', 'JobStarted', 'JobCompleted']
@@ -41,7 +41,7 @@ def test_on_a_terminal_the_queue_is_shown_until_ctrl_c(call, start):
     while job_id.encode() not in shown or b'paused: model other' not in shown:
         shown += os.read(screen, 65536)
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 130
+    assert process.wait(40) == 130
     os.close(screen)
     assert re.search(rb'\d+ waiting, \d+ running on 1 workers with 2 slots', shown)
     call('cancel', job_id)

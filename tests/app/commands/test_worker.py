@@ -24,7 +24,7 @@ def test_a_worker_more_joins_works_and_leaves(call, start):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
-    wait_for(lambda: len(call('workers', '-o', 'json').json) == 1, 10, 'it is gone')
+    wait_for(lambda: len(call('workers', '-o', 'json').json) == 1, 40, 'it is gone')
 
 
 @pytest.mark.parametrize(

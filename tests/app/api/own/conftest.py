@@ -18,7 +18,7 @@ def desk(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     upstream.add(steady={'chars_per_s': 1500, 'text': STEADY}, breaks=breaks)
     settings = {'app__webhook_networks': '127.0.0.0/8', 'app__webhook_retry_base_s': '0.05'}
     with serving(upstream, tmp_path_factory.mktemp('own'), **settings) as url:
-        wait_for(lambda: 'breaks' in httpx.get(f'{url}/api/tags').text, 30, 'the model of these tests')
+        wait_for(lambda: 'breaks' in httpx.get(f'{url}/api/tags').text, 40, 'the model of these tests')
         yield url
 
 

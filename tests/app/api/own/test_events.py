@@ -112,7 +112,7 @@ def test_a_client_that_leaves_leaves_nothing_behind_and_the_job_goes_on(http, up
     seen = upstream.wait('mark-own-leaves', lambda each: each['lines'])
     assert not seen['over'] and http.get(f'/api/jobs/{job["id"]}').json()['state'] == 'running'
     http.delete(f'/api/jobs/{job["id"]}')
-    wait_for(lambda: http.get(f'/api/jobs/{job["id"]}').json()['state'] == 'cancelled', 10, 'the end')
+    wait_for(lambda: http.get(f'/api/jobs/{job["id"]}').json()['state'] == 'cancelled', 40, 'the end')
 
 
 class OneJob:
@@ -191,7 +191,7 @@ async def test_lines_of_a_run_that_is_lost_are_taken_back_and_the_new_run_is_tol
     client.run(2, b'{"b":2}', index=1)
     client.broker.job.state, client.broker.job.lines = State.COMPLETED, 2
     client.say(client.news.completed('j', 2, epoch=2))
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 40)
     events = client.told('line', 'reset', 'end')
     assert [(event, place) for event, place, _ in events] == [
         ('line', '1-1'), ('line', '1-2'), ('reset', '0-0'), ('line', '2-1'), ('line', '2-2'), ('end', '2-2-end'),
@@ -205,7 +205,7 @@ async def test_a_client_with_lines_of_an_older_run_is_told_to_forget_them():
     client.run(2, b'{"b":1}')
     client.broker.job.state, client.broker.job.lines = State.COMPLETED, 1
     client.say(client.news.completed('j', 1, epoch=2))
-    await asyncio.wait_for(client.listen(), 5)
+    await asyncio.wait_for(client.listen(), 40)
     assert [event for event, _, _ in client.told('line', 'reset', 'end')] == ['reset', 'line', 'end']
 
 
@@ -249,7 +249,7 @@ async def test_a_change_of_place_is_told_and_what_did_not_change_is_not():
 async def test_a_broker_that_is_away_ends_the_stream_with_an_error_and_the_client_may_come_back():
     client = Follower()
     client.broker.error = errors.BrokerUnreachable()
-    await asyncio.wait_for(client.listen(), 5)
+    await asyncio.wait_for(client.listen(), 40)
     assert [event for event, _, _ in client.told('error')] == ['error']
     assert client.board._taps == {}
 

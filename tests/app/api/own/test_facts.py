@@ -158,4 +158,4 @@ async def test_a_web_socket_whose_client_leaves_ends_although_nothing_happens():
         await asyncio.wait([socket], timeout=0.05)
         assert sent == ['websocket.accept'] and not socket.done()
         came.put_nowait({'type': 'websocket.disconnect', 'code': 1001})
-        await asyncio.wait_for(socket, 5)
+        await asyncio.wait_for(socket, 40)

@@ -90,7 +90,7 @@ def test_a_waiting_job_tells_its_place_and_why_it_waits(http, paused):
 
 def test_a_model_that_nobody_has_is_waited_for_and_told(http):
     job = http.post('/api/jobs', json=CHAT | {'model': 'nobody-has-it'}).json()
-    wait = wait_for(lambda: http.get(f'/api/jobs/{job["id"]}').json()['wait'], 5, 'a place')
+    wait = wait_for(lambda: http.get(f'/api/jobs/{job["id"]}').json()['wait'], 40, 'a place')
     assert wait['reason'] == 'no_worker'
     cancelled = http.post(f'/api/jobs/{job["id"]}/cancel').json()
     assert cancelled['state'] == 'cancelled' and cancelled['wait'] is None
@@ -145,7 +145,7 @@ def test_the_lines_come_as_the_engine_wrote_them(http, ask, upstream):
 
 def test_a_running_job_is_cancelled_and_what_it_said_stays(http):
     job = http.post('/api/jobs', json=CHAT | {'model': 'slow'}).json()
-    wait_for(lambda: http.get(f'/api/jobs/{job["id"]}/result').json()['text'], 10, 'a word')
+    wait_for(lambda: http.get(f'/api/jobs/{job["id"]}/result').json()['text'], 40, 'a word')
     part = http.get(f'/api/jobs/{job["id"]}/result').json()
     assert not part['complete'] and part['state'] == 'running'
     assert http.delete(f'/api/jobs/{job["id"]}').json()['state'] in ('cancelling', 'cancelled')

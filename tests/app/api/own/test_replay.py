@@ -20,7 +20,7 @@ def test_the_jobs_of_a_time_are_played_under_each_order(http):
         reply = http.post('/api/replay', json={'since': began, 'policies': ['fifo', 'fair'], 'resident': 2}).json()
         return reply if reply['jobs'] >= 3 else None
 
-    reply = wait_for(found, 10, 'three jobs in the statistics')
+    reply = wait_for(found, 40, 'three jobs in the statistics')
     assert [each['policy'] for each in reply['outcomes']] == ['fifo', 'fair']
     for each in (reply['recorded'], *reply['outcomes']):
         assert each['waits']['jobs'] == reply['jobs'] == sum(user['jobs'] for user in each['by_user'].values())

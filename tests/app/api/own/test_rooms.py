@@ -145,7 +145,7 @@ def test_the_statistics_tell_of_jobs(http, ask):
         found = http.get('/api/stats/summary', params={'since': began}).json()
         return found['completed'] and found
 
-    summary = wait_for(told, 10, 'a job in the statistics')
+    summary = wait_for(told, 40, 'a job in the statistics')
     assert summary['total'] >= summary['completed'] >= 1 and summary['mean_response_s'] > 0
     models = http.get('/api/stats/by_model').json()['models']
     assert 'qwen3:latest' in {each['model'] for each in models}

@@ -55,7 +55,7 @@ class Receiver:
         self.url = f'http://127.0.0.1:{self.server.server_port}/hook?a=b'
 
     def wait(self, count: int = 1) -> list[dict[str, Any]]:
-        wait_for(lambda: len(self.messages) >= count, 15, f'{count} messages')
+        wait_for(lambda: len(self.messages) >= count, 40, f'{count} messages')
         return [json.loads(body) for _, body in self.messages]
 
 
@@ -132,7 +132,7 @@ def test_a_message_that_is_not_taken_comes_again_with_the_same_id(http, hook, re
         (found,) = http.get(f'/api/webhooks/{made["id"]}/deliveries').json()['deliveries']
         return found['state'] == 'delivered' and found
 
-    found = wait_for(delivered, 10, 'the delivery')
+    found = wait_for(delivered, 40, 'the delivery')
     assert found['tries'] == 3 and found['status'] == 200 and {found['id']} == ids and found['next_at'] is None
 
 

@@ -121,7 +121,7 @@ class Yard:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for something on the board."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while not condition():
                 news = asyncio.Event()
                 unsubscribe = self.board.on_queue(news.set), self.board.on_workers(news.set)

@@ -27,7 +27,7 @@ class Socket:
 
     async def __aexit__(self, *_: object) -> None:
         self._to_app.put_nowait({'type': 'websocket.disconnect', 'code': 1000})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(40):
             await self._task
 
     async def text(self) -> str:
@@ -40,5 +40,5 @@ class Socket:
         self._to_app.put_nowait({'type': 'websocket.receive', 'text': text})
 
     async def _hears(self) -> dict[str, Any]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             return await self._from_app.get()

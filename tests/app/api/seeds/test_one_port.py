@@ -102,7 +102,7 @@ async def test_the_list_comes_through_a_socket_but_not_to_pages_of_other_sites(u
     async with websockets.connect(address) as socket:
         first = json.loads(await socket.recv())
         name = (await http.post('/api/chat', json={'userId': 'zoe', 'prompt': 'x', 'model': MODEL})).json()['jobId']
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while name not in {task['id'] for task in json.loads(await socket.recv())}:
                 pass
         assert isinstance(first, list)
