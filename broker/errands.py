@@ -13,6 +13,7 @@ from broker.queue import Queue
 KEEP_ENDED = 50  # so that whoever comes back sees how it ended
 KEEP_S = 3600.0
 MOST_ALIVE = 20  # on one worker
+LOST = 'worker_lost'
 
 
 class Errands:
@@ -29,7 +30,7 @@ class Errands:
         return tuple(self._known.values())
 
     def ask(self, request: protocol.RunErrand, now: float) -> protocol.Reply:
-        """Somebody wants it done. Asked for again, or by somebody else while it goes on, it is the same errand."""
+        """Somebody wants it done. Asked for again while it goes on, of any worker of that engine, it is the same."""
         order, worker = request.order, self._queue.fleet.named(request.worker)
         if order.errand_id in self._known:
             return protocol.ErrandState(errand=self._known[order.errand_id])
@@ -37,9 +38,10 @@ class Errands:
             return protocol.Refused(code='bad_request', detail=problem)
         if worker is None or worker.gone:
             return protocol.Refused(code='not_found', detail='there is no such worker at the moment')
-        for each in self._alive(request.worker):
-            if (each.action, each.model) == (order.action, order.model):
-                return protocol.ErrandState(errand=each)
+        for other in self._sharing(worker):
+            for each in self._alive(other.ready.worker):
+                if (each.action, each.model) == (order.action, order.model):
+                    return protocol.ErrandState(errand=each)
         if self._full(request.worker):
             return protocol.Refused(
                 code='too_many', detail='this worker is busy with its models; wait until some of that has ended'
@@ -66,7 +68,9 @@ class Errands:
     def news(self, worker: Worker, told: Errand, now: float) -> None:
         """A worker tells how far it is. After a restart this is all we know of it."""
         known = self._known.get(told.errand_id)
-        if known is not None and (known.final or known.worker != worker.ready.worker):
+        if known is not None and known.worker != worker.ready.worker:
+            return
+        if known is not None and known.final and known.code != LOST:  # of one that is back after all, its news count
             return
         if known is None and (len(told.errand_id) > errand.MAX_STATUS or self._full(worker.ready.worker)):
             return
@@ -96,19 +100,23 @@ class Errands:
         for each in list(self._known.values()):
             if each.worker == worker.ready.worker and not each.final:
                 text = 'the worker left before it was done; ask again when it is back'
-                lost = msgspec.structs.replace(each, state='failed', code='worker_lost', detail=text, ended_at=now)
+                lost = msgspec.structs.replace(each, state='failed', code=LOST, detail=text, ended_at=now)
                 self._tell(lost, now)
 
     def _alive(self, worker: str) -> list[Errand]:
         return [each for each in self._known.values() if each.worker == worker and not each.final]
+
+    def _sharing(self, worker: Worker) -> list[Worker]:
+        """Those that drive the same engine, itself among them."""
+        return [each for each in self._queue.fleet if each.backend is worker.backend]
 
     def _full(self, worker: str) -> bool:
         return len(self._alive(worker)) >= MOST_ALIVE
 
     def _look(self, worker: Worker) -> None:
         """Those who share its engine look at once what there is now; it has looked itself."""
-        for other in self._queue.fleet:
-            if other is not worker and other.backend is worker.backend and not other.gone:
+        for other in self._sharing(worker):
+            if other is not worker and not other.gone:
                 self._queue.send(other.peer, protocol.Look())
 
     def _tell(self, made: Errand, now: float) -> None:

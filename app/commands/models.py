@@ -21,6 +21,7 @@ Model = Annotated[str, typer.Argument(metavar='NAME', help='The model, like qwen
 Where = Annotated[str | None, typer.Option('--worker', '-w', help='On which worker; not needed where there is one.')]
 COLUMNS = ('model', 'size', 'parameters', 'in memory', 'workers')
 LOOK_EVERY_S = 0.3
+GRACE_S = 10.0  # an errand that the broker does not know for so long is gone
 
 
 @command(app, 'list')
@@ -122,12 +123,16 @@ async def _run(
 async def _followed(here: Here, broker: 'BrokerClient', errand: Errand) -> Errand:
     """The errand when it has ended."""
     with here.out.progress(f'{errand.action} {errand.model}', None, in_bytes=True) as bar:
+        missed = 0
         while not errand.final:
             await asyncio.sleep(LOOK_EVERY_S)
             known = {each.errand_id: each for each in (await broker.staff()).errands}
-            if errand.errand_id not in known:
-                raise CommandError('The broker was started anew meanwhile; "models list" tells which models there are.')
-            errand = known[errand.errand_id]
+            if errand.errand_id not in known:  # a broker that was started anew hears of it from the worker
+                missed += 1
+                if missed * LOOK_EVERY_S > GRACE_S:
+                    raise CommandError('Nobody knows how it went; "models list" tells which models there are.')
+                continue
+            missed, errand = 0, known[errand.errand_id]
             bar.reach(errand.completed, errand.total or None)
     return errand
 

@@ -119,6 +119,28 @@ def test_a_worker_that_is_lost_takes_its_errands_along(desk):
     assert (shown(desk)[0].state, shown(desk)[0].code) == ('failed', 'worker_lost')
 
 
+def test_a_worker_that_was_only_thought_lost_goes_on_with_its_errand(desk):
+    desk.join('w')
+    ask(desk)
+    desk.wait(60)
+    peer = desk.join('w')
+    news(desk, peer, completed=7, total=9)
+    (again,) = shown(desk)
+    assert (again.state, again.code, again.completed, again.ended_at) == ('running', '', 7, 0.0)
+    news(desk, peer, state='failed', code='disk_full')
+    news(desk, peer, state='done')
+    assert shown(desk)[0].code == 'disk_full'
+
+
+def test_two_workers_of_one_engine_do_not_pull_the_same_twice(desk):
+    for name, backend in (('w', 'box:11434'), ('near', 'box:11434'), ('far', 'pc:11434')):
+        desk.join(name, backend=backend)
+    assert ask(desk).errand.worker == 'w'
+    assert ask(desk, worker='near', errand_id='f').errand.errand_id == 'e'
+    assert ask(desk, worker='far', errand_id='g').errand.worker == 'far'
+    assert ask(desk, worker='near', errand_id='h', model='other').errand.worker == 'near'
+
+
 def test_after_a_restart_workers_tell_of_theirs_and_of_nobody_elses(desk):
     desk.join('w')
     ask(desk)
