@@ -49,7 +49,9 @@ class Wait(BaseModel):
 
     ahead: int | None = Field(description='So many jobs go first; null while that is not known.')
     reason: str = Field(description="'ahead', 'no_worker', 'limited', 'paused', or '' while it is not known.")
-    hint: str = Field(description="What helps: 'start_worker', 'start_engine', 'pull_model', 'group', 'failing', or ''.")
+    hint: str = Field(
+        description="What would help: 'start_worker', 'start_engine', 'pull_model', 'group', 'failing', or ''."
+    )
     not_before: float | None = None
     earliest_at: float | None = None
     latest_at: float | None = None
