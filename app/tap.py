@@ -1,12 +1,22 @@
 """A reader of one job's lines, as the engine wrote them: what it has still to be given, and how the job ended.
 
-Pure: the board puts things in, its reader takes them out. Lines come in order and without a gap.
+Pure: the board puts things in, its reader takes them out. Lines come in order and without a gap. All readers of a job
+are given the same portions, so lines that wait for many readers are in memory once.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from app.listeners import Unsubscribe
 from broker import facts
+
+
+class Portion(NamedTuple):
+    """Some lines of a run; ``first`` is the place of the first of them."""
+
+    first: int
+    lines: Sequence[bytes]
 
 
 class Tap:
@@ -20,17 +30,38 @@ class Tap:
         self.position: int | None = None  # jobs that went first when it was queued; None until that is known
         self.close: Unsubscribe = lambda: None  # set by the board: no more of this
         self._wake = wake
-        self._lines: list[bytes] = []
+        self._portions = deque[Portion]()
+        self._started = 0  # so many lines of the first of them were taken
         self._epoch = 0
         self._index = 0  # of the next line of this epoch
-        self._early: list[tuple[int, list[bytes]]] = []
+        self._early: list[tuple[int, Sequence[bytes]]] = []
         self._taken = False
 
-    def take(self) -> list[bytes]:
-        """All lines that came since the last time."""
-        lines, self._lines = self._lines, []
-        self._taken = self._taken or bool(lines)
+    def take(self, most: int = 0) -> list[bytes]:
+        """The lines that came since the last time: all, or the first ``most``; then the rest still ``waits``."""
+        lines: list[bytes] = []
+        while self._portions and not (most and len(lines) >= most):
+            lines += self.take_portion(most - len(lines) if most else 0).lines
         return lines
+
+    def take_portion(self, most: int = 0) -> Portion:
+        """The next lines as they were given, ``most`` at most: every reader finds the same ones. To be asked for only
+        while something ``waits``.
+        """
+        index, lines = self._portions[0]
+        start = self._started
+        self._taken = True
+        if most and start + most < len(lines):
+            self._started = start + most
+            return Portion(index + start, lines[start : self._started])
+        self._started = 0
+        self._portions.popleft()
+        return Portion(index + start, lines[start:] if start else lines)
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are lines that were not taken yet."""
+        return bool(self._portions)
 
     @property
     def incomplete(self) -> bool:
@@ -48,7 +79,7 @@ class Tap:
 
     # for the board
 
-    def give(self, epoch: int, index: int, lines: list[bytes]) -> None:
+    def give(self, epoch: int, index: int, lines: Sequence[bytes]) -> None:
         """Lines ``index`` … of a run. Those it has are skipped; behind a gap they wait for what is missing."""
         if epoch < self._epoch or self.restarted:
             return
@@ -62,9 +93,9 @@ class Tap:
         before = self._index
         while self._early and self._early[0][0] <= self._index:
             first, part = self._early.pop(0)
-            new = part[self._index - first :]
-            self._lines += new
-            self._index += len(new)
+            if new := part[self._index - first :] if first < self._index else part:
+                self._portions.append(Portion(self._index, new))
+                self._index += len(new)
         if self._index > before:
             self._wake()
 
@@ -74,7 +105,9 @@ class Tap:
             self.restarted = self.restarted or why
             self._wake()
         else:
-            self._lines, self._early, self._index = [], [], 0
+            self._portions.clear()
+            self._started = 0
+            self._early, self._index = [], 0
 
     def end(self, fact: facts.JobEnded) -> None:
         """The job has ended, and all its lines were given."""

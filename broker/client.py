@@ -48,6 +48,7 @@ class BrokerClient:
         self._outbox: list[bytes] = []  # what this round of the loop asks, encoded
         self._unsent = deque[bytes]()  # letters that have to wait
         self._sweeping: asyncio.TimerHandle | None = None
+        self._sweep_at = 0.0
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -370,7 +371,7 @@ class BrokerClient:
         loop = asyncio.get_running_loop()
         asked = self._pending[rid] = _Asked(data, loop.create_future(), loop.time(), self._timeout_s)
         if self._sweeping is None:
-            self._sweeping = loop.call_later(self._sweep_s, self._sweep)
+            self._sweep_later()
         self._post(data)
         try:
             answer = await asked.reply
@@ -410,17 +411,28 @@ class BrokerClient:
     def _sweep_s(self) -> float:
         return min(RESEND_S, self._timeout_s) / 4
 
-    def _sweep(self) -> None:
-        """Repeat what was not answered for a while, and give up in the end: one timer for all requests."""
+    def _sweep_later(self) -> None:
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        self._sweep_at = loop.time() + self._sweep_s
+        self._sweeping = loop.call_at(self._sweep_at, self._sweep)
+
+    def _sweep(self) -> None:
+        """Repeat what was not answered for a while, and give up in the end: one timer for all requests.
+
+        Time in which this loop itself stood still counts against nobody: the replies may be here, unread.
+        """
+        now = asyncio.get_running_loop().time()
+        stood_still_s = now - self._sweep_at
+        self._sweeping = None
         for asked in self._pending.values():
+            asked.wait_longer(stood_still_s)
             if now >= asked.give_up_at:
                 asked.give_up()
             elif now >= asked.sent_at + RESEND_S and not self._unsent:
                 asked.sent_at = now
                 self._post(asked.data)
-        self._sweeping = loop.call_later(self._sweep_s, self._sweep) if self._pending else None
+        if self._pending:
+            self._sweep_later()
 
     async def _read_replies(self) -> None:
         while True:
@@ -450,6 +462,11 @@ class _Asked:
         self.reply = reply
         self.sent_at = now
         self.give_up_at = now + timeout_s
+
+    def wait_longer(self, by_s: float) -> None:
+        """So much of the time did not count."""
+        self.sent_at += by_s
+        self.give_up_at += by_s
 
     def give_up(self) -> None:
         """Nobody answered."""

@@ -17,6 +17,7 @@ from app.views import JobView
 from broker import errors, facts, protocol
 from broker.client import BrokerClient, new_job_id
 
+MOST_LINES = 500  # given to a door in one go; then it is others' turn
 CANCEL_TRIES = 6  # of some seconds each: as long as a broker takes to be started again
 
 log = logging.getLogger(__name__)
@@ -126,9 +127,13 @@ class Work:
             self._news.clear()
             for place, tap in list(left.items()):
                 ended, restarted = tap.ended, tap.restarted
-                if lines := tap.take():
+                if lines := tap.take(MOST_LINES):
                     yield place, lines
                     beat_at = clock() + self._doors.heartbeat_s
+                if tap.waits:
+                    self._news.set()
+                    await asyncio.sleep(0)
+                    continue
                 if restarted:
                     raise Trouble('interrupted', f'the answer broke off and began anew: {restarted}')
                 if tap.lost:

@@ -1,7 +1,9 @@
 import random
+import time
 
 import pytest
 
+from app.answer import Answer
 from app.board import KEEP_FINISHED, Board, Need
 from broker import facts, protocol
 from broker.job import State, Terms
@@ -35,6 +37,20 @@ def test_a_queued_job_waits_and_a_started_one_runs(board: Board, news: News):
     feed(board, news.started('a', waited_s=3.5))
     assert (view.state, view.worker, view.engine, view.waited_s) == (State.RUNNING, 'w:1', 'ollama', 3.5)
     assert [job.job_id for job in board.running()] == ['a'] and not board.waiting()
+
+
+def test_a_long_answer_takes_time_that_grows_with_its_length_and_not_with_its_square():
+    def cpu_s(count: int) -> float:
+        said, portions = chat_lines(*['word '] * 500), count // 500
+        answer = Answer(1)
+        began = time.thread_time()
+        for portion in range(portions):
+            answer.take(500 * portion, said, n.T0)
+        assert answer.lines == count
+        return time.thread_time() - began
+
+    short = min(cpu_s(2_000) for _ in range(3))
+    assert min(cpu_s(60_000) for _ in range(2)) < 5 * 30 * short
 
 
 def test_tokens_become_text_and_thinking(board: Board, news: News):

@@ -59,6 +59,27 @@ def test_each_line_is_given_at_once_and_once(board, news):
     assert reader.tap.take() == list(n.chat_lines('y')) and reader.woken == woken + 1
 
 
+def test_lines_can_be_taken_a_few_at_a_time_and_all_readers_find_the_same_portions(board, news):
+    readers = [Reader(board).tap for _ in range(3)]
+    say(board, news.queued('a'), news.started('a'), n.tokens('a', 0, *'vwxyz'))
+    found = []
+    while readers[0].waits:
+        found.append(readers[0].take_portion(2))
+    assert [portion.first for portion in found] == [0, 2, 4]
+    assert [line for portion in found for line in portion.lines] == list(n.chat_lines(*'vwxyz'))
+    assert [readers[1].take_portion(2) for _ in found] == found
+    assert readers[2].take(3) + readers[2].take(3) == list(n.chat_lines(*'vwxyz')) and not readers[2].waits
+    say(board, n.tokens('a', 5, *'ab'))
+    assert readers[0].take_portion().lines is readers[1].take_portion().lines
+
+
+def test_what_is_left_of_a_portion_goes_when_the_run_begins_anew_and_nothing_was_taken(board, news):
+    tap = Reader(board).tap
+    say(board, news.queued('a'), news.started('a'), n.tokens('a', 0, *'abc'), news.requeued('a', 'worker_lost'))
+    say(board, news.started('a', 2), n.tokens('a', 0, *'xyz', epoch=2))
+    assert tap.take(2) + tap.take(2) == list(n.chat_lines(*'xyz'))
+
+
 def test_a_gap_is_filled_before_what_came_after_it(board, news):
     reader = Reader(board)
     say(board, news.queued('a'), news.started('a'), n.tokens('a', 2, 'z'))

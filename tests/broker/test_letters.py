@@ -178,6 +178,14 @@ async def test_who_gets_no_answer_is_told_so_in_time(broker, endpoints):
         assert 0.4 <= time.monotonic() - began < 5.0
 
 
+async def test_who_stood_still_for_longer_than_it_waits_reads_the_answer_that_came_meanwhile(broker, endpoints):
+    async with client.BrokerClient(endpoints, timeout_s=0.4) as desk:
+        asked = asyncio.create_task(desk.submit(submit(1)))
+        await broker.answer(await broker.letter())
+        time.sleep(0.6)  # noqa: ASYNC251 - the whole loop does nothing else for so long
+        assert (await asked).job_id == job_id(1)
+
+
 async def test_who_waits_when_the_client_is_closed_is_not_left_waiting(broker, endpoints):
     async with client.BrokerClient(endpoints, timeout_s=600.0) as desk:
         asked = asyncio.create_task(desk.submit(submit(1)))

@@ -2,7 +2,8 @@
 
 ``id`` is ``epoch-index``: the run, and how many of its lines were sent. A client that comes back with the last id it
 saw gets the lines from there on; when the job began anew meanwhile it is told so (``reset``) and gets the new answer
-from its first line.
+from its first line. What there is already is read a page at a time, and everybody has a turn after each piece: so the
+readers of a very long answer cost little memory, and nobody else waits for them.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
 
 from app.api.own import told
+from app.api.own.event_lines import MOST_LINES
 from app.api.own.room import Room
 from app.api.trouble import Trouble
 from broker import errors, protocol
@@ -19,6 +21,7 @@ from broker.job import Job
 
 _PLACE = re.compile(r'(\d{1,15})-(\d{1,15})(-end)?', re.ASCII)
 ALIVE = b': still here\n\n'
+PIECE_BYTES = 64 * 1024  # said in one go, and then it is others' turn
 
 
 class Place(NamedTuple):
@@ -49,6 +52,7 @@ class Telling:
         self._epoch, self._index = place.epoch, place.line
         self._news = asyncio.Event()
         self._state: dict[str, Any] = {}
+        self._behind = True  # the queue has lines that this client was not given
         self._over = False  # the queue says that no more will come
 
     async def events(self) -> AsyncGenerator[bytes, None]:
@@ -56,7 +60,6 @@ class Telling:
         heartbeat_s = self._room.doors.heartbeat_s
         self._open()
         try:
-            yield await self._read()
             while True:
                 self._news.clear()
                 tap = self._tap
@@ -64,11 +67,16 @@ class Telling:
                 restarted = tap.restarted
                 if said := self._new_state() + self._new_lines():
                     yield said
-                if restarted:
-                    self._tap.close()
+                if tap.waits:
+                    await asyncio.sleep(0)
+                elif restarted:
+                    tap.close()
                     said = self._reset(restarted)
                     self._open()
-                    yield said + await self._read()
+                    yield said
+                elif self._behind:
+                    if said := await self._read():
+                        yield said
                 elif over:
                     yield await self._end()
                     return
@@ -82,19 +90,20 @@ class Telling:
     def _open(self) -> None:
         self._tap = self._room.board.tap(self._job.job_id, self._news.set)
         self._tap.start_at(self._epoch, self._index)
+        self._behind = True
 
     async def _read(self) -> bytes:
-        """Take what there is already; what says that the client's place does not exist any more."""
-        broker, job_id, said = self._room.broker, self._job.job_id, b''
-        part = await broker.read_all(job_id, self._epoch, self._index)
+        """Take the next page of what there is already; what says that the client's place does not exist any more."""
+        part = await self._room.broker.read(self._job.job_id, self._epoch, self._index)
         if part.epoch < self._epoch or (part.epoch == self._epoch and part.total < self._index):
             self._tap.close()
             said = self._reset('begun_again')
             self._open()
-            part = await broker.read_all(job_id)
-        self._tap.give(part.epoch, part.index, list(part.lines))
+            return said
+        self._tap.give(part.epoch, part.index, part.lines)
         self._over = part.ended
-        return said
+        self._behind = bool(part.lines) and part.index + len(part.lines) < part.total
+        return b''
 
     def _reset(self, why: str) -> bytes:
         """The client has to forget what it has, if it has anything."""
@@ -102,16 +111,17 @@ class Telling:
         return _event('reset', {'reason': why}, '0-0') if had else b''
 
     def _new_lines(self) -> bytes:
-        lines = self._tap.take()
-        if not lines:
+        tap = self._tap
+        if not tap.waits:
             return b''
-        said = self._reset('begun_again') if self._tap.epoch != self._epoch else b''
-        self._epoch = self._tap.epoch
-        parts = [said]
-        for line in lines:
-            self._index += 1
-            data = b'\ndata: '.join(line.splitlines())
-            parts.append(b'id: %d-%d\nevent: line\ndata: %b\n\n' % (self._epoch, self._index, data))
+        parts = [self._reset('begun_again') if tap.epoch != self._epoch else b'']
+        self._epoch = tap.epoch
+        size = 0
+        while tap.waits and size < PIECE_BYTES:
+            portion = tap.take_portion(MOST_LINES)
+            parts.append(self._room.event_lines.of(self._job.job_id, self._epoch, portion))
+            self._index = portion.first + len(portion.lines)
+            size += len(parts[-1])
         return b''.join(parts)
 
     def _new_state(self) -> bytes:

@@ -12,6 +12,7 @@ from app.api import caller
 from app.api.own import egress
 from app.api.own.bulletin import Bulletin
 from app.api.own.dispatch import Dispatch
+from app.api.own.event_lines import EventLines
 from app.api.own.meters import Meters
 from app.api.own.outbox import Outbox, OutboxError
 from app.api.own.post import Poster
@@ -34,6 +35,7 @@ class Room:
         self.doors = doors
         self.bulletin = Bulletin()
         self.meters = Meters(doors.board)
+        self.event_lines = EventLines()
         self.analytics: Any = None  # analytics.ledger.Ledger
         self.webhooks: Dispatch | None = None
 

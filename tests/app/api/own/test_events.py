@@ -1,12 +1,14 @@
 """A job's events: whoever comes back gets the rest, exactly, and is told when the answer began anew."""
 
 import asyncio
+import itertools
 import json
 from typing import Any
 
 import pytest
 
-from app.api.own.events import Place, Telling, place_of
+from app.api.own import event_lines
+from app.api.own.events import PIECE_BYTES, Place, Telling, place_of
 from app.api.own.room import Room
 from app.api.trouble import Trouble
 from app.api.work import Doors
@@ -121,16 +123,19 @@ class OneJob:
     def __init__(self) -> None:
         self.job = Job(job_id='j', order=1, kind='chat', model='m', priority=5, queued_at=n.T0)
         self.lines: tuple[bytes, ...] = ()
+        self.page = 10_000  # lines of an answer at a time
+        self.asked: list[int] = []  # from which line on, each time
         self.error: errors.BrokerError | None = None
 
     async def get(self, job_id: str) -> protocol.JobState:
         return protocol.JobState(job=self.job)
 
-    async def read_all(self, job_id: str, epoch: int = 0, index: int = 0) -> protocol.Lines:
+    async def read(self, job_id: str, epoch: int = 0, index: int = 0) -> protocol.Lines:
         if self.error is not None:
             raise self.error
+        self.asked.append(index)
         start = index if epoch in (0, self.job.epoch) else 0
-        lines = self.lines[start:]
+        lines = self.lines[start : start + self.page]
         return protocol.Lines(
             job_id=job_id, epoch=self.job.epoch, index=start, lines=lines, total=len(self.lines),
             ended=self.job.state is State.COMPLETED,
@@ -268,3 +273,59 @@ async def test_a_reader_that_does_not_read_holds_nobody_up():
     await stalled.aclose()
     await asyncio.gather(task, return_exceptions=True)
     assert client.board._taps == {}
+
+
+async def test_many_readers_of_a_flood_share_what_is_written_and_everybody_else_has_a_turn_in_between(monkeypatch):
+    written, turns, pieces = [], [0], {}
+    write = event_lines.events
+    monkeypatch.setattr(event_lines, 'events', lambda *what: written.append(what[2]) or write(*what))
+    client = Follower()
+    client.say(client.news.queued('j'), client.news.started('j', 1))
+
+    async def read(number: int) -> None:
+        async for piece in Telling(client.room, client.broker.job, Place()).events():
+            pieces.setdefault(number, []).append((turns[0], piece))
+
+    async def somebody_else() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    readers = [asyncio.create_task(read(number)) for number in range(16)]
+    other = asyncio.create_task(somebody_else())
+    while len(pieces) < len(readers):  # noqa: ASYNC110 - each has been told the state, and waits
+        await asyncio.sleep(0)
+    lines = tuple(b'{"a":"%d"}' % number for number in range(6000))
+    for first in range(0, len(lines), 2000):
+        client.run(1, *lines[first : first + 2000], index=first)
+    client.broker.job.state, client.broker.job.lines = State.COMPLETED, len(lines)
+    client.say(client.news.completed('j', len(lines)))
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(*readers)
+    other.cancel()
+    told = {b''.join(piece for _, piece in each) for each in pieces.values()}
+    assert len(told) == 1 and told.pop().count(b'event: line') == len(lines)
+    assert sum(map(len, written)) == len(lines)
+    longest = max(len(write(1, 5000, lines[:500])), PIECE_BYTES)
+    for each in pieces.values():
+        assert all(len(piece) < 2 * longest for _, piece in each)
+        assert all(later > earlier for (earlier, _), (later, _) in itertools.pairwise(each[:-1]))
+    assert client.board._taps == {}
+
+
+async def test_a_long_answer_that_has_ended_is_read_a_page_at_a_time():
+    client = Follower()
+    client.broker.lines = tuple(b'{"a":%d}' % number for number in range(2500))
+    client.broker.page = 700
+    client.broker.job.state, client.broker.job.epoch, client.broker.job.lines = State.COMPLETED, 1, 2500
+    async with asyncio.timeout(PATIENCE_S):
+        await client.listen()
+    assert [data for _, _, data in client.told('line')] == [line.decode() for line in client.broker.lines]
+    assert client.broker.asked == [0, 700, 1400, 2100] and len(client.told('end')) == 1
+
+
+def test_what_was_written_long_ago_is_not_kept():
+    kept = event_lines.EventLines(most_bytes=1000)
+    for index in range(50):
+        kept.of('j', 1, event_lines.Portion(index, (b'x' * 100,)))
+    assert sum(map(len, kept._written.values())) == kept._bytes <= 1000 and kept._written
