@@ -25,6 +25,7 @@ PLACES = {
     'field': (0,),
     'area': (0,),
     'select': (0,),
+    'picker': (0,),
     'switch': (0,),
     'segments': (0,),
     'item': (0,),
@@ -32,6 +33,7 @@ PLACES = {
     'Dialog': (0,),
     'fail': (0,),
     'Panes': (),
+    'Told': (0,),
 }
 KEYWORDS = ('hint', 'placeholder', 'yes', 'list', 'inspector')  # whose values are msgids in those, too
 Msgid = str | tuple[str, str]

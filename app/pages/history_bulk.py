@@ -4,10 +4,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from app import controls, refusals, theme
+from app import bulk, controls, refusals, theme
 from app.i18n import N_, T, speech
 from app.parts import Parts
-from app.past import book, bulk
+from app.past import book
 from app.past.query import Query
 from broker import errors
 from broker.job import State
@@ -110,7 +110,7 @@ class Bulk:
     async def _do(self, name: str, priority: int = 5) -> None:
         self._busy = True
         try:
-            outcome = await bulk.each(self._ids(name), bulk.deed(self._parts.broker, name, priority))
+            outcome = await bulk.each(bulk.deed(self._parts.broker, name, priority), self._ids(name))
         except errors.BrokerError as error:
             theme.toast(refusals.why(error, speech()), bad=True)
             return
@@ -122,9 +122,9 @@ class Bulk:
             told.append(said.trn('{n} was refused.', '{n} were refused.', refused))
             code = outcome.refused.most_common(1)[0][0]
             told.append(refusals.why(errors.Refused(code, ''), said))
-        if outcome.error is not None:
-            told.append(refusals.why(outcome.error, said))
-        theme.toast(('' if said.code == 'zh' else ' ').join(told), bad=bool(refused or outcome.error))
+        elif outcome.trouble is not None:
+            told.append(refusals.why(outcome.trouble, said))
+        theme.toast(('' if said.code == 'zh' else ' ').join(told), bad=outcome.trouble is not None)
         self._on_done()
 
     async def _ids(self, name: str) -> AsyncIterator[str]:

@@ -6,11 +6,10 @@ from typing import Any
 
 from nicegui import background_tasks, ui
 
-from app import refusals, theme
+from app import bulk, refusals, theme
 from app.answer import whole
 from app.i18n import N_, T, speech
 from app.parts import Parts
-from app.past import bulk
 from broker import errors
 from broker.job import Job, State
 

@@ -149,10 +149,10 @@ class _Page:
     async def replay(self, ids: Ids) -> None:
         """Each once more, as a new job."""
         wanted = self._wanted(ids)
-        done, error = await bulk.each(self._do_again, wanted)
-        if done:
+        outcome = await bulk.each(self._do_again, wanted)
+        if done := outcome.done:
             theme.toast(speech().trn('{n} job is done again.', '{n} jobs are done again.', done))
-        self._over(len(wanted) - done, error)
+        self._over(len(wanted) - done, outcome.trouble)
 
     async def _do_again(self, job_id: str) -> None:
         again = client.replay_id(job_id)
@@ -162,11 +162,11 @@ class _Page:
     async def purge(self, ids: Ids) -> None:
         """Delete them with their questions and answers."""
         wanted = self._wanted(ids)
-        done, error = await bulk.each(self._parts.broker.purge, wanted)
-        if done:
+        outcome = await bulk.each(self._parts.broker.purge, wanted)
+        if done := outcome.done:
             theme.toast(speech().trn('{n} failed job deleted.', '{n} failed jobs deleted.', done))
         await self.load()
-        self._over(len(wanted) - done, error)
+        self._over(len(wanted) - done, outcome.trouble)
 
     def _wanted(self, ids: Ids) -> list[str]:
         if ids is not None:

@@ -79,9 +79,9 @@ class _Live:
 
     async def stop(self, ids: Ids) -> None:
         wanted = self._view.ids() if ids is None else ids
-        done, error = await bulk.each(self._parts.broker.cancel, wanted)
-        self._settle(wanted, done, error)
-        if done:
+        outcome = await bulk.each(self._parts.broker.cancel, wanted)
+        self._settle(wanted, outcome)
+        if done := outcome.done:
             one = len(wanted) == 1
             theme.toast(
                 speech().tr('Cancelled.') if one else speech().trn('{n} job cancelled.', '{n} jobs cancelled.', done)
@@ -89,9 +89,9 @@ class _Live:
 
     async def prioritise(self, ids: Ids, priority: int) -> None:
         wanted = self._view.ids() if ids is None else ids
-        done, error = await bulk.each(lambda job_id: self._parts.broker.set_priority(job_id, priority), wanted)
-        self._settle(wanted, done, error)
-        if done:
+        outcome = await bulk.each(bulk.deed(self._parts.broker, 'move', priority), wanted)
+        self._settle(wanted, outcome)
+        if done := outcome.done:
             one = len(wanted) == 1
             theme.toast(
                 speech().tr('Priority changed.') if one else speech().trn('{n} job moved.', '{n} jobs moved.', done)
@@ -106,12 +106,12 @@ class _Live:
         asked = [self._parts.broker.resume(*what) for what in _scopes(scope, name) if what in self._parts.board.pauses]
         await _control(asked, N_('The queue goes on.') if scope == 'all' else N_('Resumed.'))
 
-    def _settle(self, wanted: list[str], done: int, error: errors.BrokerError | None) -> None:
-        if error is None:
+    def _settle(self, wanted: list[str], outcome: bulk.Outcome) -> None:
+        if outcome.trouble is None:
             return
         self.board.settle(wanted)
-        said, left = speech(), len(wanted) - done
-        why = refusals.why(error, said)
+        said, left = speech(), len(wanted) - outcome.done
+        why = refusals.why(outcome.trouble, said)
         missed = said.trn('{n} job was left as it is: {why}', '{n} jobs were left as they are: {why}', left, why=why)
         theme.toast(why if len(wanted) == 1 else missed, bad=True)
 

@@ -141,16 +141,16 @@ class _About:
         self._tell()
 
     def _tell(self) -> None:
-        said = speech()
         self._found.clear()
         with self._found:
             for each in self._findings:
                 with theme.box('settings-finding'):
                     theme.badge(_KINDS[each.state], _STYLE[each.state])
-                    theme.text(each.what, 'settings-what')
-                    theme.text(' '.join(filter(None, (each.detail, each.advice))), 'quiet')
-            if self._findings and said.code != 'en':
-                T(theme.text(tag='p', classes='faint'), 'What the checks find is told in English, as doctor tells it.')
+                    theme.text(_said(each.what), 'settings-what')
+                    with theme.box('settings-found'):
+                        theme.text(_said(each.detail), tag='p')
+                        if each.advice:
+                            theme.text(_said(each.advice), 'quiet', tag='p')
 
     async def _copy(self) -> None:
         if not self._findings:
@@ -159,6 +159,12 @@ class _About:
         text = facts_about.report(told, self._parts.board.workers(), self._findings)
         ui.run_javascript(f'corral.copy({json.dumps(text)})')
         theme.toast(speech().tr('Copied.'))
+
+
+def _said(told: str) -> str:
+    said = speech()
+    between = '；' if said.code == 'zh' else '; '
+    return told.said(said.tr, between) if isinstance(told, checkup.Told) else told
 
 
 def _plain(value: Any) -> str:

@@ -6,10 +6,10 @@ import threading
 import pytest
 from starlette.datastructures import QueryParams
 
-from app import about, answer, sheets
+from app import about, answer, bulk, sheets
 from app.commands.checkup import Finding
 from app.pages import history_preview, settings_queue
-from app.past import bulk, rows
+from app.past import rows
 from app.past.query import Query
 from broker import errors, protocol
 from broker.client import replay_id
@@ -95,14 +95,14 @@ async def test_a_refusal_stops_no_other_and_a_silent_queue_stops_all():
         if int(job_id, 16) == 2:
             raise errors.Refused('final', 'it has ended')
 
-    outcome = await bulk.each(ids(*range(1, 121)), do)
-    assert (outcome.done, dict(outcome.refused), outcome.error, len(seen)) == (119, {'final': 1}, None, 120)
+    outcome = await bulk.each(do, ids(*range(1, 121)))
+    assert (outcome.done, dict(outcome.refused), outcome.given_up, len(seen)) == (119, {'final': 1}, False, 120)
 
     async def silent(job_id):
         raise errors.BrokerUnreachable
 
-    outcome = await bulk.each(ids(*range(1, 121)), silent)
-    assert isinstance(outcome.error, errors.BrokerUnreachable) and outcome.done == 0
+    outcome = await bulk.each(silent, ids(*range(1, 121)))
+    assert isinstance(outcome.trouble, errors.BrokerUnreachable) and outcome.given_up and outcome.done == 0
 
 
 async def test_each_deed_does_what_its_name_says():

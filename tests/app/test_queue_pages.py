@@ -59,13 +59,13 @@ async def test_what_is_refused_is_counted_and_a_full_queue_is_not_asked_further(
         if job_id == '7':
             raise errors.Refused('queue_full', 'x')
 
-    done, error = await bulk.each(wish, map(str, range(5)))
-    assert (done, isinstance(error, errors.Refused) and error.code) == (4, 'final')
+    found = await bulk.each(wish, map(str, range(5)))
+    assert (found.done, dict(found.refused), found.given_up) == (4, {'final': 1}, False)
     asked.clear()
 
     async def full(job_id: str) -> None:
         asked.append(job_id)
         raise errors.Refused('queue_full', 'x')
 
-    done, error = await bulk.each(full, map(str, range(10_000)))
-    assert done == 0 and len(asked) == bulk.TOGETHER and error is not None
+    found = await bulk.each(full, map(str, range(10_000)))
+    assert found.done == 0 and len(asked) <= bulk.TOGETHER and found.given_up

@@ -8,6 +8,7 @@ import apsw
 import msgspec
 import pytest
 
+from app import i18n
 from app.commands import checkup
 from app.commands.checkup import OK, PROBLEM, WARNING
 from broker.client import BrokerClient
@@ -146,3 +147,13 @@ def test_an_ollama_that_is_away_counts_by_who_needs_it(engine, state):
     (found,) = checkup.ollama(url, engine)
     assert (found.state, found.detail) == (state, f'{url} does not answer (connection refused)')
     assert ('built-in demo answers' in found.advice) == (engine == 'auto')
+
+
+def test_what_the_checks_find_is_a_sentence_in_english_that_a_page_says_in_chinese():
+    speech = i18n.Speech('zh')
+    advice = checkup.Told('Until then the built-in demo answers. {advice}', advice=checkup.Told('Ollama has none'))
+    assert advice == 'Until then the built-in demo answers. Ollama has none'
+    assert advice.said(speech.tr, '；') == '在此之前由内置的演示引擎回答。Ollama 里还没有模型'
+    wrong = tuple(checkup.Told('{name} is missing', name=name) for name in ('{a}', 'b'))
+    assert checkup.Told('{parts}', parts=wrong) == '{a} is missing; b is missing'
+    assert checkup.Told('{parts}', parts=wrong).said(speech.tr, '；') == '缺少 {a}；缺少 b'
