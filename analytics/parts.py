@@ -146,12 +146,9 @@ def sums(dimension: str, span: Span, only: Filter, grain_s: float = math.inf, ro
     return Source(f'({" UNION ALL ".join(pieces)})', _used(pieces, parameters))
 
 
-def outcomes(template: str) -> str:
-    """Those sums that a statement names, of all rows of ``jobs_ended``, by outcome."""
-    named = {name: sql for name, sql in SUMS.items() if re.search(rf'\b{name}\b', template)}
-    return (
-        f'(SELECT outcome, {", ".join(f"{sql} AS {name}" for name, sql in named.items())} FROM jobs_ended GROUP BY 1)'
-    )
+def sums_in(template: str) -> str:
+    """Those columns of ``SUMS`` that a statement names."""
+    return ', '.join(f'{sql} AS {name}' for name, sql in SUMS.items() if re.search(rf'\b{name}\b', template))
 
 
 def counts(

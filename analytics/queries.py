@@ -368,7 +368,7 @@ async def _summed(
         [(total,)] = await source.read(_SQL['total'].format(filter=which.sql), span)
         if total <= EXACT:
             [row] = await source.read(_SQL['summary_of_few'].format(filter=which.sql, **_FEW), span)
-            return row[:-3], *_exact(row[-3:])
+            return row[:-6], [*row[-6:-3]], [*row[-3:-1]], [row[-1]]
     cut = parts.sums('', (since, until), only, rolled=source.rolled())
     [row] = await source.read(_SQL['summary'].format(parts=cut.sql), cut.parameters)
     return row, *await _quantiles(source, since, until, only, row[0])
@@ -381,17 +381,13 @@ async def _quantiles(
     if total <= EXACT:
         cut = parts.jobs('', since, until, only)
         [row] = await source.read(_SQL['exact_quantiles'].format(jobs=cut.sql), cut.parameters)
-        return _exact(row)
+        return row[0] or [None] * 3, row[1] or [None] * 2, row[2] or [None]
     cut = parts.counts('', (since, until), only, tuple(parts.MEASURES), source.rolled())
     rows = await source.read(*parts.ranks(cut, ('measure',), (0.5, 0.95, 0.99)))
     found = {measure: _lengths(buckets) for measure, *buckets in rows}
     none: Quantiles = [None] * 3
     response, wait, first_token = (found.get(measure, none) for measure in ('response', 'wait', 'first_token'))
     return response, wait[:2], first_token[1:2]
-
-
-def _exact(row: tuple[Any, ...]) -> tuple[Quantiles, Quantiles, Quantiles]:
-    return row[0] or [None] * 3, row[1] or [None] * 2, row[2] or [None]
 
 
 async def _quantiles_by_value(
@@ -515,6 +511,6 @@ def _named(text: str) -> dict[str, str]:
 
 _SQL = _named(Path(__file__).with_name('queries.sql').read_text(encoding='utf-8'))
 _FEW = {
-    'summary': _SQL['summary'].format(parts=parts.outcomes(_SQL['summary'])).rstrip(';\n'),
-    'quantiles': _SQL['exact_quantiles'].format(jobs='jobs_ended').rstrip(';\n'),
+    'sums': parts.sums_in(_SQL['summary']),
+    'summary': _SQL['summary'].format(parts='few').rstrip(';\n'),
 }
