@@ -177,6 +177,7 @@ class Admission:
 
 
 def _terms(request: protocol.Submit, request_print: str, rule: str) -> Terms:
+    longest = intake.longest_of(request.body)
     if not (
         request.path
         or request.after
@@ -186,6 +187,7 @@ def _terms(request: protocol.Submit, request_print: str, rule: str) -> Terms:
         or rule
         or request_print
         or request.attach
+        or longest
     ):
         return PLAIN
     return Terms(
@@ -197,4 +199,5 @@ def _terms(request: protocol.Submit, request_print: str, rule: str) -> Terms:
         priority_rule=rule,
         fingerprint=request_print,
         attach=request.attach,
+        longest=longest,
     )

@@ -4,6 +4,7 @@
 all ``Persist`` of a batch on disk in one transaction; so nothing is said that a crash could take back.
 """
 
+import math
 from collections.abc import Iterable
 
 from broker import facts, load, protocol
@@ -21,6 +22,7 @@ from broker.share import Work
 from broker.staff import Staff
 
 STANDING_EVERY_S = 0.25
+SOON_S, STALE_AFTER_S = 1.0, 10.0  # what was told is told anew after this, also where nothing has changed
 LONG_QUEUE, LONG_STANDING_EVERY_S = 1_000, 1.0  # working it out takes longer then, and matters less
 PULSE_S = 1.0
 STILL_S = 2 * PULSE_S  # a tick that comes later than this was held up by something outside
@@ -45,6 +47,7 @@ class BrokerCore:
         self._staff = self.make_staff(self._queue, boot, errands)
         self._dispatch = Dispatch(self._queue)
         self._standing_at = 0.0
+        self._stale_at = math.inf
         self._pulse_at = 0.0
         self._ticked_at = 0.0
 
@@ -135,11 +138,8 @@ class BrokerCore:
         if self._pulse_at <= now:
             self._pulse_at = now + PULSE_S
             self._pulse()
-        if queue.changed and self._standing_at <= now:
-            queue.changed = False
-            self._standing_at = now + (STANDING_EVERY_S if len(queue.waiting) <= LONG_QUEUE else LONG_STANDING_EVERY_S)
-            standing = protocol.Standing(places=tuple(queue.standings.places(now)), waiting=queue.queued)
-            queue.do(Publish(protocol.TOPIC_STANDING, standing))
+        if (queue.changed and self._standing_at <= now) or self._stale_at <= now:
+            self._tell_standing(now)
         return queue.take()
 
     def tell_standing(self) -> None:
@@ -150,7 +150,7 @@ class BrokerCore:
 
     def next_deadline(self) -> float:
         """When ``tick`` should be called at the latest."""
-        deadline = min(self._pulse_at, self._queue.timers.first(), self._agenda.next_at())
+        deadline = min(self._pulse_at, self._stale_at, self._queue.timers.first(), self._agenda.next_at())
         return min(deadline, self._standing_at) if self._queue.changed else deadline
 
     def wall_is_ahead(self, seconds: float) -> None:
@@ -217,6 +217,21 @@ class BrokerCore:
         job = self._queue.jobs.get(job_id)
         if job is not None and job.state in (State.WAITING, State.DELAYED, State.BLOCKED):
             self._queue.expire(job, now)
+
+    def _tell_standing(self, now: float) -> None:
+        """Where everybody stands. Once more after a while also where nothing happens: what runs has then run longer
+        than was thought, and so will they wait.
+        """
+        queue = self._queue
+        queue.changed = False
+        long = len(queue.waiting) > LONG_QUEUE
+        self._standing_at = now + (LONG_STANDING_EVERY_S if long else STANDING_EVERY_S)
+        standing = protocol.Standing(places=tuple(queue.standings.places(now)), waiting=queue.queued)
+        self._stale_at = math.inf
+        if queue.standings.stale_at < math.inf:
+            stale_at = queue.standings.stale_at - SOON_S  # before it is over, or pages would say that it is
+            self._stale_at = min(max(stale_at, self._standing_at + SOON_S), now + STALE_AFTER_S)
+        queue.do(Publish(protocol.TOPIC_STANDING, standing))
 
     def _pulse(self) -> None:
         queue = self._queue

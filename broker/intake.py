@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -11,14 +12,18 @@ from broker.job import AUTO_PRIORITY, LOAD_OPTIONS, MAX_PRIORITY, MIN_PRIORITY, 
 MAX_PATH, MAX_KEY, MAX_AFTER = 500, 200, 100  # characters of a raw job's path, of a key; jobs to come after
 MAX_RETRY_BASE_S, MAX_RETRY_MAX_S = 3600.0, 86400.0
 LAST_MOMENT = 1e11  # the year 5138; infinity is no number in JSON, and facts are JSON
+MAX_LONGEST = 10_000_000  # tokens of an answer; more is as good as no limit
 _HEX = frozenset('0123456789abcdef')
 
 
 class _Body(msgspec.Struct):
     options: dict[str, msgspec.Raw] | None = None
+    max_tokens: msgspec.Raw = msgspec.Raw()
+    max_completion_tokens: msgspec.Raw = msgspec.Raw()
 
 
 _decode_body = msgspec.json.Decoder(_Body).decode
+_decode_count = msgspec.json.Decoder(Annotated[int, msgspec.Meta(gt=0)]).decode
 
 
 def is_job_id(text: str) -> bool:
@@ -68,6 +73,14 @@ _RULES: tuple[tuple[Callable[[protocol.Submit], bool], str], ...] = (
         'retry_base_s must not be longer than retry_max_s',
     ),
 )
+
+
+def _count(raw: msgspec.Raw) -> int:
+    try:
+        count: int = _decode_count(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return 0
+    return min(count, MAX_LONGEST)
 
 
 def _path_problem(request: protocol.Submit) -> str:
@@ -124,6 +137,16 @@ def runner_of(model: str, body: bytes) -> str:
         return model  # the engine will say what is wrong with it
     loading = [f'{name}={bytes(options[name]).decode()[:20]}' for name in LOAD_OPTIONS if name in options]
     return f'{model} {",".join(loading)}' if loading else model
+
+
+def longest_of(body: bytes) -> int:
+    """How many tokens the answer to this may have at most; 0 where it does not say."""
+    try:
+        found = _decode_body(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return 0
+    said = ((found.options or {}).get('num_predict'), found.max_completion_tokens, found.max_tokens)
+    return next((longest for raw in said if raw is not None and (longest := _count(raw))), 0)
 
 
 def options_of(job: Job) -> str:

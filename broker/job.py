@@ -78,6 +78,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority_rule: str = ''  # the rule that guessed its priority
     fingerprint: str = ''  # of what it asks for; '' unless it may be found again
     attach: bool = False  # the same request, sent again while this one is alive, becomes this one
+    longest: int = 0  # tokens that its answer may have at most; 0 where it has not said
 
 
 PLAIN = Terms()  # shared by all jobs that have none

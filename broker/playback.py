@@ -50,7 +50,7 @@ class Playback:
     def _take(self, turn: Turn) -> None:
         plan = self._plans[turn.lane]
         plan.take(turn)
-        self._ranks.charge(turn.user, self._waiting.durations.of(plan.lane.model).mean_s)
+        self._ranks.charge(turn.user, self._waiting.durations.mean_s(plan.lane.model))
         for elder in self._elders:
             elder.passed = elder.passed + 1 if turn.regular else 0
         self._look(turn.lane, plan)

@@ -15,7 +15,7 @@ from broker import facts, intake, protocol, telling
 from broker.actions import Action, Peer, Persist, Publish, Send, SendJob
 from broker.batches import Batches
 from broker.chains import Chains
-from broker.durations import Durations
+from broker.durations import Durations, Traits, traits_of
 from broker.fleet import Fleet, Run, Worker
 from broker.job import FINAL, HELD_BY_WORKER, TRANSITIONS, Job, Move, State
 from broker.keys import Keys
@@ -98,7 +98,7 @@ class Queue:
         self.waiting.skip(self.pauses.priorities())
         for done in work:
             self.ledger.charge(done.user, done.work_s, min(done.at, now))
-            self.durations.learn(done.model, done.work_s)
+            self.durations.learn(Traits(done.model, done.user), done.work_s)
         jobs, latest = list(jobs), now
         for job in reversed(jobs):  # nothing lies in the future, and nobody came later than those behind them
             latest = job.queued_at = min(job.queued_at, latest)
@@ -343,7 +343,7 @@ class Queue:
         self._release(run, now)
         run.job.usage = intake.sound(usage)
         if move is Move.COMPLETE:
-            self.durations.learn(run.job.model, now - run.job.started_at, run.job.usage.load_s)
+            self.durations.learn(traits_of(run.job), now - run.job.started_at, run.job.usage.load_s)
         self.move(run.job, move)
         self.end(run.job, end, tuple(run.lines), now)
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from broker import protocol
 from broker.backend import Backend, canonical
 from broker.calibration import Calibration
-from broker.durations import Durations
+from broker.durations import Durations, Strata, Traits, traits_of
 from broker.fleet import Fleet
-from broker.forecast import Forecast, Slot, Start
+from broker.forecast import Forecast, Slot, Start, shuffled
 from broker.job import Job
 from broker.limits import Gate
 from broker.order import Waiting
@@ -41,6 +41,7 @@ class Standings:
         self._gate = gate
         self._pauses = pauses
         self._durations = durations
+        self.stale_at = math.inf  # then what was told last about somebody's start is over, and nobody has started
         self._told: dict[str, Told] = {}
         self._calibration = Calibration()
 
@@ -52,6 +53,7 @@ class Standings:
 
     def places(self, now: float) -> Iterator[protocol.Place]:
         """The front of the queue, then the front of what no worker can run, then what is held back."""
+        self.stale_at = math.inf
         limit = protocol.STANDING_LIMIT
         playback, forecast = self._play(now)
         front = list(itertools.islice(self._front(playback, forecast), limit))
@@ -70,8 +72,8 @@ class Standings:
         told = self._told.pop(job_id, None)
         if told is None:
             return None
-        self._calibration.learn(told.forecast, now - told.at)
-        return told.earliest_at, told.latest_at
+        self._calibration.learn(told.interval, now - told.at, self._jobs[job_id].priority)
+        return told.at + told.interval.earliest_s, told.at + told.interval.latest_s
 
     def gone(self, job_id: str) -> None:
         """The job ended; nothing is told about it any more."""
@@ -79,7 +81,7 @@ class Standings:
 
     def _play(self, now: float) -> tuple[Playback, Forecast]:
         playback = Playback(self._waiting, now)
-        return playback, Forecast(playback, self._slots(now), self._durations)
+        return playback, Forecast(playback, self._slots(now), self._durations, self._kind)
 
     def _front(self, playback: Playback, forecast: Forecast) -> Iterator[tuple[str, Start | None]]:
         """In the order in which they start; then those of which nothing can be said, because all slots are away."""
@@ -99,10 +101,19 @@ class Standings:
                 continue
             backend = backends.setdefault(id(worker.backend), worker.backend.copy())
             for run in worker.runs.values():
-                rest = self._durations.rest(run.job.model, now - run.job.started_at)
-                slots.append(Slot(worker.models, backend, rest.mean_s, rest.variance))
+                slots.append(Slot(worker.models, backend, self._rest(run.job, now)))
             slots += [Slot(worker.models, backend)] * (worker.ready.slots - len(worker.runs))
         return slots[:MAX_SLOTS]
+
+    def _rest(self, job: Job, now: float) -> Strata:
+        """What is left of a job that runs, in each scenario."""
+        known, elapsed_s = self._durations.of(traits_of(job)), now - job.started_at
+        # Those who outlast all that was known may well do so for the same reason: then all are long, or none.
+        return shuffled(known.rest(elapsed_s), job.order if known.has(elapsed_s) else 0)
+
+    def _kind(self, job_id: str) -> tuple[Traits, int]:
+        job = self._jobs[job_id]
+        return traits_of(job), job.order
 
     def _place(
         self, job_id: str, ahead: int, now: float, start: Start | None, others: 'Others | None'
@@ -116,11 +127,12 @@ class Standings:
             return protocol.Place(job_id=job_id, ahead=ahead, reason='limited', not_before=not_before)
         if start is None:
             return protocol.Place(job_id=job_id, ahead=ahead)
-        sure = self._calibration.of(start)
+        sure = self._calibration.of(start, job.priority)
         interval = (now + sure.earliest_s, now + sure.latest_s)
+        self.stale_at = min(self.stale_at, interval[1])
         if job_id not in self._told:
-            self._told[job_id] = Told(start, now, *interval)
-        done_s = start.likely_s + start.load_s + self._durations.of(job.model).mean_s
+            self._told[job_id] = Told(sure, now)
+        done_s = start.likely_s + start.load_s + self._durations.of(traits_of(job)).mean_s
         other = others.sooner(job, start.likely_s, done_s) if others is not None else None
         return protocol.Place(
             job_id=job_id,
@@ -155,12 +167,10 @@ class Standings:
 
 
 class Told(NamedTuple):
-    """What was forecast about a job first, when, and the interval that was told."""
+    """What a job was told first, and when."""
 
-    forecast: Start
+    interval: Start
     at: float
-    earliest_at: float
-    latest_at: float
 
 
 class Other(NamedTuple):

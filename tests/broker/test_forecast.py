@@ -5,8 +5,8 @@ import random
 import pytest
 
 from broker.backend import Backend
-from broker.durations import Durations
-from broker.forecast import Forecast, Slot
+from broker.durations import STRATA, Durations, Traits
+from broker.forecast import Forecast, Slot, shuffled
 from broker.job import Job
 from broker.order import Fairness, Waiting
 from broker.playback import Playback
@@ -19,15 +19,15 @@ NOW = 1.0e9
 def known(*seconds, model='m'):
     durations = Durations()
     for each in seconds:
-        durations.learn(model, each)
+        durations.learn(Traits(model), each)
     return durations
 
 
-def slot(models=M, free_s=0.0, variance=0.0, *, backend=None):
+def slot(models=M, free_s=0.0, *, backend=None):
     if backend is None:
         backend = Backend()
         backend.loaded = {f'{model}:latest': '' for model in models}
-    return Slot(models, backend, free_s, variance)
+    return Slot(models, backend, (free_s,) * STRATA)
 
 
 def forecast(line, slots, durations, fairness=Fairness()):  # noqa: B008
@@ -35,7 +35,8 @@ def forecast(line, slots, durations, fairness=Fairness()):  # noqa: B008
     waiting = Waiting(fairness, Ledger(), durations)
     for order, (name, model) in enumerate(line):
         waiting.add(Job(job_id=name, order=order, kind='chat', model=model, priority=5, queued_at=NOW))
-    made = Forecast(Playback(waiting, NOW), slots, durations)
+    kinds = {name: (Traits(model), order) for order, (name, model) in enumerate(line)}
+    made = Forecast(Playback(waiting, NOW), slots, durations, kinds.__getitem__)
     return {start.job_id: start for start in made.starts()}, made
 
 
@@ -45,13 +46,31 @@ def test_a_free_slot_means_now():
 
 
 def test_jobs_go_one_after_the_other_and_two_slots_halve_the_wait():
-    durations = known(*[10.0] * 20)
+    durations = known(*[10.0] * 64)
     line = [(str(number), 'm') for number in range(4)]
     one, _ = forecast(line, [slot(M, 4.0)], durations)
-    assert [one[job].likely_s for job, _ in line] == [4.0, 14.0, 24.0, 34.0]
+    assert [round(one[job].likely_s) for job, _ in line] == [4, 14, 24, 34]
     two, _ = forecast(line, [slot(M, 4.0), slot(M, 9.0)], durations)
-    assert [two[job].likely_s for job, _ in line] == [4.0, 9.0, 14.0, 19.0]
-    assert one['3'].earliest_s == one['3'].latest_s == 34.0, 'all took the same: nothing is uncertain'
+    assert [round(two[job].likely_s) for job, _ in line] == [4, 9, 14, 19]
+    assert one['0'].earliest_s == one['0'].latest_s == 4.0, 'nothing is uncertain about it'
+
+
+def test_with_many_slots_the_first_that_is_free_counts_and_not_the_usual_one():
+    """Nine of ten jobs are short: with one slot the next one may well wait long, with eight it will not."""
+    durations = known(*[*[2.0] * 9, 60.0] * 6)
+    rest = durations.of(Traits('m')).rest(0.0)
+    slots = [Slot(M, slot().backend, tuple(shuffled(rest, number))) for number in range(8)]
+    assert forecast([('a', 'm')], slots[:1], durations)[0]['a'].latest_s > 20.0
+    assert forecast([('a', 'm')], slots, durations)[0]['a'].latest_s < 5.0
+
+
+def test_the_same_queue_is_told_the_same_and_numbers_differ_in_what_they_are_dealt():
+    durations = known(*[*[2.0] * 9, 60.0] * 6)
+    line = [(str(number), 'm') for number in range(40)]
+    assert forecast(line, [slot()], durations)[0] == forecast(line, [slot()], durations)[0]
+    strata = tuple(float(part) for part in range(STRATA))
+    dealt = [tuple(shuffled(strata, number)) for number in range(200)]
+    assert len(set(dealt)) == 200 and all(sorted(each) == list(strata) for each in dealt)
 
 
 def test_nobody_waits_for_a_slot_that_cannot_run_the_model():
@@ -62,8 +81,9 @@ def test_nobody_waits_for_a_slot_that_cannot_run_the_model():
 
 
 def test_what_has_to_be_loaded_is_told_and_puts_off_those_behind():
-    durations = known(10.0, 10.0)
-    durations.learn('n', 19.0, load_s=9.0)
+    durations = known(*[10.0] * 60)
+    for _ in range(40):
+        durations.learn(Traits('n'), 19.0, load_s=9.0)
     both = frozenset({'m', 'n'})
     warm = Backend()
     warm.loaded = {'m:latest': ''}
@@ -71,12 +91,13 @@ def test_what_has_to_be_loaded_is_told_and_puts_off_those_behind():
         [('a', 'n'), ('b', 'n'), ('c', 'm')], [slot(both, backend=warm)], durations, Fairness(600, 3, 0)
     )
     assert [found[job].load_s for job in 'abc'] == [9.0, 0.0, 0.0]
-    assert [found[job].likely_s for job in 'abc'] == [0.0, 19.0, 29.0]
+    assert [round(found[job].likely_s) for job in 'abc'] == [0, 19, 29]
 
 
 def test_the_forecast_keeps_a_loaded_model_as_the_dispatch_does():
     durations = known(10.0)
-    durations.learn('n', 19.0, load_s=9.0)
+    for _ in range(40):
+        durations.learn(Traits('n'), 19.0, load_s=9.0)
     both = frozenset({'m', 'n'})
     warm = Backend()
     warm.loaded = {'m:latest': ''}
@@ -85,28 +106,16 @@ def test_the_forecast_keeps_a_loaded_model_as_the_dispatch_does():
 
 
 def test_one_more_job_would_start_behind_them_all_where_its_model_is():
-    durations = known(10.0, 10.0)
+    durations = known(*[10.0] * 60)
     slots = [slot(M), slot(frozenset({'n'}))]
     _, made = forecast([('a', 'm'), ('b', 'm')], slots, durations)
-    assert made.answer_s('m') == (20.0, 30.0)
-    assert made.answer_s('n') == (0.0, 10.0)
+    assert made.answer_s('m') == pytest.approx((20.0, 30.0), abs=0.5)
+    assert made.answer_s('n') == pytest.approx((0.0, 10.0), abs=0.5)
     assert made.answer_s('unknown')[0] == float('inf')
 
 
-def test_the_longer_one_has_run_the_less_is_left_until_it_is_one_of_the_long_ones():
-    durations = known(*[10.0] * 10, *[60.0] * 10)
-    assert durations.rest('m', 0.0).mean_s == pytest.approx(35.0)
-    assert durations.rest('m', 9.0).mean_s == pytest.approx(26.0)
-    assert durations.rest('m', 11.0).mean_s == pytest.approx(49.0)
-    assert durations.rest('m', 500.0).mean_s > 0
-
-
-def test_an_unknown_model_is_guessed_from_the_others():
-    assert known(30.0, 30.0, 30.0, 30.0, 30.0, model='other').of('m').mean_s == 30.0
-
-
 @pytest.mark.parametrize('slots', [1, 3])
-def test_the_interval_holds_the_truth_at_least_eight_times_in_ten(slots):
+def test_the_interval_holds_the_truth_more_than_eight_times_in_ten(slots):
     chance = random.Random(slots)
     durations = Durations()
 
@@ -114,7 +123,7 @@ def test_the_interval_holds_the_truth_at_least_eight_times_in_ten(slots):
         return chance.lognormvariate(2.0, 0.6)
 
     for _ in range(40):
-        durations.learn('m', takes())
+        durations.learn(Traits('m'), takes())
     held = total = 0
     for _ in range(120):
         line = [(str(number), 'm') for number in range(12)]
@@ -126,5 +135,5 @@ def test_the_interval_holds_the_truth_at_least_eight_times_in_ten(slots):
             total += 1
             seconds = takes()
             free[place] += seconds
-            durations.learn('m', seconds)
-    assert held / total >= 0.8
+            durations.learn(Traits('m'), seconds)
+    assert 0.8 <= held / total <= 0.97

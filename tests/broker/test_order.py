@@ -7,7 +7,7 @@ import random
 import pytest
 
 from broker import share
-from broker.durations import Durations
+from broker.durations import Durations, Traits
 from broker.heap import PriorityHeap
 from broker.job import Job
 from broker.order import MAX_LANES, Fairness, Waiting
@@ -47,7 +47,7 @@ class Line:
         charged_s = self.waiting.started(job, self.now, overdue=not turn.regular)
         self.now += works_s
         self.waiting.charge(job.user, works_s - charged_s, self.now)
-        self.durations.learn(job.model, works_s)
+        self.durations.learn(Traits(job.model), works_s)
         return job
 
     def order(self):
@@ -184,8 +184,8 @@ def test_the_order_that_is_told_is_the_order_that_happens(seed):
     """Through users, models, priorities, changes and overdue jobs; every job takes what was expected."""
     chance = random.Random(seed)
     line = Line(Fairness(overdue_after_s=30.0, overdue_every=chance.randrange(1, 5)), guess_s=2.0)
-    line.durations.learn('m', 2.0)
-    line.durations.learn('n', 2.0)
+    line.durations.learn(Traits('m'), 2.0)
+    line.durations.learn(Traits('n'), 2.0)
     numbers = itertools.count(1)
     for _ in range(60):
         for _ in range(chance.randrange(4)):
