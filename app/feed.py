@@ -11,6 +11,7 @@ from broker.client import BrokerClient
 FLUSH_EVERY_S = 0.05
 TICK_EVERY_S = 0.5
 TURN = 200  # items after which the pages get a turn
+LINES_AN_ITEM = 20  # so many lines of an answer are as much work as another item
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +58,9 @@ class Feed:
             if isinstance(item, protocol.FactOut):
                 self._on_fact(item.fact)
             self._after()
-            count += 1
-            if count % TURN == 0:
+            count += 1 + (len(item.lines) // LINES_AN_ITEM if isinstance(item, protocol.TokensOut) else 0)
+            if count >= TURN:
+                count = 0
                 await asyncio.sleep(0)
 
     async def _restore(self) -> None:

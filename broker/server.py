@@ -13,6 +13,7 @@ import msgspec
 import zmq
 
 from broker import (
+    answers,
     doorman,
     errors,
     facts,
@@ -104,6 +105,7 @@ class Server:
         self._boot = boot
         self._sweep = retention.Sweep(keep or retention.Keep())
         self._listings = listing.Listings()
+        self._answers = answers.Answers(store.answer)
         self._on_load = on_load
         self._load_told: load.Load | None = None
         self._load_at = 0.0
@@ -153,6 +155,7 @@ class Server:
                 poller.poll(0 if self._listings.busy else math.ceil(wait_s * 1000))
                 self._turn()
                 self._look_up()
+                self._answers.forget(self._clock.now())
                 self._prune()
                 self._tell_load()
         finally:
@@ -481,7 +484,7 @@ class Server:
             return protocol.Refused(rid=request.rid, code='not_found', detail='there is no such job')
         match request:
             case protocol.Read():
-                page = intake.page_of(request, job.epoch, self._store.answer(job_id), ended=True)
+                page = self._answers.page(request, job, self._clock.now())
                 return msgspec.structs.replace(page, rid=request.rid)
             case protocol.GetJob():
                 return protocol.JobState(rid=request.rid, job=job)
