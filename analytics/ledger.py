@@ -40,6 +40,7 @@ class Ledger:
         ``watts`` is what a busy worker draws, by its name, a label of it, or ``default``. Single jobs stay for
         ``keep_s`` seconds, 0 is for ever.
         """
+        await asyncio.to_thread(outlet.sweep, path.parent)
         ledger = cls(await recorder.Recorder.open(path, watts=watts, keep_s=keep_s), fetch)
         ledger._task = asyncio.create_task(ledger._pump.run(), name='analytics-pump')
         return ledger

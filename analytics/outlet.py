@@ -5,24 +5,26 @@ import csv
 import io
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from analytics import dictionary, store
+from analytics import cells, dictionary, store
 
 Form = Literal['csv', 'json', 'ndjson', 'parquet']
 FORMS: tuple[Form, ...] = ('csv', 'json', 'ndjson', 'parquet')
 PORTION = 20_000  # rows at a time
 CHUNK = 1 << 18  # bytes of a file at a time
-_FORMULA = ('=', '+', '-', '@', '\t', '\r')
+_PLACE = '.export-'
 
 
 async def table(
     source: store.Store, name: str, form: Form, *, since: float, until: float, folder: Path
 ) -> AsyncIterator[bytes]:
-    """The rows of a table whose ``happened_at`` is in the range, oldest first, as a file in pieces.
+    """The rows of a table whose ``happened_at`` is in the range, oldest first, as a file in pieces; CSV is UTF-8 with a
+    mark in front that tells Excel so.
 
     Parquet is written in ``folder`` first, for its owner alone, and removed again. Raises ``ValueError`` for a table or
     form that there is not.
@@ -38,7 +40,7 @@ async def table(
         async for piece in _written(form, names, pages):
             yield piece
         return
-    with tempfile.TemporaryDirectory(prefix='.export-', dir=folder) as place:
+    with tempfile.TemporaryDirectory(prefix=_PLACE, dir=folder) as place:
         lines, target = Path(place) / 'rows.ndjson', Path(place) / f'{name}.parquet'
         with os.fdopen(os.open(lines, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), 'wb') as file:
             async for piece in _written('ndjson', names, pages):
@@ -51,9 +53,10 @@ async def table(
                 yield piece
 
 
-def rows(form: Form, names: Sequence[str], lines: Sequence[Sequence[object]]) -> bytes:
-    """A few rows, such as what a query of the desk gave, as CSV or JSON."""
-    return b''.join([_begin(form, names), *_pieces(form, names, lines, first=True), _end(form, bool(lines))])
+def sweep(folder: Path) -> None:
+    """Remove what exports left there that were broken off by the end of the program."""
+    for place in folder.glob(f'{_PLACE}*'):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 async def _pages(
@@ -88,7 +91,7 @@ def _joined(form: Form, names: Sequence[str], lines: Sequence[Sequence[object]],
 
 
 def _begin(form: Form, names: Sequence[str]) -> bytes:
-    return _csv([names]) if form == 'csv' else b'[\n' if form == 'json' else b''
+    return cells.BOM.encode() + _csv([names]) if form == 'csv' else b'[\n' if form == 'json' else b''
 
 
 def _end(form: Form, any_rows: bool) -> bytes:
@@ -115,8 +118,4 @@ def _csv(lines: Sequence[Sequence[object]]) -> bytes:
 
 
 def _cell(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula: whoever named a user so must not run one there."""
-    if isinstance(value, str):
-        value = value.replace('\x00', '')
-        return f"'{value}" if value.startswith(_FORMULA) else value
-    return value
+    return cells.harmless(value.replace('\x00', '')) if isinstance(value, str) else value

@@ -212,50 +212,16 @@ async def queue_depth(
     source: store.Store, *, since: float, until: float, step_s: float = 60.0, models: tuple[str, ...] = ()
 ) -> list[Depth]:
     """How many jobs waited for a slot, of all models or of these. Of several, ``most`` is the sum of their peaks."""
-    first, last = _steps(since, until, step_s)
-    condition = parts.where(Filter(models=('', *models)))
-    rows = await source.read(
-        _SQL['depth'].format(filter=condition.sql),
-        {'since': first * step_s, 'until': until, 'step_s': step_s, **condition.parameters},
-    )
-    spans = {step: span_s for step, model, _, _, span_s in rows if not model}
-    areas: dict[int, float] = dict.fromkeys(spans, 0.0)
-    peaks: dict[int, int] = dict.fromkeys(spans, 0)
-    for step, model, area, most, _ in rows:
-        if bool(model) == bool(models) and step in spans:
-            areas[step] += area
-            peaks[step] += most
-    return [
-        Depth(
-            at=step * step_s,
-            waiting=areas[step] / spans[step] if spans.get(step) else None,
-            most=peaks.get(step),
-        )
-        for step in range(first, last)
-    ]
+    found = await _curve(source, _SQL['depth'], Filter(models=('', *models)), (since, until), step_s)
+    return [_depth(at, span_s, areas) for at, span_s, areas in found]
 
 
 async def saturation(
     source: store.Store, *, since: float, until: float, step_s: float = 60.0, workers: tuple[str, ...] = ()
 ) -> list[Saturation]:
     """How busy the slots were, of all workers or of these."""
-    first, last = _steps(since, until, step_s)
-    condition = parts.where(Filter(workers=('', *workers)))
-    rows = await source.read(
-        _SQL['saturation'].format(filter=condition.sql),
-        {'since': first * step_s, 'until': until, 'step_s': step_s, **condition.parameters},
-    )
-    spans = {step: span_s for step, worker, _, _, span_s in rows if not worker}
-    slot_s: dict[int, float] = dict.fromkeys(spans, 0.0)
-    busy_s: dict[int, float] = dict.fromkeys(spans, 0.0)
-    for step, worker, slots, busy, _ in rows:
-        if bool(worker) == bool(workers) and step in spans:
-            slot_s[step] += slots
-            busy_s[step] += busy
-    return [
-        _saturation(step * step_s, spans.get(step), slot_s.get(step, 0.0), busy_s.get(step, 0.0))
-        for step in range(first, last)
-    ]
+    found = await _curve(source, _SQL['saturation'], Filter(workers=('', *workers)), (since, until), step_s)
+    return [_saturation(at, span_s, areas) for at, span_s, areas in found]
 
 
 async def eta(source: store.Store, *, since: float, until: float, step_s: float = 3600.0, only: Filter = ALL) -> Eta:
@@ -463,7 +429,32 @@ def _hour(weekday: int, hour: int, figures: list[float]) -> Hour:
     )
 
 
-def _saturation(at: float, span_s: float | None, slot_s: float, busy_s: float) -> Saturation:
+async def _curve(
+    source: store.Store, sql: str, only: Filter, span: parts.Span, step_s: float
+) -> list[tuple[float, float | None, tuple[float, float]]]:
+    """Each step of a curve that is kept by a key, '' for all together: when it begins, how much of it is known (None:
+    nothing), and both columns, summed over the keys of ``only`` or, where it names none but '', of all together.
+    """
+    first, last = _steps(*span, step_s)
+    condition = parts.where(only)
+    asked = {'since': first * step_s, 'until': span[1], 'step_s': step_s, **condition.parameters}
+    rows = await source.read(sql.format(filter=condition.sql), asked)
+    named = len(only.models or only.workers) > 1
+    spans = {step: span_s for step, key, _, _, span_s in rows if not key}
+    sums = {step: (0.0, 0.0) for step in spans}
+    for step, key, one, other, _ in rows:
+        if bool(key) == named and step in spans:
+            sums[step] = sums[step][0] + one, sums[step][1] + other
+    return [(step * step_s, spans.get(step), sums.get(step, (0.0, 0.0))) for step in range(first, last)]
+
+
+def _depth(at: float, span_s: float | None, areas: tuple[float, float]) -> Depth:
+    waited_s, most = areas
+    return Depth(at=at, waiting=waited_s / span_s if span_s else None, most=None if span_s is None else int(most))
+
+
+def _saturation(at: float, span_s: float | None, areas: tuple[float, float]) -> Saturation:
+    slot_s, busy_s = areas
     if not span_s:
         return Saturation(at=at, slots=None, busy=None, share=None)
     share = min(1.0, busy_s / slot_s) if slot_s else None

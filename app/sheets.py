@@ -6,13 +6,13 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import IO, Any
 
+from analytics import cells
 from app.commands.terminal import clean, escape_json
 from app.commands.views import job_dict
 from broker.job import Job
 
 _USAGE = ('prompt_tokens', 'output_tokens', 'load_s', 'first_token_s', 'total_s', 'done_reason')
 _TEXTS = ('text', 'embeddings', 'status', 'thinking')
-_FORMULA = ('=', '+', '-', '@', '\t', '\r')
 
 
 class Kind(StrEnum):
@@ -40,8 +40,7 @@ def cell(value: object) -> object:
         return json.dumps(value)
     if not isinstance(value, str):
         return value
-    value = clean(value)
-    return f"'{value}" if value.startswith(_FORMULA) else value
+    return cells.harmless(clean(value))
 
 
 def flat(row: dict[str, Any]) -> dict[str, Any]:

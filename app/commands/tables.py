@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from analytics import cells
 from app.commands.command import CommandError, Exit, Here
 
 PATIENCE_S = 60.0  # without a byte
@@ -29,8 +30,12 @@ def export(here: Here, table: str, form: str, after: float, to: Path | None) -> 
     directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with directly.open(address, timeout=PATIENCE_S) as answer, _target(to) as file:
-            while piece := _read(answer):
+            piece = _read(answer)
+            if to is None:  # programs read on; a file may be opened by Excel, which wants the mark
+                piece = piece.removeprefix(cells.BOM.encode())
+            while piece:
                 file.write(piece)
+                piece = _read(answer)
     except urllib.error.HTTPError as error:
         with error:
             said = error.read(500).decode(errors='replace').strip()

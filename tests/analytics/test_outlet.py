@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+import pathlib
+import re
 import stat
 import threading
 
 import pytest
 
-from analytics import outlet, store
+import app
+from analytics import cells, ledger, outlet, store
 from tests.analytics import made
 
 RANGE = {'since': made.T0, 'until': made.T0 + 40}
@@ -28,7 +31,7 @@ async def written(opened, path):
 
 async def test_rows_come_in_order_in_every_form(written, monkeypatch, path):
     monkeypatch.setattr(outlet, 'PORTION', 7)  # several pages
-    as_csv = list(csv.DictReader(io.StringIO((await written('queued', 'csv')).decode())))
+    as_csv = list(csv.DictReader(io.StringIO((await written('queued', 'csv')).decode('utf-8-sig'))))
     as_json = json.loads(await written('queued', 'json'))
     as_lines = [json.loads(line) for line in (await written('queued', 'ndjson')).splitlines()]
     assert as_json == as_lines
@@ -61,7 +64,7 @@ async def test_a_range_without_rows_is_an_empty_file(opened, path):
         return b''.join([piece async for piece in pieces])
 
     assert json.loads(await whole('json')) == []
-    assert (await whole('csv')).startswith(b'seq,happened_at')
+    assert (await whole('csv')).startswith(b'\xef\xbb\xbfseq,happened_at')  # Excel opens Chinese
     assert (await whole('parquet')).startswith(b'PAR1')
 
 
@@ -82,3 +85,18 @@ async def test_what_lies_on_the_disk_meanwhile_is_for_its_owner_alone(written, m
     monkeypatch.setattr(store, 'write_parquet', look)
     await written('starts', 'parquet')
     assert seen == [0o600, 0o700]
+
+
+async def test_what_a_broken_off_export_left_is_gone_after_the_next_start(path):
+    left = path.parent / '.export-x'
+    left.mkdir()
+    (left / 'rows.ndjson').write_text('{}')
+    book = await ledger.Ledger.open(path, made.Queue([]).facts_after)
+    assert not left.exists()
+    await book.close()
+
+
+def test_the_browser_keeps_the_same_cells_from_becoming_formulas():
+    script = (pathlib.Path(app.__file__).parent / 'components/figures/files.js').read_text(encoding='utf-8')
+    [inside] = re.findall(r'FORMULA = /\^\[(.*?)\]/', script)
+    assert inside.replace(r'\-', '-').replace(r'\t', '\t').replace(r'\r', '\r') == ''.join(cells.FORMULA)

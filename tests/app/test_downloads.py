@@ -40,7 +40,7 @@ async def test_the_jobs_of_a_time_come_in_each_form(get):
     assert 30 < len(jobs) <= 40 and {'job_id', 'model', 'gpu_s'} <= jobs[0].keys()
     assert table.headers['content-disposition'] == 'attachment; filename="corral-jobs_ended.json"'
     lines = (await get('/desk/statistics/jobs_ended.csv?range=7d')).text.splitlines()
-    assert len(lines) == len(jobs) + 1 and lines[0].startswith('seq,')
+    assert len(lines) == len(jobs) + 1 and lines[0].startswith('\ufeffseq,')
     assert (await get('/desk/statistics/jobs_ended.parquet?range=7d')).content[:4] == b'PAR1'
     nothing = await get('/desk/statistics/jobs_ended.json?from=2001-01-01T00:00Z&to=2001-01-02T00:00Z')
     assert json.loads(nothing.text) == []
