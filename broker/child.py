@@ -9,6 +9,7 @@ import logging.handlers
 import os
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -95,13 +96,15 @@ class Latest:
 class _Line(logging.Formatter):
     """One line per record, with ``action`` and ``job_id`` where the call gave them as ``extra``."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+    def formatMessage(self, record: logging.LogRecord) -> str:
         fields = ''.join(f' {key}={record.__dict__[key]}' for key in ('action', 'job_id') if key in record.__dict__)
-        head, separator, trace = line.partition('\n')  # a traceback keeps its lines, a message cannot forge one
-        if not head.isprintable():
-            head = ''.join(c if c.isprintable() else repr(c)[1:-1] for c in head)
-        return head + fields + separator + trace
+        line = super().formatMessage(record) + fields
+        if line.isprintable():
+            return line
+        return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in line)  # no message can forge a second line
+
+    def formatException(self, ei: Any) -> str:
+        return textwrap.indent(super().formatException(ei), '  ')  # nor can the text of an error
 
 
 class _File(logging.handlers.RotatingFileHandler):

@@ -1,6 +1,8 @@
 """How a child process lives."""
 
 import asyncio
+import logging
+import sys
 
 from broker import child
 
@@ -20,3 +22,17 @@ def test_on_windows_the_loop_is_one_that_zeromq_can_use(monkeypatch):
     assert child.run(loop()) is not None and made == []
     monkeypatch.setattr(child, 'WINDOWS', True)
     assert [child.run(loop())] == made
+
+
+def test_nothing_that_is_logged_can_look_like_a_line_of_its_own():
+    forged = 'm\n2026-01-01 00:00:00,000 ERROR all is lost'
+    try:
+        raise ValueError(forged)
+    except ValueError:
+        told = sys.exc_info()
+    record = logging.LogRecord('room', logging.INFO, __file__, 1, 'model %s', (forged,), told)
+    record.job_id = 'j'
+    first, *rest = child._Line('%(message)s').format(record).splitlines()
+    assert first == r'model m\n2026-01-01 00:00:00,000 ERROR all is lost job_id=j'
+    assert rest[0] == '  Traceback (most recent call last):'
+    assert all(line.startswith('  ') for line in rest)
