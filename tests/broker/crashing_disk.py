@@ -5,6 +5,7 @@ What was not synced by then is dropped, torn at sector borders, or survives in a
 
 import itertools
 import random
+from collections.abc import Callable
 
 import apsw
 
@@ -34,9 +35,16 @@ class _File:
 class Disk:
     """Files by name, and a count of the operations until the power goes."""
 
-    def __init__(self, files: dict[str, bytes] | None = None, power_for: int | None = None) -> None:
+    def __init__(
+        self,
+        files: dict[str, bytes] | None = None,
+        power_for: int | None = None,
+        before_each: Callable[['Disk'], object] | None = None,
+    ) -> None:
+        """``before_each`` is called before each operation, when the disk is as if the power went there."""
         self.files = {name: _File(content) for name, content in (files or {}).items()}
         self.power_for = power_for
+        self.before_each = before_each
         self.operations = 0
         self.name = f'disk-{next(_numbers)}'
         self._vfs = _Vfs(self)
@@ -50,6 +58,8 @@ class Disk:
         """One write or sync; raises PowerLoss when it is the one that does not happen, and for ever after."""
         if self.off:
             raise PowerLoss
+        if self.before_each is not None:
+            self.before_each(self)
         self.operations += 1
 
     def survivors(self, chance: random.Random) -> dict[str, bytes]:
