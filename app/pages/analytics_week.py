@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from nicegui import background_tasks
@@ -36,21 +37,35 @@ class _Page:
         self._week = week
         self._said = speech()
         self._answers: Answers | None = None
+        self._stale = True
         self._task: asyncio.Task[None] | None = None
-        self._asked_at = 0.0
         self._shown = WeekReport()
         self._said.on_switch(self._shown, self._say)
-        watch(self._book.watch, self._news)
-        self._ask_soon()
+        watch(self._listen, self._news)
+        self._news()
+
+    def _listen(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Hear what happens for as long as the page is there; then nothing is asked any more."""
+        remove = self._book.watch(callback)
+
+        def leave() -> None:
+            remove()
+            if self._task is not None:
+                self._task.cancel()
+
+        return leave
 
     def _news(self) -> None:
-        if time.time() < self._week.until + AGAIN_S and time.monotonic() - self._asked_at > AGAIN_S:
-            self._ask_soon()
+        """Something ended: ask now or, after a while, once for all that came meanwhile."""
+        self._stale = self._stale or time.time() < self._week.until + AGAIN_S
+        if self._stale and (self._task is None or self._task.done()):
+            self._task = background_tasks.create(self._ask_while_stale(), name='summary of a week')
 
-    def _ask_soon(self) -> None:
-        if self._task is None or self._task.done():
-            self._asked_at = time.monotonic()
-            self._task = background_tasks.create(self._ask(), name='summary of a week')
+    async def _ask_while_stale(self) -> None:
+        while self._stale:
+            self._stale = False
+            await self._ask()
+            await asyncio.sleep(AGAIN_S)
 
     async def _ask(self) -> None:
         while not self._shown.is_deleted:

@@ -30,7 +30,7 @@ def book(monkeypatch):
 
 @contextlib.asynccontextmanager
 async def opened(book: Book, address: str = '/'):
-    parts = types.SimpleNamespace(analytics=book)
+    parts = types.SimpleNamespace(analytics=book, broker=None)
 
     def root() -> None:
         query = address.partition('?')[2]

@@ -1,14 +1,19 @@
 """The summary of a week: which week that is, and what is told of it."""
 
+import asyncio
 import datetime
 import itertools
 import time
+import types
 
 import msgspec
 import pytest
+from nicegui.testing import user_simulation
 
 from analytics import answers
+from app.components.week_report import WeekReport
 from app.i18n import Speech
+from app.pages import analytics_week as page
 from app.pages.analytics_week import ask
 from app.week import Answers, Week, change, report, tone
 from tests.app.made_book import BUSY, FAILURE, GROUP, NOTHING, USAGE, Book
@@ -111,3 +116,29 @@ async def test_the_days_are_asked_for_one_by_one_and_the_week_before_too():
     spans = [(since, until) for name, since, until in book.asked if name == 'summary']
     assert (WEEK.moved(-1).since, WEEK.since) in spans and len(spans) == 9
     assert isinstance(await book.waits(since=0, until=time.time()), answers.Waits)
+
+
+async def test_what_ends_while_a_week_is_asked_for_is_asked_for_once_more_and_nothing_after_the_page_is_left(
+    monkeypatch,
+):
+    monkeypatch.setattr(page, 'AGAIN_S', 0.01)
+    book = Book()
+    book.answer = BUSY
+    parts = types.SimpleNamespace(analytics=book)
+    async with user_simulation(root=lambda: page.create(parts, str(Week.of(time.time())))) as user:
+        await user.open('/')
+        await user.should_see(kind=WeekReport)
+        await until(lambda: book.names().count('eta') == 1)
+        for _ in range(3):
+            book.tell()
+        await until(lambda: book.names().count('eta') == 2)
+        with user.client:
+            user.client.content.clear()
+        assert not book.watchers
+
+
+async def until(condition):
+    """Wait for it."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110  the page has no event for it
+            await asyncio.sleep(0.01)
