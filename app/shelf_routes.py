@@ -1,11 +1,16 @@
 """Downloads and uploads of the chat page, by plain HTTP: they are too large for its socket."""
 
+import asyncio
 import logging
+import mmap
+import tempfile
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.requests import ClientDisconnect
 
 from app import i18n, shelf
 from app.desk import Conversation, DeskError
@@ -22,6 +27,7 @@ log = logging.getLogger(__name__)
 def router(parts: Callable[[], Parts]) -> APIRouter:
     """The routes below ``/shelf``; ``parts`` is asked for each request."""
     routes = APIRouter(prefix='/shelf', include_in_schema=False)
+    turn = asyncio.Lock()  # of imports: each takes memory for a part of a file
 
     @routes.get('/conversations.json')
     async def all_as_json(folder: str = '') -> Response:
@@ -55,15 +61,30 @@ def router(parts: Callable[[], Parts]) -> APIRouter:
     async def take(request: Request) -> Response:
         here = parts()
         try:
-            told = await Importer(here.chat, here.shelf).take(await request.body())
+            body = await _kept(request, here.settings.data_dir)
+            async with turn:
+                told = await Importer(here.chat, here.shelf).take(body)
         except ImportRefused as refused:
             return JSONResponse({'code': refused.code}, 507 if refused.code == 'room' else 400)
-        except DeskError:
+        except ClientDisconnect:
+            return JSONResponse({'code': 'failed'}, 400)  # nobody will read this
+        except (DeskError, OSError):
             log.exception('an import failed', extra={'action': 'import'})
             return JSONResponse({'code': 'failed'}, 507)
         return JSONResponse({'done': told.done, 'known': told.known, 'broken': told.broken})
 
     return routes
+
+
+async def _kept(request: Request, folder: Path) -> memoryview:
+    """The body, on the disk and not in memory, for as long as somebody looks at it. Raises ``ImportRefused``."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        async for piece in request.stream():
+            await asyncio.to_thread(file.write, piece)
+        file.flush()
+        if not file.tell():
+            raise ImportRefused('broken')
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 TYPES = {'json': 'application/json', 'md': 'text/markdown; charset=utf-8', 'zip': 'application/zip'}

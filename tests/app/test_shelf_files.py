@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from fastapi import FastAPI
 
-from app import shelf_routes
+from app import shelf_import, shelf_routes
 from app.desk import ROOT, Extras, File, Stats
 from app.shelf import ALL, Shelf
 from app.shelf_export import file_name
@@ -94,11 +94,12 @@ CLAUDE = {
 class Desk:
     """Chats, their shelf, and the routes over both."""
 
-    def __init__(self, chat, shelf):
+    def __init__(self, chat, shelf, folder):
         self.chat, self.shelf = chat, shelf
         self.importer = Importer(chat, shelf)
         app = FastAPI()
-        app.include_router(shelf_routes.router(lambda: SimpleNamespace(chat=chat, shelf=shelf)))
+        parts = SimpleNamespace(chat=chat, shelf=shelf, settings=SimpleNamespace(data_dir=folder))
+        app.include_router(shelf_routes.router(lambda: parts))
         transport = httpx.ASGITransport(app)
         self.http = httpx.AsyncClient(transport=transport, base_url='http://desk', headers={'accept-language': 'en'})
 
@@ -116,7 +117,7 @@ class Desk:
 
 async def desk_in(folder):
     chat = await opened(folder)
-    return Desk(chat, await Shelf.open(chat))
+    return Desk(chat, await Shelf.open(chat), folder)
 
 
 @pytest.fixture
@@ -285,6 +286,20 @@ async def test_an_odd_conversation_neither_stops_the_others_nor_breaks_the_desk(
     assert len((await desk.http.get('/shelf/conversations.json')).json()['conversations']) == 1 + read
     for each in desk.chat.conversations():
         assert all(message.priority == 5 for message in await desk.chat.messages(each.id))
+
+
+async def test_a_large_file_is_stored_in_parts_and_others_are_served_in_between(desk, monkeypatch):
+    monkeypatch.setattr(shelf_import, 'AT_ONCE_BYTES', 2 * len(msgspec.json.encode(CLAUDE)))
+    adopt, parts = desk.chat.adopt, []
+
+    async def adopted(talks):
+        parts.append(len(talks))
+        await adopt(talks)
+
+    monkeypatch.setattr(desk.chat, 'adopt', adopted)
+    assert (await desk.take(*(CLAUDE | {'uuid': f'{n}'} for n in range(7)))).done == 7
+    assert len(parts) > 2 and sum(parts) == 7
+    assert len(desk.chat.conversations()) == 7
 
 
 async def test_a_forged_export_cannot_reach_beyond_its_own_conversation(full):
