@@ -72,7 +72,7 @@ def test_a_purge_that_finds_no_room_says_so(tmp_path, monkeypatch):
 
     store = Store(tmp_path / 'queue.db')
     with monkeypatch.context() as patch:
-        patch.setattr(store, '_db', Full())
+        patch.setattr(store._pruning, '_db', Full())
         with pytest.raises(errors.StoreFull):
             store.purge('', 1.0)
     store.close()
