@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NO_TESTS = 5  # pytest's exit code when nothing was selected
-KEEP = {'CORRAL_CHROMIUM', 'CORRAL_NO_SETUP'}
+KEEP = {'CORRAL_CHROMIUM', 'CORRAL_NIGHTLY', 'CORRAL_NO_SETUP'}
 AT_ONCE = ('-n', str(min(4, (os.cpu_count() or 1) + 1)))  # one more than processors: many tests wait for others
 SHARE = ('--dist', 'worksteal')  # neighbours share what they need
 SHARE_ALL = ('--dist', 'loadscope')  # each module starts a product, so none is spread over several processes
