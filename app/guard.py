@@ -131,12 +131,12 @@ def _must_be_ours(scope: Scope) -> bool:
     path = scope['path']
     if scope['type'] == 'websocket' or scope['method'] not in SAFE_METHODS:
         return True
-    return path.startswith('/_nicegui_ws') or _costs(scope) or bool(corner.of(path))
+    return _costs(scope) or bool(corner.of(path))
 
 
 def _costs(scope: Scope) -> bool:
     """Whether it is one of the pages' own addresses for data, which others can neither read nor need."""
-    return scope['path'].startswith(('/desk/', '/shelf/'))
+    return scope['path'].startswith(('/desk/', '/shelf/', '/_nicegui_ws'))
 
 
 def _same(origin: str, host: str) -> bool:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 
 from analytics import ledger
-from app import chat, guard, health, shelf_import, shelf_routes
+from app import chat, connections, guard, health, shelf_import, shelf_routes
 from app.api import openai_files
 from app.api.entrance import Entrance
 from app.api.own import description
@@ -45,6 +45,7 @@ def run(settings: AppSettings) -> bool:
             ws_per_message_deflate=False,
             ws_max_size=1024 * 1024,
             lifespan='on',
+            http=connections.bounded(max(64, child.open_files() - connections.FILES_OF_OURS)),
         )
         server = _Server(config)
         child.on_stop(lambda: _stop(server))

@@ -17,6 +17,7 @@ def main() -> int:
     """Open the queue, serve it until told to stop. 78 means: starting again would not help."""
     os.umask(0o077)
     settings = child.read_settings(BrokerSettings)
+    child.open_files()  # each machine that joins is one
     child.configure_logging('broker', settings.data_dir, settings.log_level)
     try:
         store = Store(settings.data_dir / 'queue.db')

@@ -3,6 +3,7 @@ stdin means that the parent is gone or wants us to stop. So a killed parent leav
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import logging.handlers
@@ -17,6 +18,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+MOST_FILES = 65_536  # open at once
+MOST_ERRORS_BYTES = 5_000_000  # of stderr, where that is a file
 CANNOT_START = 78  # exit code (EX_CONFIG of sysexits.h): starting again would not help
 
 WINDOWS = os.name == 'nt'
@@ -67,6 +70,23 @@ def report(**fields: object) -> None:
     print(json.dumps(fields), flush=True)
 
 
+def open_files() -> int:
+    """Raise the number of files that this process may have open as far as it is let; how many that is."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MOST_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted if soft == resource.RLIM_INFINITY else soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):  # some systems have a limit besides
+        return soft
+    return wanted
+
+
 class Latest:
     """Reports that nobody has to wait for: a parent that does not read, say because Ctrl-Z stopped it, gets the newest
     one later.
@@ -113,13 +133,22 @@ class _File(logging.handlers.RotatingFileHandler):
         return self.stream is not None and os.fstat(self.stream.fileno()).st_size >= self.maxBytes
 
 
+class _Errors(logging.StreamHandler[Any]):
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError, ValueError):  # a terminal, a pipe, or nothing at all
+            place = self.stream.fileno()
+            if os.fstat(place).st_size > MOST_ERRORS_BYTES:
+                os.ftruncate(place, 0)  # all of it is in the log as well
+        super().emit(record)
+
+
 def configure_logging(room: str, data_dir: Path, level: str) -> None:
     """Log to ``<data_dir>/logs/<room>.log`` (0600, rotated at 5 MB) and, from errors up, to stderr."""
     folder = data_dir / 'logs'
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = _File(folder / f'{room}.log', maxBytes=5_000_000, backupCount=3, encoding='utf-8')
     os.chmod(file.baseFilename, 0o600)
-    errors = logging.StreamHandler()
+    errors = _Errors()
     errors.setLevel(logging.ERROR)
     for handler in (file, errors):
         handler.setFormatter(_Line('%(asctime)s %(levelname)s %(name)s %(message)s'))

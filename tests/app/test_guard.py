@@ -41,10 +41,11 @@ def guarded(**options: object) -> Guard:
 
 
 @contextlib.contextmanager
-def serving(guard: Guard) -> Iterator[int]:
+def serving(guard: Guard, **more: object) -> Iterator[int]:
     with socket.create_server(('127.0.0.1', 0)) as listening:
         guard.port = listening.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(guard, log_config=None, lifespan='off', timeout_graceful_shutdown=1))
+        options = {'log_config': None, 'lifespan': 'off', 'timeout_graceful_shutdown': 1, **more}
+        server = uvicorn.Server(uvicorn.Config(guard, **options))
         thread = threading.Thread(target=server.run, kwargs={'sockets': [listening]})
         thread.start()
         try:

@@ -1,6 +1,7 @@
 """How a child process lives."""
 
 import asyncio
+import io
 import logging
 import sys
 
@@ -36,3 +37,16 @@ def test_nothing_that_is_logged_can_look_like_a_line_of_its_own():
     assert first == r'model m\n2026-01-01 00:00:00,000 ERROR all is lost job_id=j'
     assert rest[0] == '  Traceback (most recent call last):'
     assert all(line.startswith('  ') for line in rest)
+
+
+def test_stderr_that_is_a_file_does_not_grow_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(child, 'MOST_ERRORS_BYTES', 1000)
+    record = logging.LogRecord('room', logging.ERROR, __file__, 1, 'x' * 100, (), None)
+    with (tmp_path / 'room.err').open('a') as file:
+        errors = child._Errors(file)
+        for _ in range(100):
+            errors.emit(record)
+        assert 0 < (tmp_path / 'room.err').stat().st_size <= 1101
+    errors = child._Errors(io.StringIO())
+    errors.emit(record)
+    assert errors.stream.getvalue()

@@ -1,0 +1,40 @@
+"""How many connections the desk keeps at once: so many that they never take the files that it works with."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+FILES_OF_OURS = 256  # databases, logs, sockets to the queue
+FIRST_BYTE_S = 60.0  # a connection that asks nothing for so long is closed
+_TEXT = b'The desk has as many connections as it can keep. Close some, then try again.\n'
+FULL = (
+    b'HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 5\r\n'
+    b'Connection: close\r\nContent-Length: %d\r\n\r\n%s' % (len(_TEXT), _TEXT)
+)
+
+
+def bounded(most: int) -> type[asyncio.Protocol]:
+    """Uvicorn's own protocol, which says no to a connection beyond ``most``, and to one that never asks anything."""
+
+    class Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+        full = False
+
+        def connection_made(self, transport: Any) -> None:
+            if len(self.connections) >= most:
+                self.full = True
+                transport.write(FULL)
+                transport.close()
+                return
+            super().connection_made(transport)
+            self.timeout_keep_alive_task = self.loop.call_later(FIRST_BYTE_S, self.timeout_keep_alive_handler)
+
+        def data_received(self, data: bytes) -> None:
+            if not self.full:
+                super().data_received(data)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if not self.full:
+                super().connection_lost(exc)
+
+    return Bounded
