@@ -94,7 +94,7 @@ class Telling:
 
     async def _read(self) -> bytes:
         """Take the next page of what there is already; what says that the client's place does not exist any more."""
-        part = await self._room.broker.read(self._job.job_id, self._epoch, self._index)
+        part = await self._room.pages.read(self._room.broker, self._job, self._epoch, self._index)
         if part.epoch < self._epoch or (part.epoch == self._epoch and part.total < self._index):
             self._tap.close()
             said = self._reset('begun_again')

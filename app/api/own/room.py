@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from app.api import caller
 from app.api.own import egress
+from app.api.own.answer_pages import AnswerPages
 from app.api.own.bulletin import Bulletin
 from app.api.own.dispatch import Dispatch
 from app.api.own.event_lines import EventLines
@@ -36,6 +37,7 @@ class Room:
         self.bulletin = Bulletin()
         self.meters = Meters(doors.board)
         self.event_lines = EventLines()
+        self.pages = AnswerPages()
         self.analytics: Any = None  # analytics.ledger.Ledger
         self.webhooks: Dispatch | None = None
 

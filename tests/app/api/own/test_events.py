@@ -134,6 +134,7 @@ class OneJob:
         if self.error is not None:
             raise self.error
         self.asked.append(index)
+        await asyncio.sleep(0)
         start = index if epoch in (0, self.job.epoch) else 0
         lines = self.lines[start : start + self.page]
         return protocol.Lines(
@@ -322,6 +323,20 @@ async def test_a_long_answer_that_has_ended_is_read_a_page_at_a_time():
         await client.listen()
     assert [data for _, _, data in client.told('line')] == [line.decode() for line in client.broker.lines]
     assert client.broker.asked == [0, 700, 1400, 2100] and len(client.told('end')) == 1
+
+
+async def test_many_who_read_a_long_answer_that_has_ended_ask_the_queue_once_for_each_page_but_the_last():
+    client = Follower()
+    client.broker.lines, client.broker.page = tuple(b'{"a":%d}' % number for number in range(2500)), 700
+    client.broker.job.state, client.broker.job.epoch, client.broker.job.lines = State.COMPLETED, 1, 2500
+
+    async def read() -> bytes:
+        return b''.join([piece async for piece in Telling(client.room, client.broker.job, Place()).events()])
+
+    async with asyncio.timeout(PATIENCE_S):
+        told = {*await asyncio.gather(*(read() for _ in range(20)))}
+    assert len(told) == 1 and told.pop().count(b'event: line') == 2500
+    assert [client.broker.asked.count(index) for index in (0, 700, 1400)] == [1, 1, 1]
 
 
 def test_what_was_written_long_ago_is_not_kept():
