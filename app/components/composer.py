@@ -147,10 +147,6 @@ def _labels(composer: Composer) -> None:
             '{name} does not fit: the files that are attached here have reached their total. Delete conversations '
             'with files, or raise max_attachments_bytes.'
         ),
-        file_room=(
-            '{name} does not fit: all attached files together may have {limit}. Delete conversations with files, '
-            'or raise max_attachments_bytes.'
-        ),
         too_many='At most {limit} files can be attached to a message.',
         drop='Drop pictures or text files here to attach them.',
         choose='Keep one of the two answers first; the next message goes on from it.',

@@ -275,7 +275,5 @@ def _labels(element: ConversationList) -> None:
         import_too_large='This file is too large; at most {n} MB can be imported at once.',
         import_room='The attached files in it find no room here. Delete conversations with files, or raise '
         'max_attachments_bytes, then import it again; nothing comes twice.',
-        import_room='The attached files in it find no room here. Delete conversations with files, or raise '
-        'max_attachments_bytes, then import it again; nothing comes twice.',
         import_failed='The file could not be imported. The details are in the log.',
     )
