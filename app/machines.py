@@ -13,7 +13,7 @@ State = dict[str, Any]
 SHOWN_ENDED_S = 600.0  # an errand that ended stays so long
 
 
-def state_of(board: Board, title_of: Callable[[str], str], now: float) -> State:
+def state_of(board: Board, name_of: Callable[[str, str], str], now: float) -> State:
     """What ``MachineBoard`` shows: the order of the machines, and rows by name for each kind of thing."""
     workers = board.workers()
     groups = _groups(workers)
@@ -28,7 +28,7 @@ def state_of(board: Board, title_of: Callable[[str], str], now: float) -> State:
         'machines': {host: _machine(host, workers, groups) for host in hosts},
         'groups': {key: _group(key, members) for key, members in groups.items()},
         'workers': {worker.worker: _worker(worker, board, held) for worker in workers},
-        'jobs': {job.job_id: _job(job, title_of) for job in held},
+        'jobs': {job.job_id: _job(job, name_of) for job in held},
         'errands': {each.errand_id: _errand(each) for each in errands},
         'gone': {each.worker.worker: _gone(each) for each in board.departed()},
     }
@@ -136,10 +136,10 @@ def _worker(worker: protocol.WorkerInfo, board: Board, held: list[JobView]) -> S
     }
 
 
-def _job(job: JobView, title_of: Callable[[str], str]) -> State:
+def _job(job: JobView, name_of: Callable[[str, str], str]) -> State:
     rate = job.tokens_per_s
     return {
-        'title': title_of(job.conversation_id),
+        'title': name_of(job.job_id, job.conversation_id),
         'kind': job.kind,
         'model': job.model,
         'user': job.user,

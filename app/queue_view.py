@@ -27,7 +27,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     state: str = ''  # one of STATES
     model: str = ''
     user: str = ''
-    text: str = ''  # in its id, title, model, user or schedule
+    text: str = ''  # in its id, title or first words, model, user or schedule
 
     @classmethod
     def of(cls, address: str) -> 'Filter':
@@ -161,8 +161,11 @@ class QueueView:
         return match
 
     def _has(self, job: JobView, text: str) -> bool:
-        said = (job.job_id, job.model, job.user, job.schedule, self._parts.title_of(job.conversation_id))
+        said = (job.job_id, job.model, job.user, job.schedule, self._name(job))
         return any(text in each.lower() for each in said)
+
+    def _name(self, job: JobView) -> str:
+        return self._parts.name_of(job.job_id, job.conversation_id)
 
     def _shows_waiting(self) -> bool:
         return self.filter.state in ('', 'waiting', 'delayed', 'blocked')
@@ -186,7 +189,7 @@ class QueueView:
         before: dict[str, str] = dict(zip(order[1:], order, strict=False))
         for job_id, row in shown.items():
             job = line.job(before[job_id]) if job_id in before and row['ahead'] else None
-            row['behind'] = None if job is None else [self._parts.title_of(job.conversation_id), job.kind, job.user]
+            row['behind'] = None if job is None else [self._name(job), job.kind, job.user]
 
     def _paused(self, lane: str) -> str:
         """'' for no, 'all', or 'part' where that is so for some of its priorities."""
@@ -224,7 +227,8 @@ def row_of(parts: Parts, job: JobView) -> Row:
         'state': str(job.state),
         'priority': job.priority,
         'model': job.model,
-        'title': parts.title_of(job.conversation_id),
+        'title': (title := parts.title_of(job.conversation_id)),
+        'says': '' if title else parts.openings.of(job.job_id),
         'conversation': job.conversation_id,
         'user': job.user,
         'queued': job.queued_at,

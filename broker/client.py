@@ -5,7 +5,7 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import Self, TypeVar, cast
 
 import msgspec
@@ -124,6 +124,10 @@ class BrokerClient:
     async def body(self, job_id: str) -> bytes:
         """What a job asks of the engine, as it was sent; refused with ``not_found`` when there is no such job."""
         return (await self._ask(protocol.GetBody(job_id=job_id), protocol.Body)).body
+
+    async def excerpts(self, job_ids: Sequence[str]) -> tuple[str, ...]:
+        """The first words of what these jobs ask, at most 100 at once; '' for those that are gone or have none."""
+        return (await self._ask(protocol.GetExcerpts(job_ids=tuple(job_ids)), protocol.Excerpts)).excerpts
 
     async def history(self, job_id: str) -> tuple[facts.AnyFact, ...]:
         """All facts about one job, oldest first."""

@@ -6,6 +6,7 @@ from typing import Protocol, TypeGuard
 from broker import keys, protocol, templates
 from broker.admission import Past
 from broker.job import FINAL, Job, State
+from broker.needle import MOST_EXCERPT_BYTES, excerpt
 from broker.queue import Ended
 
 
@@ -83,6 +84,14 @@ def past_of(
 def past_of_ids(ids: list[str], shelf: Shelf, disk_full: bool) -> Past:
     """The same for jobs that are about to be made by schedules."""
     return Past(stored=shelf.stored(ids), disk_full=disk_full)
+
+
+def excerpts(request: protocol.GetExcerpts, shelf: Shelf) -> protocol.Excerpts:
+    """The first words of what some jobs ask. What is too large to have any is not even read."""
+    jobs = [shelf.job(job_id) for job_id in request.job_ids]
+    short = (job if job is not None and job.body_bytes <= MOST_EXCERPT_BYTES else None for job in jobs)
+    found = tuple(excerpt(shelf.body(job.job_id)) if job is not None else '' for job in short)
+    return protocol.Excerpts(rid=request.rid, excerpts=found)
 
 
 def replayed(request: protocol.Replay, shelf: Shelf, knows: Callable[[str], bool]) -> protocol.Submit | None:

@@ -434,6 +434,7 @@ class Server:
 
     def _answer(self, request: protocol.AnyRequest) -> protocol.Reply:
         """Answer from the store what is about the past, or about a job that is not alive."""
+        reply: protocol.Reply
         match request:
             case protocol.FactsAfter() | protocol.GetHistory():
                 if isinstance(request, protocol.GetHistory):
@@ -458,6 +459,8 @@ class Server:
                     return protocol.Refused(
                         rid=request.rid, code='disk_full', detail=errors.DISK_FULL, retry_after_s=30.0
                     )
+            case protocol.GetExcerpts():
+                reply = lookup.excerpts(request, self._store)
             case protocol.AddMachine() | protocol.FindMachines():
                 reply = machines.answer(self._machines, request)
             case _:

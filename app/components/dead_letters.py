@@ -16,13 +16,17 @@ class DeadLetters(LiveElement, component='dead_letters.js', esm={'corral-queue':
         state: State,
         *,
         choose: Callable[[dict[str, str]], Any],
+        more_rows: Callable[[], Any],
+        older: Callable[[], Any],
         look: Callable[[str], Any],
         replay: Callable[[list[str] | None], Any],
         purge: Callable[[list[str] | None], Any],
     ) -> None:
-        super().__init__({'now': 0.0, 'all': 0, **state})
+        super().__init__({'now': 0.0, 'all': 0, 'total': 0, **state})
         _labels(self)
         self.on('filter', lambda event: choose(event.args))
+        self.on('rows', lambda _: more_rows())
+        self.on('older', lambda _: older())
         self.on('look', lambda event: look(str(event.args)))
         self.on('replay', lambda event: replay(event.args))
         self.on('purge', lambda event: purge(event.args))
@@ -40,7 +44,9 @@ def _labels(element: DeadLetters) -> None:
         all_users='All users',
         clear='Clear the filter',
         none_match='Nothing that failed matches this filter.',
-        newest='The newest {n} are here.',
+        newest='The newest {n} are listed here; there are more.',
+        older='Read older ones',
+        elsewhere='The history has all of them',
         pick='Choose',
         pick_shown='Choose all that are shown',
         n_picked='{n} chosen',

@@ -64,6 +64,7 @@ class _Page:
         self._request: dict[str, Any] | None = None
         self._asked_for: tuple[object, ...] = ()
         self._asking = False
+        self._says = ''  # how it begins
         self._told = (0, 0, 0)  # epoch, and how much of the answer: characters, and as the browser counts them
 
     async def begin(self) -> None:
@@ -100,7 +101,8 @@ class _Page:
         found, history = await asyncio.gather(broker.get(self._id), broker.history(self._id))
         job = self._job = found.job
         if self._request is None:
-            self._request = job_story.request(await broker.body(self._id))
+            body, (self._says,) = await asyncio.gather(broker.body(self._id), broker.excerpts([self._id]))
+            self._request = job_story.request(body)
         story = job_story.Story(job, history)
         if not self._links or job.state in FINAL:
             self._links = await self._linked(job, story)
@@ -108,13 +110,18 @@ class _Page:
         return {
             'now': time.time(),
             'limit': protocol.STANDING_LIMIT,
-            'job': job_story.facts_of(job) | {'title': self._parts.title_of(job.conversation_id)},
+            'job': job_story.facts_of(job) | self._name(),
             'row': self._row(view) if view is not None else None,
             'parts': story.parts,
             'events': story.events,
             'links': self._links,
             'request': self._request,
         }
+
+    def _name(self) -> dict[str, str]:
+        """Its conversation's title, and how it begins."""
+        assert self._job is not None
+        return {'title': self._parts.title_of(self._job.conversation_id), 'says': self._says}
 
     def _row(self, view: Any) -> dict[str, Any]:
         return queue_view.row_of(self._parts, view) | {'behind': None}

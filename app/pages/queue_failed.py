@@ -18,7 +18,8 @@ from app.visit import watch
 from broker import client, errors, protocol
 from broker.job import Job, State
 
-PAGE, MOST = 500, 2_000  # the newest so many are shown and grouped
+PAGE, STEP, MOST = 500, 2_000, 20_000  # jobs read at once, at first and on each wish for more, and at the most
+ROWS, ROWS_MORE = 100, 300  # of them that the browser gets
 SETTLE_S = 0.5  # after a job died, before all are read again: others may follow
 Ids = list[str] | None  # None: all that the filter lets through
 
@@ -27,8 +28,10 @@ def create(parts: Parts) -> None:
     """Build what stands under the tab."""
     page = _Page(parts, DeadFilter.of(context.client.sub_pages_router.current_path))
     page.element = element = DeadLetters(
-        {'ready': False, 'jobs': [], 'groups': [], 'more': False, 'models': [], 'users': [], 'filter': page.filter},
+        {'ready': False, 'jobs': [], 'groups': [], 'more': '', 'models': [], 'users': [], 'filter': page.filter},
         choose=page.choose,
+        more_rows=page.more_rows,
+        older=page.older,
         look=page.look,
         replay=page.replay,
         purge=page.purge,
@@ -41,6 +44,7 @@ def create(parts: Parts) -> None:
             'until it is done again or deleted.',
         )
     watch(parts.board.on_ended, page.ended)
+    watch(parts.openings.on_news, page.renamed)
     background_tasks.create(page.load(), name='read what failed', context=element)
 
 
@@ -54,6 +58,8 @@ class _Page:
         self._more = False
         self._again: set[str] = set()
         self._waiting = False
+        self._most = STEP
+        self._rows = ROWS
 
     @property
     def filter(self) -> dict[str, str]:
@@ -66,7 +72,7 @@ class _Page:
             background_tasks.create(self._soon(), name='read what failed', context=self.element)
 
     async def _soon(self) -> None:
-        await asyncio.sleep(SETTLE_S)
+        await asyncio.sleep(SETTLE_S * self._most / STEP)  # the more there are, the longer takes reading them
         self._waiting = False
         await self.load()
 
@@ -75,7 +81,7 @@ class _Page:
         found: list[Job] = []
         more, before = True, 0
         try:
-            while more and len(found) < MOST:
+            while more and len(found) < self._most:
                 wanted = protocol.FindJobs(states=(State.DEAD,), before_order=before, limit=PAGE)
                 page = await self._parts.broker.find(wanted)
                 found += page.jobs
@@ -89,12 +95,32 @@ class _Page:
     def choose(self, fields: dict[str, str]) -> None:
         """Another filter."""
         self._filter = msgspec.convert(fields, DeadFilter)
+        self._rows = ROWS
         self._show()
 
+    def more_rows(self) -> None:
+        """Show more of those that were read."""
+        self._rows += ROWS_MORE
+        self._show()
+
+    async def older(self) -> None:
+        """Read older ones, too."""
+        self._most = min(self._most + STEP, MOST)
+        await self.load()
+
+    def renamed(self) -> None:
+        """More is known about what they asked."""
+        if self._dead and not self.element.is_deleted:
+            self._show()
+
+    def _name(self, job: Job) -> str:
+        """Titles cost nothing; what jobs ask is looked up where somebody looks for words."""
+        title = self._parts.title_of(job.conversation_id)
+        return title or (self._parts.openings.of(job.job_id) if self._filter.text else '')
+
     def _show(self) -> None:
-        title = self._parts.title_of
         but_code = msgspec.structs.replace(self._filter, code='')
-        rest = [job for job in self._dead if but_code.match(job, title(job.conversation_id))]
+        rest = [job for job in self._dead if but_code.match(job, self._name(job))]
         shown = [job for job in rest if self._filter.code in ('', job.code)]
         codes = Counter(job.code for job in rest)
         newest = {job.code: job for job in reversed(rest)}
@@ -103,12 +129,13 @@ class _Page:
                 'ready': True,
                 'now': time.time(),
                 'filter': self.filter,
-                'jobs': [self._row(job) for job in shown],
+                'jobs': [self._row(job) for job in shown[: self._rows]],
+                'total': len(shown),
                 'groups': [
                     {'code': code, 'count': count, 'detail': newest[code].detail[:200], 'model': newest[code].model}
                     for code, count in codes.most_common()
                 ],
-                'more': self._more,
+                'more': ('yes' if self._most < MOST else 'elsewhere') if self._more else '',
                 'all': len(self._dead),
                 'models': sorted({job.model for job in self._dead}),
                 'users': sorted({job.user for job in self._dead if job.user}),
@@ -123,7 +150,8 @@ class _Page:
             'model': job.model,
             'user': job.user,
             'priority': job.priority,
-            'title': self._parts.title_of(job.conversation_id),
+            'title': (title := self._parts.title_of(job.conversation_id)),
+            'says': '' if title else self._parts.openings.of(job.job_id),
             'conversation': job.conversation_id,
             'batch': job.parent,
             'schedule': job.terms.schedule,
@@ -171,8 +199,7 @@ class _Page:
     def _wanted(self, ids: Ids) -> list[str]:
         if ids is not None:
             return [str(job_id) for job_id in ids]
-        title = self._parts.title_of
-        return [job.job_id for job in self._dead if self._filter.match(job, title(job.conversation_id))]
+        return [job.job_id for job in self._dead if self._filter.match(job, self._name(job))]
 
     def _over(self, left: int, error: errors.BrokerError | None) -> None:
         self._show()

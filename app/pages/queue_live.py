@@ -41,6 +41,7 @@ def create(parts: Parts) -> None:
         T(theme.text(), 'Go to the chat')
     watch(parts.board.on_queue, live.refresh)
     watch(parts.board.on_workers, live.refresh)
+    watch(parts.openings.on_news, live.refresh)
     _follow_address(live)
 
 

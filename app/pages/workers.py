@@ -46,7 +46,7 @@ def create(parts: Parts) -> None:
     actions.offer('Add a machine', lambda: _ask_join(parts, board), icon='workers')
     follow()
     speech().on_switch(figures, follow)
-    for subscribe in (parts.board.on_queue, parts.board.on_workers, parts.board.on_staff):
+    for subscribe in (parts.board.on_queue, parts.board.on_workers, parts.board.on_staff, parts.openings.on_news):
         watch(subscribe, follow)
 
 
@@ -84,7 +84,7 @@ async def _join(parts: Parts, board: MachineBoard, name: str) -> None:
 
 
 def _state(parts: Parts) -> machines.State:
-    return machines.state_of(parts.board, parts.title_of, time.time())
+    return machines.state_of(parts.board, parts.name_of, time.time())
 
 
 def _figures(parts: Parts) -> str:

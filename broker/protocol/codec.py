@@ -25,6 +25,7 @@ AnyRequest = (
     | lookups.Read
     | lookups.GetJob
     | lookups.GetBody
+    | lookups.GetExcerpts
     | lookups.GetHistory
     | lookups.FindJobs
     | lookups.ListJobs
@@ -55,6 +56,7 @@ AnyReply = (
     | lookups.Lines
     | lookups.JobState
     | lookups.Body
+    | lookups.Excerpts
     | lookups.Jobs
     | lookups.JobList
     | control.Settings

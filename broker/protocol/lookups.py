@@ -33,6 +33,12 @@ class GetBody(Request, frozen=True, kw_only=True):
     job_id: str
 
 
+class GetExcerpts(Request, frozen=True, kw_only=True):
+    """The first words of what these jobs ask, for lists that show more than a kind and an id."""
+
+    job_ids: Annotated[tuple[str, ...], msgspec.Meta(max_length=100)]
+
+
 class GetHistory(Request, frozen=True, kw_only=True):
     """All facts about one job, oldest first: every start, every failure with its reason, the end."""
 
@@ -112,6 +118,12 @@ class Body(Reply, frozen=True, kw_only=True):
     """What a job asks of the engine; empty once the queue has let go of it."""
 
     body: bytes
+
+
+class Excerpts(Reply, frozen=True, kw_only=True):
+    """In the order in which they were asked for; '' where there is no such job, or it asks nothing in words."""
+
+    excerpts: tuple[str, ...]
 
 
 class Jobs(Reply, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ def board_with(*items):
 
 
 def state(board, now=n.T0):
-    return machines.state_of(board, lambda _: 'A title', now)
+    return machines.state_of(board, lambda job_id, conversation: 'A title', now)
 
 
 def test_a_machine_shows_its_load_and_its_workers_their_slots():

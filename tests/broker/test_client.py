@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 
+import msgspec
 import pytest
 
 from broker import client, errors, facts, protocol
@@ -257,6 +258,18 @@ async def test_what_a_job_asks_can_be_read_while_it_waits_and_after_it_ended(des
     assert await desk.body(job.job_id) == job.body
     with pytest.raises(errors.Refused, match='no such job'):
         await desk.body(client.new_job_id())
+
+
+async def test_the_first_words_of_jobs_can_be_read_for_lists(desk):
+    asked, large = a_job(), a_job()
+    asked = msgspec.structs.replace(
+        asked, body=b'{"messages": [{"role": "user", "content": "Why is\\nthe sky blue?"}]}'
+    )
+    large = msgspec.structs.replace(large, body=b'{"prompt": "%s"}' % (b'x' * 200_000))
+    await desk.submit(asked)
+    await desk.submit(large)
+    found = await desk.excerpts([client.new_job_id(), asked.job_id, large.job_id])
+    assert found == ('', 'Why is the sky blue?', '')
 
 
 async def test_a_guessed_priority_comes_back_with_the_rule(desk):

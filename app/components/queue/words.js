@@ -59,9 +59,9 @@ export class Words {
     return value === usual ? this.labels[name] : String(value);
   }
 
-  // what it is called: its conversation's title, or what kind of request it is
-  title({ title, kind, conversation }) {
-    return title || (conversation && kind === "chat" ? this.labels.message : this.labels[kind]) || "—";
+  // what it is called: its conversation's title, how it begins, or what kind of request it is
+  title({ title, says, kind, conversation }) {
+    return title || says || (conversation && kind === "chat" ? this.labels.message : this.labels[kind]) || "—";
   }
 
   // where it came from
@@ -73,8 +73,9 @@ export class Words {
 
   note(row, clock, id) {
     const shared = row.claims > 1 && this.fill("shared", { n: this.number(row.claims) });
-    const tail = !row.title && "…" + id.slice(-6); // tells those apart that have no name
-    return [this.story(row, clock), this.origin(row), shared, tail].filter(Boolean).join(" · ");
+    const kind = row.says && row.kind !== "chat" && this.labels[row.kind];
+    const tail = !row.title && !row.says && "…" + id.slice(-6); // tells those apart that have no name
+    return [this.story(row, clock), kind, this.origin(row), shared, tail].filter(Boolean).join(" · ");
   }
 
   // what has happened to it
