@@ -5,7 +5,9 @@ from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-FILES_OF_OURS = 256  # databases, logs, sockets to the queue
+FILES_OF_OURS = 400  # databases, logs, sockets to the queue, and what is on its way in when there are enough
+AT_ONCE = 50  # asyncio takes in so many in one go, each of them a file, before it looks at the first
+WAITING = 2048  # in the system's own queue
 FIRST_BYTE_S = 60.0  # a connection that asks nothing for so long is closed
 _TEXT = b'The desk has as many connections as it can keep. Close some, then try again.\n'
 FULL = (

@@ -45,6 +45,7 @@ def run(settings: AppSettings) -> bool:
             ws_per_message_deflate=False,
             ws_max_size=1024 * 1024,
             lifespan='on',
+            backlog=connections.AT_ONCE,
             http=connections.bounded(max(64, child.open_files() - connections.FILES_OF_OURS)),
         )
         server = _Server(config)
@@ -193,11 +194,17 @@ def _bind(host: str, port: int) -> socket.socket:
     if os.name == 'posix':
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(address)
-    listening.listen(2048)
+    listening.listen(connections.WAITING)
     return listening
 
 
 class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin; more may wait than are taken in at once."""
+        await super().startup(sockets=sockets)
+        for each in sockets or ():
+            each.listen(connections.WAITING)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals alone: ``child.on_stop`` has them, and uvicorn would raise the caught one again."""

@@ -23,11 +23,11 @@ def said(connection):
 
 
 def test_one_connection_too_many_is_told_so_and_the_others_stay():
-    with serving(guarded(), http=connections.bounded(2)) as port:
-        with opened(port) as first, opened(port), opened(port) as third:
-            assert said(third) == connections.FULL
-            first.sendall(b'GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n' % port)
-            assert first.recv(4096).startswith(b'HTTP/1.1 200 OK')
+    bounded = serving(guarded(), http=connections.bounded(2))
+    with bounded as port, opened(port) as first, opened(port), opened(port) as third:
+        assert said(third) == connections.FULL
+        first.sendall(b'GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n' % port)
+        assert first.recv(4096).startswith(b'HTTP/1.1 200 OK')
 
 
 def test_a_connection_that_asks_nothing_is_closed(monkeypatch):
