@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from analytics import errors
+from analytics import errors, pump
 from analytics.ledger import Ledger
 from app.pages import downloads
 from app.question import Question
@@ -18,7 +18,8 @@ from tests.analytics.made import Queue
 
 
 @pytest.fixture
-async def book(tmp_path):
+async def book(tmp_path, monkeypatch):
+    monkeypatch.setattr(pump, 'FLUSH_S', 60)  # a busy machine may need it
     queue = Queue(busy_week.week(time.time(), 40, days=1.0), limit=1000)
     ledger = await Ledger.open(tmp_path / 'analytics.duckdb', queue.facts_after)
     await ledger._pump.flush()

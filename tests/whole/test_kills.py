@@ -10,6 +10,7 @@ import pytest
 from analytics import queries
 from analytics.recorder import Recorder
 from broker import addresses, client, errors, facts, protocol
+from tests.whole.figures import wait_recorded
 
 pytestmark = pytest.mark.whole
 TEXT = ''.join(f'{number}: 队列不丢任务。 ' for number in range(200))
@@ -123,6 +124,7 @@ async def test_twenty_kills_lose_nothing_and_count_nothing_twice(corral):
                 assert text_of((await queue.read_all(fact.job_id)).lines) == short
         await asyncio.to_thread(desk.wait_restarted, 'app', dead['app'], 30)
         outcomes = Counter(type(fact).__name__ for fact in history if isinstance(fact, facts.JobEnded))
+    await asyncio.to_thread(wait_recorded, desk, history[-1].seq)
     assert desk.stop() == 0
     assert await totals(desk.data_dir) == outcomes
 
