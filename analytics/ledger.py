@@ -167,6 +167,10 @@ class Ledger:
         """See ``queries.runs``."""
         return await queries.runs(self._sink.store, since=since, until=until, limit=limit)
 
+    async def first_end(self) -> float | None:
+        """See ``queries.first_end``."""
+        return await queries.first_end(self._sink.store)
+
     async def choices(self, *, since: float, until: float) -> queries.Choices:
         """See ``queries.choices``."""
         return await queries.choices(self._sink.store, since=since, until=until)

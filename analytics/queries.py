@@ -294,6 +294,12 @@ async def runs(source: store.Store, *, since: float, until: float, limit: int) -
     return await asyncio.to_thread(lambda: [Run(**_named_row(Run, row)) for row in rows])  # they may be very many
 
 
+async def first_end(source: store.Store) -> float | None:
+    """When the first job ended that is still counted, to the hour where single jobs are gone; None for none."""
+    [(at,)] = await source.read(_SQL['first_end'])
+    return None if at is None else float(at)
+
+
 async def choices(source: store.Store, *, since: float, until: float) -> Choices:
     """What jobs of the range can be filtered by."""
     dimensions = ('user', 'model', 'worker', 'kind', 'engine', 'source', 'priority')

@@ -211,6 +211,13 @@ ORDER BY ready_at, seq;
 -- name: values
 SELECT value FROM {parts} GROUP BY 1 ORDER BY sum(jobs) DESC, 1 LIMIT $most;
 
+-- name: first_end
+SELECT min(at_s) FROM (
+    SELECT min(happened_at) AS at_s FROM jobs_ended
+    UNION ALL
+    SELECT min(bucket) FROM sums_by_time
+);
+
 -- name: exact_quantiles
 SELECT
     quantile_cont(happened_at - queued_at, [0.5, 0.95, 0.99]) FILTER (outcome = 'completed'),

@@ -68,6 +68,11 @@ class Question:
         """The same over one of ``RANGES``; an unknown one changes nothing."""
         return dataclasses.replace(self, range=name, since=0.0, until=0.0) if name in RANGES else self
 
+    def since_first(self, first_at: float, now: float) -> Self:
+        """The same over the shortest time that holds all there is, a day at most: the first hours fill a chart, too."""
+        age_s = now - first_at
+        return self.over(next((name for name, (_, span_s) in RANGES.items() if age_s <= span_s <= DAY), Question.range))
+
     def between(self, since: float, until: float) -> Self:
         """The same between two moments; changes nothing when they are the wrong way round or too far apart."""
         if not 0 <= since < until <= since + MAX_SPAN_S:

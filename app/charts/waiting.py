@@ -8,13 +8,14 @@ from app.i18n import N_, Speech
 from app.reasons import WAITS
 
 MOST_MODELS = 6
+NOBODY_WAITED = N_('No job had to wait in this time.')
 RUN = ('load_s', 'prompt_s', 'decode_s', 'other_s')
 
 
 def create() -> list[Part]:
     """Build the section."""
     with section(N_('How long it took')):
-        wait = _spread('wait', N_('Wait'), N_('From queued to the last start'), '--p-high')
+        wait = _spread('wait', N_('Wait'), N_('From queued to the last start'), '--p-high', NOBODY_WAITED)
         response = _spread('response', N_('Response time'), N_('From queued to completed'), '--run')
         first = _spread('first_token', N_('Time to first token'), N_('From the request to the engine'), '--c4')
         why, speed = _why(), _speed()
@@ -33,7 +34,7 @@ def create() -> list[Part]:
     ]
 
 
-def _spread(file: str, title: str, hint: str, colour: str) -> LiveChart:
+def _spread(file: str, title: str, hint: str, colour: str, empty: str = '') -> LiveChart:
     return LiveChart(
         'steps',
         'time',
@@ -46,6 +47,7 @@ def _spread(file: str, title: str, hint: str, colour: str) -> LiveChart:
         hint=hint,
         p50=N_('Half within'),
         p95=N_('95% within'),
+        **({'empty': empty} if empty else {}),
     ).classes('third')
 
 
@@ -58,6 +60,7 @@ async def _show_spread(chart: LiveChart, round_: Round, measure: str) -> None:
             'p50': lambda point: getattr(point, f'p50_{measure}_s'),
             'p95': lambda point: getattr(point, f'p95_{measure}_s'),
         },
+        idle=measure == 'wait',
     )
 
 
@@ -183,7 +186,7 @@ async def _show_held(chart: LiveChart, round_: Round) -> None:
     async def points(window):  # type: ignore[no-untyped-def]
         return (await round_.ask('eta', window, step_s=round_.now.step_s)).points
 
-    await steps(chart, round_, points, {'rate': lambda point: point.hit_rate})
+    await steps(chart, round_, points, {'rate': lambda point: point.hit_rate}, idle=False)
 
 
 def _how() -> LiveChart:

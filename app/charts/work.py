@@ -25,13 +25,21 @@ def create() -> list[Part]:
 
 
 async def steps(
-    chart: LiveChart, round_: Round, ask: Callable[[Window], object], series: dict[str, Callable[..., float | None]]
+    chart: LiveChart,
+    round_: Round,
+    ask: Callable[[Window], object],
+    series: dict[str, Callable[..., float | None]],
+    *,
+    idle: bool = True,
 ) -> None:
-    """Show series over time, from the answers of ``ask``, the first of them beside that of the period before."""
+    """Show series over time, from the answers of ``ask``, the first of them beside that of the period before.
+
+    ``idle``: nothing but zeros is the same as nothing, and what the card has to say then says more.
+    """
     points = await ask(round_.now)  # type: ignore[misc]
     data = {'at': [point.at for point in points], 'step_s': round_.now.step_s, 'span_s': round_.now.span_s}
     shown = {name: rounded([value(point) for point in points]) for name, value in series.items()}
-    if not any(value for values in shown.values() for value in values):
+    if not any(value if idle else value is not None for values in shown.values() for value in values):
         chart.show_empty()
         return
     if round_.compares:
@@ -90,6 +98,7 @@ async def _show_success(chart: LiveChart, round_: Round) -> None:
         round_,
         lambda window: round_.ask('per_minute', window, step_s=round_.now.step_s),
         {'rate': lambda point: point.completed / decided if (decided := point.completed + point.failed) else None},
+        idle=False,
     )
 
 

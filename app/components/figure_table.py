@@ -5,6 +5,7 @@ from typing import Any
 
 from app.components import words
 from app.components.fed import Fed
+from app.i18n import N_
 
 
 class FigureTable(Fed, component='figure_table.js', esm={'corral-figures': 'figures'}):
@@ -30,7 +31,7 @@ class FigureTable(Fed, component='figure_table.js', esm={'corral-figures': 'figu
             texts['hint'] = hint
         if empty:
             texts['empty'] = empty
-        words.give(self, title=title, total='Total', **texts)
+        words.give(self, title=title, total=N_('Total'), **texts)
 
     def show_rows(self, rows: list[list[Any]], **more: Any) -> None:
         """Show these rows."""

@@ -17,7 +17,7 @@ export default {
           <label><span>{{ labels.until }}</span><input class="field" type="datetime-local" required v-model="until"></label>
           <p v-if="wrong" class="bad" role="alert">{{ labels.backwards }}</p>
           <button type="submit" class="btn primary">{{ labels.apply }}</button></form></q-menu></button></div>
-      <button type="button" class="pick compare" role="switch" :aria-checked="Boolean(state.compare)" @click="$emit('change', { compare: !state.compare })"><i class="toggle" aria-hidden="true"></i>{{ labels.compare }}</button></div>
+      <label class="compare"><button type="button" class="switch" role="switch" :aria-checked="Boolean(state.compare)" @click="$emit('change', { compare: !state.compare })"><i></i></button>{{ labels.compare }}</label></div>
     <div class="range-line" role="group" :aria-label="labels.filters">
       <button v-for="name in FILTERS" :key="name" type="button" class="pick" :class="{ on: state.filters[name] }" aria-haspopup="menu"><span class="quiet">{{ labels[name] }}</span><span class="clip">{{ state.filters[name] ? text(name, state.filters[name]) : labels.any }}</span><i class="icon icon-down" aria-hidden="true"></i>
         <q-menu anchor="bottom left" self="top left" :offset="[0, 4]" @before-show="find = ''"><div class="range-menu">

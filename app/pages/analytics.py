@@ -90,6 +90,7 @@ class _Figures:
         self._links = links
         self._state, self._speech = visit().state, speech()
         self._question = self._begin(query)
+        self._chosen = self._question != Question()  # otherwise the page looks for a time that suits what there is
         self._zone = ''
         self._choices: answers.Choices | None = None
         self._choices_stale = True
@@ -140,11 +141,11 @@ class _Figures:
                 await asyncio.sleep(REFRESH_S)
 
     async def _refresh(self) -> None:
-        round_ = Round(self._book, self._question, time.time(), self._speech, self._zone)
-        round_.broker = self._broker
         try:
-            if not self._ever:
-                self._ever = (await self._book.summary(since=0.0, until=round_.now.until)).total > 0
+            if not self._ever or not self._chosen:
+                self._suit(await self._book.first_end(), time.time())
+            round_ = Round(self._book, self._question, time.time(), self._speech, self._zone)
+            round_.broker = self._broker
             if self._ever and not self._place.is_deleted:
                 await self._fill([part for part in self._parts if part.stale and part.element.seen], round_)
             if self._choices_stale and self._ever:
@@ -160,7 +161,21 @@ class _Figures:
         if not self._place.is_deleted:
             self._say_problem()
             hide(self._empty, self._ever is not False)
-            hide(self._all, self._ever is False)
+            for part in (self._all, self._bar):
+                hide(part, self._ever is False)
+
+    def _suit(self, first_at: float | None, now: float) -> None:
+        """Show the time that there is something of, until somebody chooses one."""
+        self._ever = first_at is not None
+        if first_at is None or self._chosen:
+            return
+        suiting = self._question.since_first(first_at, now)
+        if suiting != self._question:
+            self._question = suiting
+            self._keep_links()
+            self._bar.show(**self._bar_state())
+            for part in self._parts:
+                part.stale = True
 
     async def _fill(self, stale: list[Part], round_: Round) -> None:
         """All of them at once; what is wrong with the file is raised, what is wrong with one part is its own."""
@@ -207,6 +222,7 @@ class _Figures:
                 self._question = before.filtered(**{str(name): str(value) for name, value in wish['filters'].items()})
         except (TypeError, ValueError, KeyError, AttributeError):
             return
+        self._chosen = True
         if self._question != before:
             self._keep_address()
             self._bar.show(**self._bar_state())
@@ -215,6 +231,9 @@ class _Figures:
     def _keep_address(self) -> None:
         self._state['analytics question'] = self._question
         context.client.sub_pages_router.current_path = self._question.address()
+        self._keep_links()
+
+    def _keep_links(self) -> None:
         for form, link in self._links.items():
             link.props['href'] = self._question.over_time().address(f'{downloads.PATH}/jobs_ended.{form}')
             link.update()
@@ -229,7 +248,7 @@ class _Figures:
             'compare': question.compare,
             'filters': question.filters,
             'options': self._options(),
-            'address': question.address(),
+            'address': question.address() if self._chosen else '/analytics',
         }
 
     def _options(self) -> dict[str, list[list[str]]]:

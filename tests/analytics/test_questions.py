@@ -262,6 +262,18 @@ async def test_what_can_be_chosen(asked):
     assert found.priorities == [9, 5]
 
 
+async def test_when_the_first_job_ended_is_known_also_when_only_its_hour_is_left(path):
+    sink = await recorder.Recorder.open(path)
+    assert await queries.first_end(sink.store) is None
+    await sink.record([made.completed(1, T0 + 7, 'a'), made.completed(2, T0 + 9, 'b')])
+    assert await queries.first_end(sink.store) == T0 + 7
+    await sink.record([made.completed(3, T0 + 2 * DAY_S, 'c')])
+    await sink.store.roll_up()
+    sink.store._connection.execute('DELETE FROM jobs_ended WHERE seq < 3')
+    assert await queries.first_end(sink.store) == T0 // 3600 * 3600
+    await sink.close()
+
+
 async def test_of_many_jobs_quantiles_are_four_percent_off_at_most(path, monkeypatch):
     monkeypatch.setattr(queries, 'EXACT', 0)
     sink = await recorder.Recorder.open(path)

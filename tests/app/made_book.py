@@ -39,6 +39,7 @@ class Book:
         self.failures_found: list[answers.Failure] = []
         self.lines: list[answers.Usage] = []
         self.hits, self.told = 0, 0
+        self.first_at = 0.0  # when the first job ever ended
         self.trouble: Exception | None = None
         self.problem = ''
         self.asked: list[tuple[str, float, float]] = []
@@ -55,6 +56,11 @@ class Book:
 
     def names(self) -> list[str]:
         return [name for name, _, _ in self.asked]
+
+    async def first_end(self):
+        if self.trouble:
+            raise self.trouble
+        return self.first_at if self.ever.total else None
 
     async def summary(self, *, since, until, only=answers.ALL):
         if self.trouble:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 import types
 
 import msgspec
@@ -146,7 +147,7 @@ async def test_only_what_can_be_seen_is_asked_for_and_once(book):
         assert book.names() == []
         look(user, 'failures', 'throughput')
         await soon(lambda: part(user, 'failures').shown and idle())
-        assert set(book.names()) == {'summary', 'per_minute', 'failures', 'choices'}
+        assert set(book.names()) == {'per_minute', 'failures', 'choices'}
         asked = len(book.asked)
         book.tell()
         await soon(lambda: len(book.asked) == asked + 2 and idle())
@@ -291,3 +292,19 @@ async def test_a_chart_may_be_measured_in_another_unit(book):
             pick.handler(types.SimpleNamespace(args='gpu'))
         await soon(lambda: chart.shown['series'] == {'used': [20.0]})
         assert chart.props['spec']['unit'] == 'time' and chart.props['spec']['choice'] == 'gpu'
+
+
+@pytest.mark.parametrize(('minutes', 'shown'), [(5, '15m'), (40, '1h'), (300, '6h'), (600, '24h'), (99_999, '24h')])
+async def test_the_first_hours_are_shown_over_a_time_that_they_fill_until_one_is_chosen(book, minutes, shown):
+    book.first_at = time.time() - minutes * 60
+    async with opened(book) as user:
+        look(user, 'failures')
+        await soon(lambda: state(user)['range'] == shown and book.names())
+        assert state(user)['address'] == '/analytics'
+        wish(user, range='30d')
+        await soon(lambda: state(user)['range'] == '30d')
+        assert state(user)['address'] == '/analytics?range=30d'
+    async with opened(book, '/?range=7d') as user:
+        look(user, 'failures')
+        await soon(lambda: part(user, 'failures').shown and idle())
+        assert state(user)['range'] == '7d'

@@ -50,7 +50,7 @@ function stepLine(line, { data, names }) {
   const common = { id: line.id, name: names[line.id], type: line.type, data: data.series[line.id], itemStyle: { color: shade } };
   if (line.type === "bar") return { ...common, stack: "all", barCategoryGap: "24%", barMaxWidth: 26, emphasis: { focus: "none" } };
   return {
-    ...common, ...(line.stack ? { stack: line.stack } : {}), symbol: "circle", symbolSize: data.at.length > 70 ? 3 : 4.5, showSymbol: isolated(data.series[line.id]),
+    ...common, ...(line.stack ? { stack: line.stack } : {}), symbol: "circle", symbolSize: (_, { dataIndex }) => symbolSize(data.series[line.id], dataIndex), showSymbol: isolated(data.series[line.id]),
     showAllSymbol: true, connectNulls: false, smooth: 0.15, lineStyle: { width: line.thin ? 1.4 : 2, color: shade, opacity: line.thin ? 0.85 : 1 },
     areaStyle: line.area ? { color: shade, opacity: line.area } : undefined, emphasis: { disabled: true },
   };
@@ -58,7 +58,16 @@ function stepLine(line, { data, names }) {
 
 // a value between two holes has no line to be seen by
 function isolated(values) {
-  return values.some((value, n) => value != null && values[n - 1] == null && values[n + 1] == null);
+  return values.some((_, n) => lonely(values, n));
+}
+
+function lonely(values, n) {
+  return values[n] != null && values[n - 1] == null && values[n + 1] == null;
+}
+
+function symbolSize(values, n) {
+  if (lonely(values, n)) return values.filter((value) => value != null).length < 12 ? 8 : 5;
+  return values.length > 70 ? 3 : 4.5;
 }
 
 function oldName(line, { names, say }) {
