@@ -42,6 +42,7 @@ class Answer:
         self._early: dict[int, tuple[bytes, ...]] = {}
         self._rate_from: tuple[float, int] | None = None  # when the first live token came, tokens until then
         self._last_at = 0.0
+        self.began_at = 0.0  # when its first line came; 0 where that was not heard live
         self._tools: list[ToolCall] = []
         self._thought_from = self._thought_to = 0.0
 
@@ -87,6 +88,8 @@ class Answer:
                 self._early[index] = lines
             return []
         fresh = list(lines[self.lines - index :])
+        if now is not None and self.lines == 0 and fresh:
+            self.began_at = now
         self._append(fresh, now)
         while self._early:
             first = min(self._early)

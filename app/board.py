@@ -183,7 +183,7 @@ class Board:
         for job in snapshot.jobs:
             old, view = known.get(job.job_id), JobView(job)
             if old is not None:
-                view.version, view.requeue_reason = old.version, old.requeue_reason
+                view.version, view.requeue_reason, view.resident = old.version, old.requeue_reason, old.resident
                 view.moved = old.moved or view.priority != old.priority
                 view.priority_rule = '' if view.moved else view.priority_rule
                 if old.epoch == view.epoch:

@@ -19,6 +19,7 @@ write them as literals in one of these calls (or in ``theme.button``, ``icon_but
 import datetime
 import functools
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,8 +84,8 @@ class Speech:
         """``0.5`` as '50%'."""
         return numbers.format_percent(round(share, digits + 2), locale=_locale(self.code), decimal_quantization=False)
 
-    def seconds(self, value: float) -> str:
-        """A duration: '0.4 s', '12 s', '4 min 10 s', '1 h 5 min'; '0.4 秒', '4 分 10 秒', '1 小时 5 分'."""
+    def seconds(self, value: float | None) -> str:
+        """A duration: '40 ms', '0.4 s', '12 s', '4 min 10 s', '1 h 5 min'; '0.4 秒', '4 分 10 秒'; '—' for unknown."""
         return seconds(self.code, value)
 
     def clock(self, at: float) -> str:
@@ -194,9 +195,15 @@ def number(lang: str, value: float, digits: int = 0) -> str:
     return numbers.format_decimal(round(value, digits), locale=_locale(lang), decimal_quantization=False)
 
 
-def seconds(lang: str, value: float) -> str:
-    """A duration in the two largest units that matter."""
+def seconds(lang: str, value: float | None) -> str:
+    """A duration in the two largest units that matter; '—' where it is not known (None, or no number)."""
+    if value is None or math.isnan(value):
+        return '—'
     value = max(0.0, value)
+    if 0.0 < value < 0.001:
+        return tr(lang, '< 1 ms')
+    if 0.0 < value < 0.0995:
+        return tr(lang, '{n} ms', n=round(value * 1000))
     if value < 10:
         return tr(lang, '{n} s', n=number(lang, value, 1))
     whole = round(value)

@@ -158,9 +158,10 @@ def _messages(asked: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _short(value: Any) -> str:
-    return (
-        msgspec.json.encode(value).decode('utf-8', 'replace')[:2_000] if not isinstance(value, str) else value[:2_000]
-    )
+    if isinstance(value, str):
+        return value[:2_000]
+    said = msgspec.json.encode(value)
+    return (msgspec.json.format(said, indent=2) if len(said) > 60 else said).decode('utf-8', 'replace')[:2_000]
 
 
 def facts_of(job: Job) -> dict[str, Any]:

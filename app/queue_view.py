@@ -251,6 +251,8 @@ def row_of(parts: Parts, job: JobView) -> Row:
         'requeue': job.requeue_reason,
         'starts': job.starts,
         'worker': job.worker,
+        'resident': job.resident,
+        'began': job.answer.began_at if job.held else 0.0,
         'code': job.code,
         'detail': job.detail[:300],
         'tokens': job.tokens if job.held or job.final else 0,

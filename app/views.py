@@ -64,6 +64,7 @@ class JobView:
         self.load_s = 0.0  # what loading its model will take then
         self.alternative, self.alternative_at = '', 0.0  # a model that would answer sooner, and when it would start
         self.hint = ''  # what would help where no worker can run it; see protocol.Place
+        self.resident = True  # its model was loaded when it started, as far as is known
         self.requeue_reason = ''  # of the last time it went back: 'retry', 'worker_lost' or 'handed_back'
         self.waited_s = max(0.0, job.started_at - job.queued_at) if job.started_at else 0.0  # set once it started
         self.ran_s = 0.0  # set when it ended
@@ -147,6 +148,7 @@ class JobView:
         self.state = State.RUNNING
         self.worker, self.starts, self.waited_s, self.started_at = fact.worker, fact.starts, fact.waited_s, fact.at
         self.due_at, self.code, self.detail = 0.0, '', ''
+        self.resident = fact.resident
         self.stand(None)
         self.begin(fact.epoch)
 

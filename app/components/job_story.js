@@ -48,13 +48,14 @@ export default {
           <div v-show="said && !plain" ref="prose" class="prose job-prose" :class="{ live }"></div>
           <pre v-if="said && plain" class="job-text" tabindex="0">{{ text() }}</pre>
           <pre v-if="raw" class="job-text" tabindex="0">{{ raw }}</pre>
+          <p v-if="incomplete" class="job-incomplete"><i class="icon icon-warn small" aria-hidden="true"></i>{{ incomplete }}</p>
           <i v-if="!known" class="skeleton" style="height:60px" aria-hidden="true"></i>
           <p v-else-if="!said && !raw" class="quiet">{{ job.alive ? labels.no_result : labels.no_words }}</p>
         </section>
         <section class="job-part"><div class="section-head"><h2>{{ labels.request }}</h2></div>
           <p v-if="!request.raw" class="quiet">{{ labels.no_request }}</p>
           <article v-for="(each, at) in request.messages" :key="at" class="job-message"><h3>{{ labels["role_" + each.role] ?? each.role }}<span v-if="each.images" class="faint"> · {{ words.fill("images", { n: each.images }) }}</span></h3><pre class="job-text" tabindex="0">{{ each.text }}</pre><p v-if="each.cut" class="faint">{{ labels.cut }}</p></article>
-          <template v-if="request.options.length"><h3 class="job-sub">{{ labels.options }}</h3><dl class="kv job-kv"><template v-for="[name, value] in request.options" :key="name"><dt class="mono">{{ name }}</dt><dd class="clip mono" :title="value">{{ value }}</dd></template></dl></template>
+          <template v-if="request.options.length"><h3 class="job-sub">{{ labels.options }}</h3><dl class="job-options"><template v-for="[name, value] in request.options" :key="name"><dt>{{ name }}</dt><dd>{{ value }}</dd></template></dl></template>
           <details v-if="request.raw" class="job-fold"><summary><i class="icon icon-right small" aria-hidden="true"></i>{{ labels.raw_request }}</summary><pre class="job-text" tabindex="0">{{ request.raw }}</pre><p v-if="request.cut" class="faint">{{ labels.cut }}</p></details>
         </section>
       </div>
@@ -129,7 +130,7 @@ export default {
       return { running: "is-run", cancelling: "is-run", completed: "is-ok", dead: "is-bad", cancelled: "is-quiet" }[this.job.state] ?? "is-warn";
     },
     bars() {
-      const all = this.parts.map((part) => ({ ...part, open: !part.until, seconds: Math.max(0, (part.until || this.clock) - part.from) }));
+      const all = this.parts.flatMap((part) => (part.name === "run" && !part.until ? this.phases(part) : [part])).map((part) => ({ ...part, open: !part.until, seconds: Math.max(0, (part.until || this.clock) - part.from) }));
       const found = [];
       for (const bar of all.filter((bar) => bar.open || bar.seconds > 0.0005)) {
         const last = found.at(-1);
@@ -140,12 +141,22 @@ export default {
       for (const bar of found) bar.share = Math.max(0.006, bar.seconds / sum) * 1000;
       return found;
     },
+    // that what is said is not all there would have been
+    incomplete() {
+      const { state, usage } = this.job;
+      if (!this.known || !(this.said || this.raw || this.thought)) return "";
+      return this.labels["incomplete_" + (state === "completed" && usage.truncated ? "truncated" : state)] ?? "";
+    },
     whole() {
       return (this.job.ended || this.clock) - this.job.queued;
     },
     nowRuns() {
       const { row, words } = this;
-      return [words.ticking(this.clock - row.started), row.tokens ? words.fill("tokens", { n: words.number(row.tokens) }) : this.labels.part_prompt, words.rate(row.rate), row.worker].filter(Boolean).join(" · ");
+      return [words.ticking(this.clock - row.started), row.tokens ? words.fill("tokens", { n: words.number(row.tokens) }) : this.labels["part_" + this.before], words.rate(row.rate), row.worker].filter(Boolean).join(" · ");
+    },
+    // what it does until its first token
+    before() {
+      return this.events.findLast(({ name }) => name === "started")?.resident ? "prompt" : "load_prompt";
     },
     source() {
       return this.words.origin({ ...this.job, schedule: this.links.schedule || this.job.schedule }) || this.words.title({ ...this.job, title: "" });
@@ -158,6 +169,12 @@ export default {
   methods: {
     text() {
       return this.source_.text;
+    },
+    // a run that goes on, as far as it is known what it did when
+    phases(part) {
+      const { began, tokens } = this.row ?? {};
+      if (!began) return tokens ? [part] : [{ ...part, name: this.before }];
+      return [{ ...part, name: this.before, until: began }, { ...part, name: "write", from: began }];
     },
     show(state) {
       Object.assign(this, state);

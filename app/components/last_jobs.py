@@ -21,7 +21,7 @@ class LastJobs(ui.element, component='last_jobs.js'):
         super().__init__()
         self._props.update(jobs=[], summary='')
         self._jobs: Sequence[JobView] = ()
-        i18n.labels(self, title='The last 50', completed='Done', dead='Failed', cancelled='Cancelled', s='{n} s')
+        i18n.labels(self, title='The last 50', completed='Completed', dead='Failed', cancelled='Cancelled', s='{n} s')
         speech().on_switch(self, lambda: self.show(self._jobs))
         self.on('open', lambda event: on_open(str(event.args)))
 

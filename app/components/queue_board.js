@@ -60,7 +60,7 @@ export default {
         <span class="chip qb-chip" :class="levelOf(rows[id].priority)">{{ words.priority(rows[id].priority) }}</span>
         <div class="qb-two qb-model"><span class="clip" :title="rows[id].model">{{ rows[id].model }}</span><span class="faint clip" :title="rows[id].worker">{{ rows[id].worker }}</span></div>
         <span class="qb-user quiet clip" :title="rows[id].user">{{ rows[id].user || "—" }}</span>
-        <div class="qb-two qb-progress num"><span>{{ rows[id].tokens ? words.fill("tokens", { n: words.number(rows[id].tokens) }) : labels.reading }}</span><span class="faint">{{ words.rate(rows[id].rate) }}</span></div>
+        <div class="qb-two qb-progress num"><span>{{ rows[id].tokens ? words.fill("tokens", { n: words.number(rows[id].tokens) }) : labels[rows[id].resident ? "reading" : "loading"] }}</span><span class="faint">{{ words.rate(rows[id].rate) }}</span></div>
         <span class="qb-time num">{{ words.ticking(clock - rows[id].started) }}</span>
         <button type="button" class="btn ghost" :disabled="busy(id)" :aria-label="labels.stop + words.colon + words.title(rows[id])" @click="stop([id])">{{ busy(id) ? labels.stopping : labels.stop }}</button>
         <i class="qb-beam" :class="{ writes: rows[id].tokens }" aria-hidden="true"></i>

@@ -87,6 +87,7 @@ def _labels(board: QueueBoard) -> None:
         none_match='Nothing in the queue matches this filter.',
         slots_busy='{busy} of {slots} slots busy',
         reading='reading …',
+        loading='loading the model …',
         stop='Stop',
         stopping='Stopping…',
         more='and {n} more',

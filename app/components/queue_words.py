@@ -2,6 +2,18 @@
 
 from app.i18n import N_
 
+# What a job's state is called, wherever it is said.
+STATES = {
+    'blocked': N_('Held back'),
+    'waiting': N_('Waiting'),
+    'delayed': N_('Delayed'),
+    'running': N_('Running'),
+    'cancelling': N_('Being stopped'),
+    'completed': N_('Completed'),
+    'cancelled': N_('Cancelled'),
+    'dead': N_('Failed'),
+}
+OF_STATES = {f'state_{name}': said for name, said in STATES.items()}
 WORDS = {
     'low': N_('Low'),
     'normal': N_('Normal'),
@@ -44,13 +56,12 @@ WORDS = {
     'rate': N_('{n} tokens/s'),
     'tokens': N_('{n} tokens'),
     'ms': N_('{n} ms'),
+    'ms_least': N_('< 1 ms'),
     's': N_('{n} s'),
     'm': N_('{m} min {s} s'),
     'h': N_('{h} h {m} min'),
     'd': N_('{d} d {h} h'),
-    'completed': N_('Done'),
-    'cancelled': N_('Cancelled'),
-    'dead': N_('Failed'),
+    **{name: STATES[name] for name in ('completed', 'cancelled', 'dead')},
     'keep': N_('Leave it'),
     'copied': N_('Copied.'),
 }

@@ -17,7 +17,7 @@ STATES = {
     'waiting': N_('Waiting'),
     'delayed': N_('Delayed'),
     'running': N_('Running'),
-    'completed': N_('Done'),
+    'completed': N_('Completed'),
     'dead': N_('Failed'),
     'cancelled': N_('Cancelled'),
 }

@@ -16,11 +16,11 @@ from broker.job import Job, State
 MOST_CHARS = 20_000
 _STATES = {
     State.WAITING: (N_('Waiting'), 'warn'),
-    State.BLOCKED: (N_('Blocked'), 'warn'),
+    State.BLOCKED: (N_('Held back'), 'warn'),
     State.DELAYED: (N_('Delayed'), 'warn'),
     State.RUNNING: (N_('Running'), 'run'),
-    State.CANCELLING: (N_('Stopping'), 'run'),
-    State.COMPLETED: (N_('Done'), 'ok'),
+    State.CANCELLING: (N_('Being stopped'), 'run'),
+    State.COMPLETED: (N_('Completed'), 'ok'),
     State.CANCELLED: (N_('Cancelled'), ''),
     State.DEAD: (N_('Failed'), 'bad'),
 }

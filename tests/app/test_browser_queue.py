@@ -112,7 +112,7 @@ async def test_a_schedule_is_made_run_and_its_job_followed(desk, chromium):
         await row.get_by_role('button', name='立即运行').click()
         await page.get_by_role('button', name='打开任务').click()
         await expect(page.locator('.job-message')).to_contain_text('今天有什么新闻？')
-        await expect(page.locator('.job-state')).to_contain_text('完成')
+        await expect(page.locator('.job-state')).to_contain_text('已完成')
         await expect(page.locator('.job-events')).to_contain_text('首个词元')
         await expect(page.locator('.job-prose')).to_contain_text('演示引擎')
 

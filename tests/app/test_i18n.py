@@ -40,7 +40,13 @@ def test_plurals_follow_the_language():
 @pytest.mark.parametrize(
     ('value', 'english', 'chinese'),
     [
-        (0.04, '0 s', '0 秒'),
+        (0.0, '0 s', '0 秒'),
+        (0.0004, '< 1 ms', '< 1 毫秒'),
+        (0.04, '40 ms', '40 毫秒'),
+        (0.099, '99 ms', '99 毫秒'),
+        (0.0996, '0.1 s', '0.1 秒'),
+        (None, '—', '—'),
+        (float('nan'), '—', '—'),
         (0.44, '0.4 s', '0.4 秒'),
         (9.96, '10 s', '10 秒'),
         (59.7, '1 min', '1 分'),
@@ -49,7 +55,7 @@ def test_plurals_follow_the_language():
         (-3, '0 s', '0 秒'),
     ],
 )
-def test_durations_have_two_units_at_most(value: float, english: str, chinese: str):
+def test_durations_have_two_units_at_most(value: float | None, english: str, chinese: str):
     assert (i18n.seconds('en', value), i18n.seconds('zh', value)) == (english, chinese)
 
 

@@ -19,11 +19,13 @@ export class Words {
     return new Intl.NumberFormat(this.lang, { maximumFractionDigits: digits }).format(value);
   }
 
-  // seconds as '0.4 s', '12 s', '4 min 10 s', '1 h 5 min', '3 d 4 h'
+  // seconds as '40 ms', '0.4 s', '12 s', '4 min 10 s', '1 h 5 min', '3 d 4 h'
   duration(value) {
+    if (value === null || !Number.isFinite(value)) return "—";
     const seconds = Math.max(0, value);
     const whole = Math.floor(seconds);
-    if (seconds > 0 && seconds < 0.1) return this.fill("ms", { n: Math.max(1, Math.round(seconds * 1000)) });
+    if (seconds > 0 && seconds < 0.001) return this.labels.ms_least;
+    if (seconds > 0 && seconds < 0.0995) return this.fill("ms", { n: Math.round(seconds * 1000) });
     if (seconds < 10) return this.fill("s", { n: this.number(seconds, Number.isInteger(seconds) ? 0 : 1) });
     if (whole < 60) return this.fill("s", { n: whole });
     const [m, s] = [Math.floor(whole / 60) % 60, whole % 60];
@@ -114,6 +116,7 @@ export class Words {
   eta(row, clock) {
     if (row.state !== "waiting" || !row.until) return "";
     const [from, until] = [Math.round(row.from - clock), Math.round(row.until - clock)];
+    if (until < -1) return ""; // what was told is over, and nobody says more: the queue does not answer
     if (until <= 1) return this.labels.eta_now;
     const said = from < 2 ? this.fill("eta_within", { time: this.ticking(until) })
       : this.fill("eta_between", { from: this.ticking(from), until: this.ticking(until) });
