@@ -44,6 +44,7 @@ def run(
         return Exit.INTERRUPTED
     except Exception as error:
         if hasattr(error, 'show') and hasattr(error, 'exit_code'):  # typer's word for a wrong flag
+            error.message = str(getattr(error, 'message', '')).removeprefix('Value error, ')
             error.show()
             return int(error.exit_code)
         raise

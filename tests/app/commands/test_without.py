@@ -33,6 +33,11 @@ def test_without_a_corral_one_sentence_says_how_to_start_one(bare, arguments, tm
     assert not (tmp_path / 'mine').exists()
 
 
+def test_a_word_that_an_option_does_not_know_is_said_with_those_that_it_does(bare):
+    ended = bare('list', '--state', 'foo')
+    assert ended.code == 2 and "Invalid value for '--state' / '-s': 'foo' is not one of 'blocked', 'wai" in ended.err
+
+
 def test_a_data_directory_may_be_named_before_or_after_the_command(bare, tmp_path):
     for arguments in (['--data-dir', 'd', 'list'], ['list', '--data-dir', 'd'], ['list', '--config', 'other.toml']):
         (tmp_path / 'other.toml').write_text('data_dir = "d"')
