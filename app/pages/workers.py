@@ -25,7 +25,7 @@ def create(parts: Parts) -> None:
     with bar:
         figures = theme.text(classes='faint workers-figures')
         theme.box('grow')
-        theme.button('Add a machine', lambda: _ask_join(parts, board), kind='primary', icon_name='workers')
+        add = theme.button('Add a machine', lambda: _ask_join(parts, board), kind='primary', icon_name='workers')
     with body, theme.box('column'):
         board = MachineBoard(_state(parts), on_act=lambda action, what: _act(parts, board, action, what))
         with (
@@ -41,6 +41,7 @@ def create(parts: Parts) -> None:
     def follow() -> None:
         board.show(_state(parts))
         figures.set_text(_figures(parts))
+        add.set_visibility(bool(parts.board.workers()))  # else it is in the middle of the page
 
     actions.offer('Pull a model', board.open_pull, icon='plus')
     actions.offer('Add a machine', lambda: _ask_join(parts, board), icon='workers')

@@ -76,7 +76,7 @@ async def test_two_people_pull_load_pause_and_remove_and_see_the_same(corral, ch
             await one.get_by_role('button', name='Let it go', exact=True).click()
             await expect(one.get_by_role('heading', name='No worker is connected')).to_be_visible()
             await expect(other.locator('.machine-gone')).to_contain_text('已关闭')
-            await one.locator('.page-bar').get_by_role('button', name='Add a machine').click()
+            await one.get_by_role('button', name='Add a machine').click()
             await expect(one.get_by_role('dialog')).to_contain_text('worker --data-dir')
     assert wrong == []
 

@@ -93,7 +93,7 @@ const DIALOGS = `
   <q-dialog role="dialog" aria-labelledby="machine-join" :model-value="dialog === 'join'" @update:model-value="dialog = ''" @hide="closed">
     <div class="dialog machine-dialog wide"><h2 id="machine-join">{{ labels.join }}</h2>
       <template v-if="subject.command"><p class="quiet">{{ labels.join_run }}</p><div class="command"><code tabindex="0">{{ subject.command }}</code><button type="button" class="btn" @click="copy(subject.command)"><i class="icon small" :class="copied ? 'icon-check' : 'icon-copy'"></i>{{ copied ? labels.copied : labels.copy }}</button></div>
-        <p class="faint">{{ labels.join_wait }} {{ labels.join_address.replace('{place}', () => subject.place) }}</p></template>
+        <p class="faint">{{ [labels.join_wait, labels.join_address.replace('{place}', () => subject.place)].join(lang.startsWith('zh') ? '' : ' ') }}</p></template>
       <form v-else-if="subject.place" class="join-form" @submit.prevent="act('join', { name: form.name.trim() }, 'join')"><label class="control"><span class="control-name">{{ labels.join_name }}</span><input class="field" v-model="form.name" maxlength="60" required autofocus autocomplete="off" spellcheck="false" placeholder="gpu-box"></label>
         <button type="submit" class="btn primary" :disabled="!form.name.trim() || pending.join">{{ labels.join_make }}</button></form>
       <template v-else-if="subject.example"><p class="quiet">{{ labels.join_off }}</p><div class="command"><code tabindex="0">{{ subject.example }}</code></div></template>
