@@ -200,10 +200,8 @@ def seconds(lang: str, value: float | None) -> str:
     if value is None or math.isnan(value):
         return '—'
     value = max(0.0, value)
-    if 0.0 < value < 0.001:
-        return tr(lang, '< 1 ms')
     if 0.0 < value < 0.0995:
-        return tr(lang, '{n} ms', n=round(value * 1000))
+        return tr(lang, '{n} ms', n=round(value * 1000)) if value >= 0.001 else tr(lang, '< 1 ms')
     if value < 10:
         return tr(lang, '{n} s', n=number(lang, value, 1))
     whole = round(value)

@@ -2,7 +2,7 @@
 
 A job is like others of its model, more so where kind, size of the prompt and longest answer are the same, or the user,
 or both, or the batch. With few jobs in such a circle the wider one counts more. What was never seen is not impossible:
-some may take longer than all that are known, and whoever has run longer than all is expected to run as long again.
+some may take longer than all that are known, and whoever has run longer than all may run on for as long again.
 """
 
 import itertools
@@ -19,6 +19,7 @@ CIRCLES = 4_000  # that are remembered, the last used ones
 TRUST = 3.0  # with so many jobs in it, a circle counts as much as all wider ones together
 STRATA = 32  # equally likely parts of what may happen
 STALE = 4  # jobs more of a model, after which what is expected of those like them is worked out anew
+TAIL = 2.0  # of a Pareto distribution: the smaller, the longer may last what has lasted long
 LONGEST = 20.0  # times as long as the longest one known the next longer one may take
 SHORTEST_S = 0.1
 WORTH_TELLING_S = 0.5  # a shorter load is not worth a word
@@ -145,7 +146,7 @@ class Spread:
         found = []
         for middle in _MIDDLES:
             if middle >= 1.0 - beyond:
-                far = min(beyond / (1.0 - middle), LONGEST)  # what has lasted long lasts about as long again
+                far = min((beyond / (1.0 - middle)) ** (1.0 / TAIL), LONGEST)
                 found.append(top * far - elapsed_s)
             else:
                 found.append(self._at(self._below[first] + middle / (1.0 - beyond) * weight, elapsed_s) - elapsed_s)

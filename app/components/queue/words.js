@@ -109,7 +109,7 @@ export class Words {
     if (!row.behind) return this.fill("n_ahead", { n });
     const [title, kind, user] = row.behind;
     const what = title || this.labels[kind];
-    return this.fill("n_ahead", { n }) + " · " + this.fill("behind", { what: user ? this.fill("of_user", { what, user }) : what });
+    return this.fill("n_ahead", { n }) + " · " + this.fill(user ? "behind_of" : "behind", { what, user });
   }
 
   // when it will probably start
