@@ -366,7 +366,9 @@ def _sentence(error: ErrorDetails, origins: Mapping[tuple[str, ...], str], model
         )
         return f'{origin}: "{".".join(path)}" is not a setting{allowed}.'
     what = error['msg'].removeprefix('Value error, ').replace('Input should be', 'it should be')
-    if deeper := '.'.join(loc[len(path) :]):
+    if error['type'] == 'string_pattern_mismatch':  # only labels have one
+        what = 'a label is one word of letters, digits and . _ = -, with 40 characters at most'
+    elif deeper := '.'.join(loc[len(path) :]):
         what = f'{deeper}: {what}'
     if error['type'].startswith('int_'):
         what = 'it should be a whole number'
