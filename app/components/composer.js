@@ -9,6 +9,7 @@ const LEVELS = [
   [15, "realtime"],
 ];
 const SEARCH_FROM = 9; // models
+const TALL = 20_000; // characters that need all the height there is
 const DRAFT = "corral-draft:";
 const PICKS = "corral-picks";
 
@@ -290,9 +291,11 @@ export default {
     fit() {
       const box = this.$refs.box;
       if (!box) return;
+      const most = innerHeight * 0.4;
       box.style.height = "auto";
-      box.style.height = Math.min(box.scrollHeight, innerHeight * 0.4) + "px";
-      box.style.overflowY = box.scrollHeight > innerHeight * 0.4 ? "auto" : "hidden";
+      const wanted = this.text.length > TALL ? Infinity : box.scrollHeight; // measuring a very long text takes seconds
+      box.style.height = Math.min(wanted, most) + "px";
+      box.style.overflowY = wanted > most ? "auto" : "hidden";
     },
 
     // what is attached

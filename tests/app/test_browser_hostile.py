@@ -13,7 +13,7 @@ from playwright.async_api import expect
 from app.desk import Conversation, Desk, Message
 from tests import browser
 from tests.app import hostile_markdown
-from tests.app.test_browser_chat import ollama, product, teach  # noqa: F401 (a fixture)
+from tests.app.visitor import product, standin, teach
 
 pytestmark = [*browser.MARKS, pytest.mark.whole]
 
@@ -53,19 +53,19 @@ async def seed(path):
 
 
 @pytest.fixture(scope='module')
-def desk(tmp_path_factory, ollama):  # noqa: F811
+def desk(tmp_path_factory):
     folder = tmp_path_factory.mktemp('hostile')
     (folder / 'data').mkdir(mode=0o700)
     asyncio.run(seed(folder / 'data' / 'desk.db'))
     short = '\n\n'.join(
         each for each in hostile_markdown.SHORT if not each.startswith(('~~~', '```python', '<plaintext', '<xmp'))
     )
-    teach(ollama, MODEL, text=short, chars_per_s=60_000)
-    teach(ollama, 'honest:latest', text='An honest answer.', chars_per_s=4000)
-    with product(
-        folder, '--engine', 'ollama', '--ollama-url', ollama, '--workers', '1', '--slots', '2', toml=''
-    ) as running:
-        yield running
+    with standin() as ollama:
+        teach(ollama, MODEL, text=short, chars_per_s=60_000)
+        teach(ollama, 'honest:latest', text='An honest answer.', chars_per_s=4000)
+        flags = ('--engine', 'ollama', '--ollama-url', ollama, '--workers', '1', '--slots', '2')
+        with product(folder, *flags) as running:
+            yield running
 
 
 async def opened(chromium, desk, wrong, foreign):

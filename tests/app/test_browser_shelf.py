@@ -11,7 +11,7 @@ from playwright.async_api import expect
 
 from app.desk import Conversation, Desk, Message
 from tests import browser
-from tests.app.test_browser_chat import TAGS, product
+from tests.app.visitor import TAGS, product
 
 pytestmark = [*browser.MARKS, pytest.mark.whole]
 
@@ -91,7 +91,7 @@ def desk(tmp_path_factory):
     folder = tmp_path_factory.mktemp('shelf')
     (folder / 'data').mkdir(mode=0o700)
     asyncio.run(seed(folder / 'data' / 'desk.db'))
-    with product(folder, '--engine', 'demo', toml='') as running:
+    with product(folder, '--engine', 'demo') as running:
         yield running
 
 

@@ -8,6 +8,7 @@ import { LEVELS, level } from "./words.js";
 
 const LONG = 1200; // characters of a question, or lines; what follows is folded
 const LINES = 14;
+const FOLDED = 6000; // so many are drawn while it is folded, which is more than can be seen
 
 const WAITS = new Set(["sending", "blocked", "waiting", "delayed"]);
 const LIVE = new Set([...WAITS, "running", "cancelling"]);
@@ -128,6 +129,9 @@ export const Message = {
     "view.turn"() {
       this.pending = "";
     },
+    whole() {
+      this.refresh();
+    },
     labels() {
       this.$nextTick(() => this.markdown?.relabel());
     },
@@ -244,8 +248,9 @@ export const Message = {
     // the text has changed, or whether more of it may come
     refresh() {
       if (this.view.role === "user") {
-        this.$refs.bubble.textContent = this.source.text;
-        this.long = this.source.text.length > LONG || this.source.text.split("\n", LINES + 1).length > LINES;
+        const { text } = this.source;
+        this.long = text.length > LONG || text.split("\n", LINES + 1).length > LINES;
+        this.$refs.bubble.textContent = this.long && !this.whole ? text.slice(0, FOLDED) : text;
         return;
       }
       this.painting.order = this.order;
