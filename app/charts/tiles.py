@@ -8,8 +8,6 @@ from app.components.tiles import Tile, Tiles
 from app.i18n import N_, Speech
 from app.week import change, tone
 
-LEAST_S = 0.1  # as exact as a time is written
-
 
 def create() -> list[Part]:
     """Build the row."""
@@ -38,12 +36,10 @@ def figures(
         }  # fmt: skip
 
     def time_of(value: float | None) -> str:
-        if value is None:
-            return '–'
-        return f'<{said.seconds(LEAST_S)}' if 0 < value < LEAST_S / 2 else said.seconds(value)
+        return '–' if value is None else said.seconds(value)
 
     def most(value: float | None) -> str:
-        return '' if value is None else said.tr('95% within {most}', most=said.seconds(max(value, LEAST_S)))
+        return '' if value is None else said.tr('95% within {most}', most=said.seconds(value))
 
     ended = [point.completed + point.failed + point.cancelled for point in points]
     success = [_share(point.completed, point.completed + point.failed) for point in points]

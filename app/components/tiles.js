@@ -15,7 +15,7 @@ export default {
       <div class="tile-line"><span class="figure">{{ tile.figure }}<small v-if="tile.unit">{{ tile.unit }}</small></span>
         <span v-if="tile.change" class="tile-change" :class="tile.tone">{{ tile.change }}</span></div>
       <span class="under" :title="tile.under">{{ tile.under }}</span>
-      <svg v-if="line(tile)" class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true"><path class="spark-area" :d="line(tile) + 'V24H' + first(tile) + 'Z'"/><path class="spark-line" :d="line(tile)"/></svg>
+      <svg v-if="line(tile)" class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true"><path v-if="points(tile).length > 2" class="spark-area" :d="line(tile) + 'V24H' + first(tile) + 'Z'"/><path class="spark-line" :d="line(tile)"/></svg>
       <i v-else class="spark"></i>
     </div>
   </section>`,

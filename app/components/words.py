@@ -6,6 +6,7 @@ from app import i18n
 from app.i18n import N_
 
 UNITS = {
+    'millis': N_('{n} ms'),
     'seconds': N_('{n} s'),
     'minutes': N_('{n} min'),
     'hours': N_('{n} h'),

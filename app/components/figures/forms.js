@@ -15,18 +15,19 @@ function steps(chart) {
   const shown = [...lines.map((line) => names[line.id]), ...old.map((line) => oldName(line, chart))];
   const bars = lines.some((line) => line.type === "bar");
   const all = [...lines.map((line) => data.series[line.id]), ...old.map((line) => data.before[line.id])];
-  const some = all.some((values) => values.some((value) => value > 0));
+  const most = Math.max(0, ...all.flat());
+  const every = spec.unit === "share" ? 0.25 : spec.unit === "time" ? (most ? roundTime(most) : 0.5) : undefined;
   return {
     grid: { left: 4, right: 12, top: shown.length > 1 ? 32 : 12, bottom: 2, containLabel: true },
     legend: shown.length > 1 ? legend(shown) : { show: false },
     tooltip: tooltip({ trigger: "axis", axisPointer: pointer(bars), formatter: (rows) => stepTip(chart, rows) }),
     xAxis: {
       type: "category", data: data.at, boundaryGap: bars, axisTick: { show: false }, axisLine: { lineStyle: { color: colour("--line2") } },
-      axisLabel: axisLabel({ hideOverlap: true, interval: (_, value) => marked(+value, chart), formatter: (value) => moment(+value, say, data) }),
+      axisLabel: axisLabel({ hideOverlap: true, alignMaxLabel: "right", interval: (_, value) => marked(+value, chart), formatter: (value) => moment(+value, say, data) }),
     },
     yAxis: {
-      type: "value", min: 0, splitNumber: 3, minInterval: spec.unit === "count" ? 1 : 0, interval: spec.unit === "share" ? 0.25 : spec.unit === "time" && some ? roundTime(Math.max(...all.flat())) : undefined,
-      max: spec.unit === "share" ? 1 : some ? null : spec.unit === "time" ? 1 : 4,
+      type: "value", min: 0, splitNumber: 3, minInterval: spec.unit === "count" ? 1 : 0, interval: every,
+      max: spec.unit === "share" ? 1 : !most ? (every ? 2 * every : 4) : every ? Math.ceil(most / every - 1e-9) * every : null,
       axisLabel: axisLabel({ formatter: (value) => amount(value, spec.unit, say, true) }), splitLine: { lineStyle: { color: colour("--line") } },
     },
     series: [...lines.map((line) => stepLine(line, chart)), ...old.map((line) => oldLine(line, chart))],
@@ -47,11 +48,11 @@ function linesOf({ spec, names }) {
 
 function stepLine(line, { data, names }) {
   const shade = colour(line.colour);
-  const common = { id: line.id, name: names[line.id], type: line.type, data: data.series[line.id], itemStyle: { color: shade } };
+  const common = { id: line.id, name: names[line.id], type: line.type, data: data.series[line.id], itemStyle: { color: shade, opacity: line.thin ? 0.55 : 1 } };
   if (line.type === "bar") return { ...common, stack: "all", barCategoryGap: "24%", barMaxWidth: 26, emphasis: { focus: "none" } };
   return {
     ...common, ...(line.stack ? { stack: line.stack } : {}), symbol: "circle", symbolSize: (_, { dataIndex }) => symbolSize(data.series[line.id], dataIndex), showSymbol: isolated(data.series[line.id]),
-    showAllSymbol: true, connectNulls: false, smooth: 0.15, lineStyle: { width: line.thin ? 1.4 : 2, color: shade, opacity: line.thin ? 0.85 : 1 },
+    showAllSymbol: true, connectNulls: false, smooth: 0.15, lineStyle: { width: line.thin ? 1.4 : 2, color: shade, opacity: line.thin ? 0.6 : 1 },
     areaStyle: line.area ? { color: shade, opacity: line.area } : undefined, emphasis: { disabled: true },
   };
 }

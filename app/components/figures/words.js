@@ -20,7 +20,7 @@ function duration(value, say, signed) {
   const size = Math.abs(value);
   const sign = value < 0 ? "−" : signed && value > 0 ? "+" : "";
   const [unit, by, digits] =
-    size < 1 && size > 0 ? ["seconds", 1, 2] : size < 10 ? ["seconds", 1, 1] : size < 100 ? ["seconds", 1, 0]
+    size < 0.1 && size > 0 ? ["millis", 0.001, size < 0.001 ? 1 : 0] : size < 1 && size > 0 ? ["seconds", 1, 2] : size < 10 ? ["seconds", 1, 1] : size < 100 ? ["seconds", 1, 0]
     : size < 6000 ? ["minutes", 60, size < 600 ? 1 : 0] : ["hours", 3600, 1];
   return sign + say.labels[unit].replace("{n}", number(size / by, say, { maximumFractionDigits: digits }));
 }
