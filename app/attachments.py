@@ -1,5 +1,7 @@
 """Pictures and texts that people attach to their questions; their bytes are in ``desk.db``."""
 
+import os
+import shutil
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -7,8 +9,9 @@ from typing import Any
 import apsw
 
 from app.chat_refusal import ChatError
-from app.desk import DRAFT_S, Desk, File
+from app.desk import DRAFT_S, Desk, DeskError, File
 from broker.client import new_job_id
+from broker.errors import KEPT_FREE_BYTES
 
 MOST_PICTURE_BYTES = 2_600_000  # in base64 it has to fit into one request
 MOST_TEXT_BYTES = 200_000
@@ -57,7 +60,9 @@ class Attachments:
         return file
 
     async def make_room(self, size: int) -> None:
-        """Let go of what nobody will send any more. Raises ``ChatError`` where there is no room for so many bytes."""
+        """Let go of what nobody will send any more. Raises ``ChatError`` where there is no room for so many bytes, and
+        ``DeskError`` where the disk is full: some of it is kept for what runs.
+        """
 
         def count(db: apsw.Connection) -> int:
             now = time.time()
@@ -65,6 +70,8 @@ class Attachments:
             deleted = 'conversation_id IN (SELECT id FROM conversations WHERE deleted_at > 0 AND deleted_at < ?)'
             for forgotten, before in ((drafts, now - DRAFT_S), (deleted, now - UNDO_S)):
                 db.execute(f'DELETE FROM files WHERE {forgotten}', (before,)).fetchall()
+            if shutil.disk_usage(os.path.dirname(db.filename)).free - size < KEPT_FREE_BYTES:
+                raise DeskError('the disk of the desk is full')
             found: Any = db.execute('SELECT coalesce(sum(length(data)), 0) FROM files').fetchall()[0][0]
             return int(found)
 

@@ -62,23 +62,30 @@ class Held:
 
     def note(self, **fields: object) -> None:
         """Write down who holds it, for others to read: ``note(pid=1, url='http://…')``."""
-        os.ftruncate(self._file, 0)
+        data = json.dumps(fields).encode()
         os.lseek(self._file, 0, os.SEEK_SET)
-        os.write(self._file, json.dumps(fields).encode())
+        os.write(self._file, data)  # over what is there, which needs no room on a full disk
+        os.ftruncate(self._file, len(data))
 
     def write_pids(self, pids: Mapping[str, int]) -> None:
-        """Keep ``run/processes.json``: the process ids by name, ``run`` being our own."""
-        file = self.path / 'run' / 'processes.json'
-        new = file.with_suffix('.new')
-        new.write_text(json.dumps({'run': os.getpid(), **pids}), encoding='utf-8')
-        os.replace(new, file)
+        """Keep ``run/processes.json``: the process ids by name, ``run`` being our own; a full disk keeps the old one."""
+        with contextlib.suppress(OSError):
+            self._write(self.path / 'run' / 'processes.json', json.dumps({'run': os.getpid(), **pids}))
 
     def write_endpoints(self, endpoints_json: str) -> None:
-        """Tell the commands of the same user where the broker is, in ``run/endpoints.json`` (0600)."""
-        file = self.path / ENDPOINTS
+        """Tell the commands of the same user where the broker is, in ``run/endpoints.json`` (0600).
+
+        Raises ``DataDirError``.
+        """
+        try:
+            self._write(self.path / ENDPOINTS, endpoints_json)
+        except OSError as error:
+            raise DataDirError(_unusable(self.path, error)) from None
+
+    def _write(self, file: Path, text: str) -> None:
         new = file.with_suffix('.new')
         new.touch(mode=0o600)
-        new.write_text(endpoints_json, encoding='utf-8')
+        new.write_text(text, encoding='utf-8')
         os.replace(new, file)
 
     def release(self) -> None:

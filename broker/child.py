@@ -132,6 +132,9 @@ class _File(logging.handlers.RotatingFileHandler):
         # as the one above it, which writes each record a second time and asks for the file by its name twice
         return self.stream is not None and os.fstat(self.stream.fileno()).st_size >= self.maxBytes
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """On a full disk the line is lost, and nothing else is disturbed by it."""
+
 
 class _Errors(logging.StreamHandler[Any]):
     def emit(self, record: logging.LogRecord) -> None:

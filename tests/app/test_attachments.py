@@ -1,12 +1,14 @@
 """Pictures and texts that are attached: what is taken, what is refused, and whose they are."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from app.attachments import MOST_FILES, MOST_PICTURE_BYTES, MOST_TEXT_BYTES, UNDO_S, Attachments
 from app.chat_refusal import ChatError
-from app.desk import DRAFT_S, Conversation, Desk, File
+from app.desk import DRAFT_S, Conversation, Desk, DeskError, File
+from broker.errors import KEPT_FREE_BYTES
 
 PNG = b'\x89PNG\r\n\x1a\n' + bytes(20)
 
@@ -95,6 +97,13 @@ async def test_all_files_have_a_total_and_forgotten_ones_make_room(desk):
     await attachments.claim([kept.id], 'gone')
     await desk.set_deleted('gone', time.time() - UNDO_S - 1)
     assert await attachments.add('d', b'd' * 20)
+
+
+async def test_a_part_of_the_disk_is_kept_for_what_runs(desk, monkeypatch):
+    monkeypatch.setattr('app.attachments.shutil.disk_usage', lambda _: SimpleNamespace(free=KEPT_FREE_BYTES + 3))
+    await Attachments(desk).add('a', b'aaa')
+    with pytest.raises(DeskError, match='full'):
+        await Attachments(desk).add('a', b'aaaa')
 
 
 async def test_files_of_deleted_conversations_go_and_those_of_drafts_after_a_while(tmp_path):

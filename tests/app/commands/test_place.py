@@ -1,9 +1,11 @@
 """Which data directory is meant, and who runs on it."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +74,17 @@ def test_the_endpoints_that_commands_get_hold_no_secret_of_the_broker(desk):
     found = json.loads((desk.data_dir / data_dir.ENDPOINTS).read_text())
     assert found['broker_secret'] == ''
     assert found['client'].startswith('ipc://')
+
+
+def test_a_disk_that_is_full_stops_nothing_that_runs_and_is_said_at_a_start(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    with data_dir.hold(tmp_path / 'd') as held:
+        held.write_pids({'broker': 2})
+        monkeypatch.setattr(Path, 'write_text', full)
+        held.write_pids({'broker': 3})
+        assert json.loads((tmp_path / 'd' / 'run' / 'processes.json').read_bytes())['broker'] == 2
+        with pytest.raises(data_dir.DataDirError, match='cannot be written to: no space left on device. Change that'):
+            held.write_endpoints('{}')
+        monkeypatch.undo()
