@@ -22,6 +22,7 @@ STALE = 4  # jobs more of a model, after which what is expected of those like th
 TAIL = 2.0  # of a Pareto distribution: the smaller, the longer may last what has lasted long
 LONGEST = 20.0  # times as long as the longest one known the next longer one may take
 SHORTEST_S = 0.1
+FIRST_DOUBT = 1.2  # before anything was seen: nine of ten are within seven times as long or as short
 WORTH_TELLING_S = 0.5  # a shorter load is not worth a word
 _MIDDLES = tuple((part + 0.5) / STRATA for part in range(STRATA))
 
@@ -123,6 +124,11 @@ class Spread:
         self._below = [0.0, *itertools.accumulate(weights[job] for job in jobs)]  # the weight of the first so many
         self._squares = [0.0, *itertools.accumulate(weights[job] ** 2 for job in jobs)]
         self.mean_s = sum(job.seconds * weight for job, weight in weights.items()) / self._below[-1]
+        square = sum(job.seconds**2 * weight for job, weight in weights.items()) / self._below[-1]
+        known = self._below[-1] ** 2 / self._squares[-1] if any(job.number for job in jobs) else 0.0
+        differ = math.sqrt(max(0.0, square / self.mean_s**2 - 1.0)) if self.mean_s > 0.0 else 0.0
+        # How far all of them together may be off, as the logarithm of a factor: the error of a mean, and a first doubt.
+        self.doubt = min(differ / math.sqrt(known + 1.0) + FIRST_DOUBT / (known + 1.0), FIRST_DOUBT)
         self._strata: Strata = ()
 
     def strata(self) -> Strata:

@@ -9,8 +9,10 @@ queue is always told the same.
 import functools
 import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from operator import mul
+from statistics import NormalDist
 from typing import NamedTuple
 
 from broker.backend import Backend
@@ -77,7 +79,8 @@ class Forecast:
             takes = self._durations.of(traits)
             self._free_s[number] = free_s + load_s + takes.mean_s
             heapq.heapreplace(self._free, (self._free_s[number], number))
-            starts = self._scenarios.start(lane.model, takes.strata(), order, load_s)
+            lengths = map(mul, shuffled(takes.strata(), order), _factors(round(takes.doubt, 1)))
+            starts = self._scenarios.start(lane.model, lengths, load_s)
             yield Start(turn.job_id, starts[LIKELY], starts[EARLIEST], starts[LATEST], load_s)
 
     def answer_s(self, model: str) -> tuple[float, float]:
@@ -104,10 +107,9 @@ class _Scenarios:
             for heap in heaps:
                 heapq.heapify(heap)
 
-    def start(self, model: str, takes: Strata, order: int, load_s: float) -> list[float]:
+    def start(self, model: str, lengths: Iterable[float], load_s: float) -> list[float]:
         """A job of this model takes the first free slot in each: when that is, in order."""
         able = [heaps for models, heaps in self._heaps.items() if model in models]
-        lengths = shuffled(takes, order)
         starts = []
         if len(able) == 1:
             for heap, length_s in zip(able[0], lengths, strict=True):
@@ -144,6 +146,13 @@ def _shuffle(number: int) -> tuple[int, ...]:
         other = (state >> 33) % (at + 1)
         parts[at], parts[other] = parts[other], parts[at]
     return tuple(parts)
+
+
+@functools.cache
+def _factors(doubt: float) -> Strata:
+    """What all jobs take longer or shorter than was thought, in each scenario."""
+    bell = NormalDist()
+    return tuple(math.exp(doubt * bell.inv_cdf((part + 0.5) / STRATA)) for part in _shuffle(SHUFFLES))
 
 
 def _is_warm(slot: Slot, lane: Lane) -> bool:

@@ -137,3 +137,10 @@ def test_the_interval_holds_the_truth_more_than_eight_times_in_ten(slots):
             free[place] += seconds
             durations.learn(Traits('m'), seconds)
     assert 0.8 <= held / total <= 0.97
+
+
+def test_before_anything_is_known_all_may_be_quick_or_slow_together():
+    line = [(str(number), 'm') for number in range(20)]
+    new, old = (forecast(line, [slot()], durations)[0]['19'] for durations in (Durations(), known(*[5.0] * 64)))
+    assert new.latest_s > 10 * new.earliest_s
+    assert old.latest_s < 1.5 * old.earliest_s
