@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import TimeoutError, expect
 
+from app import i18n
 from tests import browser
 from tests.app import hostile_markdown
 from tests.conftest import ROOT, clean_environment
@@ -77,10 +78,27 @@ class Desk:
         self.page = page
         self.wrong = wrong
         self.foreign = foreign
+        self.lang = 'en'
         self._http = httpx.AsyncClient(base_url=url, timeout=30)
 
     async def tell(self, place, content):
         (await self._http.post(place, json=content)).raise_for_status()
+
+    async def speak(self, lang):
+        """Use the page in this language from now on."""
+        if lang != self.lang:
+            self.lang = lang
+            await self.page.context.add_cookies([{'name': i18n.COOKIE, 'value': lang, 'url': self.url}])
+            await self.page.reload()
+            await expect(self.page.get_by_text('Nothing yet')).to_be_visible()
+
+    def say(self, msgid, **values):
+        """A text of the desk."""
+        return i18n.tr(self.lang, msgid, **values)
+
+    def button(self, msgid):
+        """The button of this name."""
+        return self.page.get_by_role('button', name=self.say(msgid), exact=True)
 
     async def wishes(self):
         return (await self._http.get('/wishes')).json()
@@ -130,6 +148,7 @@ async def desk(tab):
     await tab.tell('/panel', {'name': 'on'})
     await tab.tell('/show', [])
     await expect(tab.page.get_by_text('Nothing yet')).to_be_visible()
+    await tab.speak('en')
     return tab
 
 
@@ -288,32 +307,37 @@ async def test_it_follows_the_end_until_one_scrolls_up(desk):
     await expect(jump).to_be_hidden()
 
 
-async def test_an_answer_that_ends_early_says_why(desk):
+@pytest.mark.parametrize('lang', ['en', 'zh'])
+async def test_an_answer_that_ends_early_says_why(desk, lang):
+    await desk.speak(lang)
     await desk.tell('/show', [DONE | {'text': 'one', 'done_reason': 'stop'}])
     note = desk.page.locator('.msg.answer .note')
     await expect(desk.page.locator('.msg.answer')).to_contain_text('one')
     await expect(note).to_have_count(0)
     await desk.tell('/show', [DONE | {'text': 'one two', 'done_reason': 'length'}])
-    await expect(note).to_have_text('The answer ends here because it reached the limit of length.')
+    await expect(note).to_have_text(desk.say('The answer ends here because it reached the limit of length.'))
     await desk.tell('/show', [DONE | {'text': 'one three', 'done_reason': 'stop', 'truncated': True}])
-    await expect(note).to_have_text('The model stopped here without saying that it was done.')
+    await expect(note).to_have_text(desk.say('The model stopped here without saying that it was done.'))
 
 
-async def test_buttons_say_what_the_user_wants(desk):
+@pytest.mark.parametrize('lang', ['en', 'zh'])
+async def test_buttons_say_what_the_user_wants(desk, lang):
+    await desk.speak(lang)
     before = len(await desk.wishes())
     await desk.tell('/show', [ANSWER | {'state': 'waiting', 'ahead': 2}])
-    await expect(desk.page.locator('.wait-big')).to_have_text('2 ahead of you')
-    await desk.page.get_by_role('button', name='Change the priority').click()
-    await desk.page.get_by_role('menuitemradio', name='High').click()
-    await desk.page.get_by_role('button', name='Cancel').click()
-    await expect(desk.page.get_by_role('button', name='Cancelling…')).to_be_disabled()
+    await expect(desk.page.locator('.wait-big')).to_have_text(desk.say('{n} ahead of you', n=2))
+    await desk.button('Change the priority').click()
+    await desk.page.get_by_role('menuitemradio', name=desk.say('High')).click()
+    await desk.button('Cancel').click()
+    await expect(desk.button('Cancelling…')).to_be_disabled()
     await desk.tell('/one', ANSWER)
-    await desk.page.get_by_role('button', name='Stop').click()
+    await desk.button('Stop').click()
     await desk.tell('/one', ANSWER | {'state': 'dead', 'code': 'model_not_found', 'detail': "model 'demo' not found"})
-    await expect(desk.page.locator('.trouble-what')).to_have_text('Ollama does not have the model demo.')
-    await desk.page.get_by_text('Details').click()
+    what = desk.say('Ollama does not have the model {model}.', model='demo')
+    await expect(desk.page.locator('.trouble-what')).to_have_text(what)
+    await desk.page.get_by_text(desk.say('Details')).click()
     await expect(desk.page.get_by_text("model 'demo' not found")).to_be_visible()
-    await desk.page.get_by_role('button', name='Retry').click()
+    await desk.button('Retry').click()
 
     async def told():
         return (await desk.wishes())[before:]
@@ -325,22 +349,27 @@ async def test_buttons_say_what_the_user_wants(desk):
     assert await told() == [['priority', 'j1', 10], ['stop', 'j1'], ['stop', 'j1'], ['retry', 'a1']]
 
 
-async def test_a_faster_model_is_offered_and_asked_for_at_a_click(desk):
+@pytest.mark.parametrize('lang', ['en', 'zh'])
+async def test_a_faster_model_is_offered_and_asked_for_at_a_click(desk, lang):
+    await desk.speak(lang)
     before = len(await desk.wishes())
     waiting = ANSWER | {'id': 'w1', 'state': 'waiting', 'reason': 'ahead', 'ahead': 2, 'will_load': 9.1}
     await desk.tell('/show', [waiting | {'other': 'qwen3:8b', 'other_at': time.time() + 60}])
-    await expect(desk.page.locator('.wait-big')).to_have_text('2 ahead of you, then a 9 s model load')
+    ahead, load = desk.say('{n} ahead of you', n=2), desk.say('then a {time} model load', time=desk.say('{n} s', n=9))
+    await expect(desk.page.locator('.wait-big')).to_have_text(ahead + {'en': ', ', 'zh': '，'}[lang] + load)
     offer = desk.page.locator('.wait-other')
-    await expect(offer).to_have_text(re.compile(r'qwen3:8b would start in about (55 s|1 min) — use it instead'))
+    later = {'en': r'qwen3:8b would start in about (55 s|1 min)', 'zh': r'qwen3:8b.*(55|1 分)'}[lang]
+    await expect(offer).to_have_text(re.compile(later))
     card = await desk.page.locator('.wait').bounding_box()
     await desk.tell('/one', waiting | {'other': '', 'other_at': 0})
     await desk.tell('/one', waiting | {'other': 'qwen3:8b', 'other_at': time.time()})
-    await expect(offer).to_have_text('qwen3:8b could start now — use it instead')
+    now = desk.say('{model} could start now — use it instead', model='qwen3:8b')
+    await expect(offer).to_have_text(now)
     assert await desk.page.locator('.wait').bounding_box() == card, 'nothing moved'
     await offer.click()
-    await expect(offer).to_have_text('Changing to qwen3:8b…')
+    await expect(offer).to_have_text(desk.say('Changing to {model}…', model='qwen3:8b'))
     await expect(offer).to_be_disabled()
-    await expect(desk.page.get_by_role('button', name='Cancel')).to_be_disabled()
+    await expect(desk.button('Cancel')).to_be_disabled()
     await desk.tell('/one', ANSWER | {'id': 'w1'})
     await expect(offer).to_have_count(0)
     assert (await desk.wishes())[before:] == [['other', 'j1', 'qwen3:8b']]
