@@ -68,7 +68,7 @@ class Held:
         os.ftruncate(self._file, len(data))
 
     def write_pids(self, pids: Mapping[str, int]) -> None:
-        """Keep ``run/processes.json``: the process ids by name, ``run`` being our own; a full disk keeps the old one."""
+        """Keep ``run/processes.json``: the process ids by name, ``run`` being ours; a full disk keeps the old one."""
         with contextlib.suppress(OSError):
             self._write(self.path / 'run' / 'processes.json', json.dumps({'run': os.getpid(), **pids}))
 

@@ -85,6 +85,6 @@ def test_a_disk_that_is_full_stops_nothing_that_runs_and_is_said_at_a_start(tmp_
         monkeypatch.setattr(Path, 'write_text', full)
         held.write_pids({'broker': 3})
         assert json.loads((tmp_path / 'd' / 'run' / 'processes.json').read_bytes())['broker'] == 2
-        with pytest.raises(data_dir.DataDirError, match='cannot be written to: no space left on device. Change that'):
+        with pytest.raises(data_dir.DataDirError, match='cannot be written to: no space left on device'):
             held.write_endpoints('{}')
         monkeypatch.undo()
