@@ -104,9 +104,10 @@ def _on_weekdays(weekday: str, at: str, said: Speech) -> str:
         return said.tr('Monday to Friday at {time}', time=at)
     if days == {0, 6}:
         return said.tr('at weekends at {time}', time=at)
-    names = dates.get_day_names('abbreviated' if len(days) > 1 else 'wide', locale=_locale(said))
-    shown = [names[(day - 1) % 7] for day in sorted(days, key=lambda day: (day - 1) % 7)]
-    return said.tr('{days} at {time}', days=_list(shown, said), time=at)
+    shown = [
+        said.weekday(day, short=len(days) > 1 or said.code == 'zh') for day in sorted((day - 1) % 7 for day in days)
+    ]
+    return said.tr('every {days} at {time}', days=_list(shown, said), time=at)
 
 
 def _numbers(weekday: str) -> set[int]:

@@ -133,6 +133,12 @@ def request(body: bytes) -> dict[str, Any]:
     return found
 
 
+def question(body: bytes) -> str:
+    """The last thing that a person asks in it, cut where long; '' where there is none in words."""
+    asked = [each['text'] for each in request(body)['messages'] if each['role'] in ('user', 'prompt', 'input')]
+    return asked[-1][:300] if asked else ''
+
+
 def _messages(asked: dict[str, Any]) -> list[dict[str, Any]]:
     said: list[tuple[str, Any, Any]] = []
     if asked.get('system'):

@@ -35,7 +35,7 @@ def _labels(element: Batches) -> None:
         over='took {time}',
         left='about {time} left',
         missing='{n} still to be sent',
-        n_completed='{n} done',
+        n_completed='{n} completed',
         n_dead='{n} failed',
         n_cancelled='{n} cancelled',
         n_running='{n} at work',

@@ -43,7 +43,7 @@ export default {
       <div class="job-main">
         <section class="job-part"><div class="section-head"><h2>{{ labels.result }}</h2><span class="grow"></span>
           <button v-if="said" type="button" class="btn ghost tiny" @click="plain = !plain">{{ plain ? labels.read : labels.plain }}</button>
-          <a v-if="job.lines || job.held" class="btn ghost tiny" :href="'/api/jobs/' + job.id + '/lines'" :download="job.id + '.ndjson'"><i class="icon icon-down" aria-hidden="true"></i>{{ labels.lines }}</a></div>
+          <a v-if="job.lines || job.held" class="btn ghost tiny" :href="'/api/jobs/' + job.id + '/lines'" :download="job.id + '.ndjson'"><i class="icon icon-save" aria-hidden="true"></i>{{ labels.lines }}</a></div>
           <details v-if="thought" class="job-fold"><summary><i class="icon icon-right small" aria-hidden="true"></i>{{ labels.thinking }}</summary><pre class="job-text">{{ thought }}</pre></details>
           <div v-show="said && !plain" ref="prose" class="prose job-prose" :class="{ live }"></div>
           <pre v-if="said && plain" class="job-text" tabindex="0">{{ text() }}</pre>

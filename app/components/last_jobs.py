@@ -43,7 +43,7 @@ def _summary(jobs: Sequence[JobView]) -> str:
     if not jobs:
         return ''
     states = Counter(str(job.state) for job in jobs)
-    told = [said.tr('{n} done', n=said.number(states['completed']))]
+    told = [said.tr('{n} completed', n=said.number(states['completed']))]
     if states['dead']:
         told.append(said.tr('{n} failed', n=said.number(states['dead'])))
     if states['cancelled']:

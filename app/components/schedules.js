@@ -19,7 +19,7 @@ export default {
     <slot v-else-if="!schedules.length"></slot>
     <ul v-else class="qs-list" role="list"><li v-for="each in schedules" :key="each.id" class="qs-row" :class="{ off: !each.enabled, marked: each.id === opened }" :data-schedule="each.id">
       <button type="button" class="switch" role="switch" :aria-checked="each.enabled" :aria-label="labels.on + words.colon + each.name" @click="$emit('switch', each.id, !each.enabled)"><i></i></button>
-      <div class="qb-two qs-name"><b class="clip" :title="each.name">{{ each.name }}</b><span class="faint clip" :title="each.prompt">{{ each.prompt || labels[each.kind] }}</span></div>
+      <div class="qb-two qs-name"><b class="clip" :title="each.name">{{ each.name }}</b><span class="faint clip" :title="each.says">{{ each.says || labels[each.kind] }}</span></div>
       <div class="qb-two qs-when"><span class="clip" :title="each.words || each.cron">{{ each.words || each.cron }}</span><span class="faint clip"><code v-if="each.words">{{ each.cron }}</code> {{ each.timezone }}</span></div>
       <div class="qb-two qs-next num"><template v-if="each.enabled && each.next.length"><span>{{ words.fill("in_time", { time: coarse(each.next[0] - clock) }) }}</span><span class="faint" :title="each.next.map((at) => words.moment(at)).join('\\n')">{{ words.moment(each.next[0]) }}</span></template><span v-else class="faint">{{ labels.off }}</span></div>
       <div class="qb-two qs-last"><a v-if="each.last" class="clip" :href="'/jobs/' + each.last.id"><i class="dot" :class="dots[each.last.state]" aria-hidden="true"></i>{{ labels["state_" + each.last.state] }}</a><span v-else class="faint">{{ labels.none }}</span><span v-if="each.last" class="faint num">{{ words.moment(each.last.at) }}</span></div>

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from nicegui import background_tasks, ui
 
-from app import cron_words, refusals, schedule_form, theme
+from app import cron_words, job_story, refusals, schedule_form, theme
 from app.components.schedules import Schedules
 from app.i18n import speech
 from app.parts import Parts
@@ -119,7 +119,8 @@ class _Page:
             'priority': each.priority,
             'user': each.user,
             'last': last,
-            **schedule_form.asked(each),
+            **(asked := schedule_form.asked(each)),
+            'says': asked['prompt'] or job_story.question(each.body),
         }
 
     def preview(self, cron: str, zone: str) -> None:

@@ -3,7 +3,8 @@
 import json
 
 from app import job_story
-from broker import facts
+from app.board import Board
+from broker import facts, protocol
 from broker.job import State
 from tests.app import news as n
 
@@ -72,3 +73,27 @@ def test_the_request_is_told_as_messages_and_options():
     assert job_story.request(json.dumps({'input': ['x' * 30_000, 'y']}).encode())['messages'][0]['cut']
     for odd in (b'', b'\xff', b'[1]', b'{"messages": 3, "options": []}'):
         assert job_story.request(odd)['messages'] == []
+
+
+def test_the_question_is_the_last_thing_that_a_person_asks():
+    said = [
+        {'role': 'user', 'content': 'Why?'},
+        {'role': 'assistant', 'content': 'So.'},
+        {'role': 'user', 'content': 'How?'},
+    ]
+    assert job_story.question(json.dumps({'messages': said}).encode()) == 'How?'
+    assert job_story.question(b'{"system": "be brief", "prompt": "What?"}') == 'What?'
+    assert job_story.question(b'{"messages": 3}') == ''
+
+
+def test_while_a_job_runs_it_is_known_when_its_first_words_came():
+    board, news = Board(clock=lambda: n.T0), n.News()
+    for item in (news.joined(), news.queued('a'), news.started('a', resident=False)):
+        board.apply(item, n.T0 + 1)
+    view = board.job('a')
+    assert (view.resident, view.answer.began_at) == (False, 0.0)
+    board.apply(n.tokens('a', 0, 'Hi'), n.T0 + 4)
+    board.apply(n.tokens('a', 1, ' you'), n.T0 + 5)
+    assert view.answer.began_at == n.T0 + 4
+    board.fill(protocol.Lines(job_id='a', epoch=1, index=0, lines=(), total=2, ended=False), n.T0 + 6)
+    assert view.answer.began_at == n.T0 + 4
