@@ -6,8 +6,8 @@ import math
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeGuard
 
 import msgspec
 import zmq
@@ -264,14 +264,19 @@ class Server:
     def _perform(self, actions: list[Action]) -> list[Action]:
         """Do it, and return what follows from messages that could not be delivered.
 
+        Tokens leave first: a fact may say that there are no more of them. Everything else is said when it is on disk.
         All that one turn has for a receiver goes into one letter: a message on its own costs more than what is in it.
         """
         changes = [action for action in actions if isinstance(action, Persist)]
+        tokens = [action for action in actions if _are_tokens(action)]
+        if tokens:  # of a run that is on disk, and kept in memory only: they have nothing to wait for
+            self._speak(_by_topic(tokens))
+            actions = [action for action in actions if not _are_tokens(action)]
         if changes:
             self._store.commit(changes)
         follow: list[Action] = []
         mail: dict[str, dict[Peer, list[_ToPeer]]] = {'worker': {}, 'client': {}}
-        news: dict[bytes, list[protocol.Published]] = {}
+        news = _by_topic(action for action in actions if isinstance(action, Publish))
         for action in actions:
             if isinstance(action, Send):
                 mail[action.peer.side].setdefault(action.peer, []).append(action.message)
@@ -280,8 +285,6 @@ class Server:
                     mail[action.peer.side].setdefault(action.peer, []).append(self._filled(action))
                 except lookup.Unfit as error:
                     follow += self._unfit(action, error)
-            elif isinstance(action, Publish):
-                news.setdefault(action.topic, []).append(action.message)
             elif isinstance(action, FromStore) and isinstance(
                 action.request, protocol.GetSettings | protocol.SetSettings
             ):
@@ -300,12 +303,16 @@ class Server:
         return follow
 
     def _publish(self, news: dict[bytes, list[protocol.Published]], told: list[facts.AnyFact]) -> None:
-        """Tokens first: a fact may say that there are no more of them. What sums up, like the pulse, comes last."""
+        """What sums up, like the pulse, comes last."""
         sums = {topic: news.pop(topic) for topic in _SUMS if topic in news}
         for at in range(0, len(told), FACTS_AT_ONCE):
             portion = protocol.FactsOut(facts=tuple(told[at : at + FACTS_AT_ONCE]))
             news.setdefault(protocol.TOPIC_FACTS, []).append(portion)
-        for topic, messages in (*news.items(), *sums.items()):
+        self._speak(news)
+        self._speak(sums)
+
+    def _speak(self, news: dict[bytes, list[protocol.Published]]) -> None:
+        for topic, messages in news.items():
             for letter in protocol.letters(map(protocol.encode, messages)):
                 self._facts.send(topic, SEND_MORE)
                 self._facts.send(letter, NOBLOCK)
@@ -550,6 +557,17 @@ class Server:
             raise errors.BrokerError(f'{listen} cannot be used: {error}.') from None
         sockets.serve_network(self._worker, address, joined.public, joined.secret)
         logger.info('workers of other machines join at %s', address, extra={'action': 'listen'})
+
+
+def _are_tokens(action: Action) -> TypeGuard[Publish]:
+    return isinstance(action, Publish) and isinstance(action.message, protocol.TokensOut)
+
+
+def _by_topic(told: Iterable[Publish]) -> dict[bytes, list[protocol.Published]]:
+    news: dict[bytes, list[protocol.Published]] = {}
+    for action in told:
+        news.setdefault(action.topic, []).append(action.message)
+    return news
 
 
 def _not_again(request: protocol.Replay, state: State) -> protocol.Refused:

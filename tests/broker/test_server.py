@@ -441,6 +441,34 @@ async def test_what_follows_from_a_stored_batch_may_fail_and_nobody_is_told_othe
     assert not [message for message in said if isinstance(message, protocol.Refused)]
 
 
+async def test_tokens_do_not_wait_for_the_disk_that_the_end_which_came_with_them_needs(broker, worker, monkeypatch):
+    commit, speak, done = broker.store.commit, broker.server._speak, []
+
+    def committed(changes):
+        done.extend(type(change.fact).__name__ for change in changes)
+        commit(changes)
+
+    def spoken(news):
+        done.extend(type(item).__name__ for items in news.values() for item in items)
+        speak(news)
+
+    monkeypatch.setattr(broker.store, 'commit', committed)
+    monkeypatch.setattr(broker.server, '_speak', spoken)
+    async with client.BrokerClient(broker.endpoints.for_peers()) as desk:
+        await worker.ready()
+        job = a_job()
+        await desk.submit(job)
+        await worker.hears(protocol.Assign)
+        tokens = protocol.Tokens(job_id=job.job_id, epoch=1, index=0, lines=(b'{"a":1}',))
+        finished = protocol.Finished(job_id=job.job_id, epoch=1, lines=1, usage=facts.Usage())
+        (letter,) = protocol.letters(map(protocol.encode, (tokens, finished)))
+        await worker.socket.send(letter)
+        await worker.hears(protocol.Settled)
+        await desk.ping()
+    at = done.index('TokensOut')
+    assert [each for each in done[at:] if each != 'Pulse'][:3] == ['TokensOut', 'JobCompleted', 'FactsOut']
+
+
 def test_a_shorter_lease_brings_quicker_heartbeats(tmp_path):
     endpoints = Endpoints(**dict.fromkeys(('client', 'worker', 'facts'), 'ipc:///nowhere'))
     rules = BrokerSettings(data_dir=tmp_path, endpoints=endpoints, lease_ttl_s=3).rules()
