@@ -63,7 +63,7 @@ class _Pages(ui.sub_pages):
     def _render_404(self) -> None:
         with (
             theme.box('page'),
-            theme.empty('compass', 'There is no such page', 'The address may be old or mistyped.'),
+            theme.empty('compass', 'There is no such page', 'The address may be old or mistyped.', whole=True),
             theme.text(tag='a', classes='btn primary').props('href=/chat'),
         ):
             T(theme.text(), 'Go to the chat')
@@ -71,9 +71,8 @@ class _Pages(ui.sub_pages):
     def _render_error(self, _: Exception) -> None:
         log.exception('a page failed to build: %s', self._router.current_path, extra={'action': 'build page'})
         with theme.box('page'):
-            theme.empty(
-                'warn', 'This page could not be shown', 'The details are in the log. Reloading the page may help.'
-            )
+            explanation = N_('The details are in the log. Reloading the page may help.')
+            theme.empty('warn', 'This page could not be shown', explanation, whole=True)
 
 
 # What the palette offers everywhere

@@ -68,11 +68,14 @@ def icon_button(
     return element if on_click is None else element.on('click', on_click)
 
 
-def empty(icon_name: str, title: str, explanation: str) -> ui.element:
-    """What an empty place shows (msgids): what will appear here, and how. Put a button inside with ``with``."""
+def empty(icon_name: str, title: str, explanation: str, *, whole: bool = False) -> ui.element:
+    """What an empty place shows (msgids): what will appear here, and how. Put a button inside with ``with``.
+
+    ``whole``: it is all there is on the page, and its title the page's.
+    """
     with ui.element('div').classes('empty') as element:
         icon(icon_name, 'large')
-        T(text(tag='h2'), title)
+        T(text(tag='h1' if whole else 'h2'), title)
         T(text(tag='p'), explanation)
     return element
 

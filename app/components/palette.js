@@ -83,11 +83,11 @@ export default {
     },
     // called from the server
     answer({ nth, found, fixed }) {
-      if (nth !== this.nth) return; // more was typed meanwhile
       const chosen = this.items[this.at];
+      if (fixed) this.own = fixed;
+      if (nth !== this.nth) return; // more was typed meanwhile
       this.found = found;
       this.about = folded(this.text);
-      if (fixed) this.own = fixed;
       const same = this.items.findIndex((item) => item.name === chosen?.name && item.kind === chosen?.kind);
       this.at = this.at && same > 0 ? same : 0; // who has moved already stays there
     },

@@ -1,21 +1,24 @@
 """What every page has around it, in a browser: the palette, the shortcuts, the panes, notifications; and axe-core."""
 
 import contextlib
+import re
 from collections.abc import AsyncIterator
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests import axe, browser, screenshots
+from tests import axe, browser, outline, screenshots
 from tests.conftest import starter
 
 pytestmark = [*browser.MARKS, pytest.mark.whole]
 
 PAGES = ('/chat', '/queue', '/history', '/workers', '/analytics', '/settings', '/jobs/{job}', '/no/such/page')
 WORDS = {
-    'en': {'queue': 'queue', 'title': 'Queue · Corral', 'sheet': 'Keyboard shortcuts', 'find': 'Find anything'},
-    'zh': {'queue': '队列', 'title': '队列 · Corral', 'sheet': '键盘快捷键', 'find': '查找'},
-}
+    'en': {'queue': 'queue', 'title': 'Queue · Corral', 'sheet': 'Keyboard shortcuts', 'find': 'Find anything',
+           'pause': 'pause the', 'paused': 'Queue paused', 'resume': 'resume the', 'runs': 'Queue running'},
+    'zh': {'queue': '队列', 'title': '队列 · Corral', 'sheet': '键盘快捷键', 'find': '查找',
+           'pause': '暂停队列', 'paused': '队列已暂停', 'resume': '恢复队列', 'runs': '队列正常'},
+}  # fmt: skip
 # a page that is out of sight, allowed to notify, in a browser that notes what it is asked to show
 HIDDEN = """
 window.shown = [];
@@ -92,6 +95,7 @@ async def test_everything_is_reached_by_keys(desk, chromium: Browser, lang: str)
         await page.go_back()
         await expect(page).to_have_title(words['title'])
 
+        await act_by_keys(page, words, lang)
         await page.keyboard.press('?')
         await expect(page.get_by_role('dialog', name=words['sheet'])).to_be_visible()
         await page.keyboard.press('Escape')
@@ -104,6 +108,32 @@ async def test_everything_is_reached_by_keys(desk, chromium: Browser, lang: str)
         await page.keyboard.type('g q?')  # while writing they are letters
         await expect(box).to_have_value('g q?')
         await expect(page).to_have_url(f'{desk.url}/chat')
+        await page.keyboard.press('Control+k')
+        await page.keyboard.type('dmo')  # a model, by some of its letters: a new conversation with it
+        await expect(palette.get_by_role('option')).to_have_text(re.compile('^demo'))
+        await page.keyboard.press('Enter')
+        await expect(palette).to_be_hidden()
+        await expect(box).to_be_focused()
+
+
+async def act_by_keys(page: Page, words: dict[str, str], lang: str) -> None:
+    """Actions are done, and the list is gone through, without a mouse."""
+    palette = page.locator('dialog.palette')
+    for name, told in (('pause', 'paused'), ('resume', 'runs')):
+        await page.keyboard.press('Control+k')
+        await page.keyboard.type(words[name])
+        await expect(palette.get_by_role('option')).to_have_count(1)
+        await page.keyboard.press('Enter')
+        await expect(page.locator('.status')).to_contain_text(words[told])
+
+    await page.keyboard.press('Control+k')
+    mine = palette.get_by_role('option').filter(has_text=f'quarterly {lang}')
+    await expect(mine).to_contain_text(re.compile(r'\d\d:\d\d|yesterday|昨天'))  # no date for what is of today
+    await page.keyboard.press('ArrowUp')  # from the first to the last
+    await expect(palette.locator('[aria-selected=true]')).to_be_in_viewport()
+    await page.keyboard.press('ArrowDown')
+    await expect(palette.locator('[aria-selected=true]')).to_have_attribute('id', 'palette-0')
+    await page.keyboard.press('Escape')
 
 
 async def test_panes_are_dragged_pushed_folded_and_found_as_they_were(desk, chromium: Browser):
@@ -128,14 +158,9 @@ async def test_panes_are_dragged_pushed_folded_and_found_as_they_were(desk, chro
         await expect(page.locator('.pane-inspector')).to_be_hidden()
 
 
-async def test_an_action_of_the_palette_acts_and_says_so(desk, chromium: Browser):
+async def test_an_action_of_the_palette_is_found_by_its_name_in_either_language(desk, chromium: Browser):
     async with visiting(chromium, desk.url) as page:
         await page.goto(f'{desk.url}/settings')
-        for name, told in (('pause the', 'Queue paused'), ('resume the', 'Queue running')):
-            await page.keyboard.press('Control+k')
-            await page.keyboard.type(name)
-            await page.keyboard.press('Enter')
-            await expect(page.locator('.status')).to_contain_text(told)
         await page.keyboard.press('Control+k')
         await page.keyboard.type('切换语言')  # by its name in the other language
         await page.keyboard.press('Enter')
@@ -157,8 +182,8 @@ async def test_a_long_answer_is_told_to_who_looked_away_and_to_nobody_else(desk,
 
 
 @pytest.mark.parametrize('path', PAGES)
-async def test_axe_finds_nothing_grave(desk, chromium: Browser, path: str):
-    """In English and light, and, switched in place, in Chinese and dark."""
+async def test_axe_finds_nothing_grave_and_every_page_is_built_alike(desk, chromium: Browser, path: str):
+    """In English and light, and, switched in place, in Chinese and dark; from a phone to a wall."""
     async with visiting(chromium, desk.url) as page:
         if '{job}' in path:
             await ask(page, desk.url, 'What is a corral?')
@@ -174,6 +199,8 @@ async def test_axe_finds_nothing_grave(desk, chromium: Browser, path: str):
             await page.keyboard.press('Control+k')
             await expect(page.locator('.palette-item').first).to_be_visible()
             found += await axe.faults(page)
+            await page.keyboard.press('Escape')
+        found += await outline.faults(page, path)
         assert not found, '\n'.join(found)
 
 
