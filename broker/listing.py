@@ -19,6 +19,7 @@ from broker.job import Job
 from broker.needle import MOST_EXCERPT_BYTES, Needle, excerpt
 
 STEP_S = 0.003  # what one step may take: jobs wait no longer than that for somebody's look into the past
+STEP_BYTES = 300_000  # of questions, read for their beginnings, are about as much
 RANGE = 500  # places looked at in one go, at first
 MOST_AT_ONCE = 50_000
 MOST_SORTED = 250_000  # jobs that are put into another order than that of their arrival: the newest
@@ -156,12 +157,45 @@ class Answer(NamedTuple):
     reply: protocol.Reply
 
 
+class _Asked:
+    """One question: first its rows are found, then what they say is read, both a step at a time."""
+
+    def __init__(self, wanted: _Wanted, listing: Listing, now: float) -> None:
+        self._wanted = wanted
+        self._listing = listing
+        self._since = now
+        self._page: protocol.JobList | None = None
+        self._excerpts: list[str] = []
+
+    def step(self, shelf: Shelf, clock: Callable[[], float]) -> protocol.Reply | None:
+        """Go on for a step; the reply once there is one."""
+        wanted, listing = self._wanted, self._listing
+        if self._page is None:
+            until = _until(wanted)
+            look, whole = (wanted.look, wanted.whole) if isinstance(wanted, protocol.ListJobs) else (0, False)
+            listing.step(shelf, clock, until=until, look=look, whole=whole)
+            patient = isinstance(wanted, protocol.FindJobs) or clock() < self._since + PATIENCE_S
+            if patient and not listing.enough(until, look, whole):
+                return None
+            if isinstance(wanted, protocol.FindJobs):
+                return _jobs(wanted, listing, shelf)
+            self._page = _page(wanted, listing, shelf)
+        read = 0
+        while len(self._excerpts) < len(self._page.jobs):
+            if read > STEP_BYTES:
+                return None
+            job = self._page.jobs[len(self._excerpts)]
+            self._excerpts.append(_excerpt(job, shelf))
+            read += job.body_bytes if job.body_bytes <= MOST_EXCERPT_BYTES else 0
+        return msgspec.structs.replace(self._page, excerpts=tuple(self._excerpts))
+
+
 class Listings:
     """The look-ups that are under way, and the lists that may be asked for more of their rows."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[bytes, Listing] = OrderedDict()
-        self._waiting: dict[tuple[Peer, int], tuple[_Wanted, Listing, float]] = {}
+        self._waiting: dict[tuple[Peer, int], _Asked] = {}
 
     @property
     def busy(self) -> bool:
@@ -177,21 +211,17 @@ class Listings:
         else:
             wanted, listing = self._list(wanted, shelf)
         listing.asked_at = now
-        self._waiting[peer, wanted.rid] = (wanted, listing, now)
+        self._waiting[peer, wanted.rid] = _Asked(wanted, listing, now)
 
     def step(self, shelf: Shelf, clock: Callable[[], float]) -> list[Answer]:
         """One step for whoever has waited longest; the answers that are ready."""
-        for (peer, rid), (wanted, listing, since) in list(self._waiting.items()):
-            until = _until(wanted)
-            look, whole = (wanted.look, wanted.whole) if isinstance(wanted, protocol.ListJobs) else (0, False)
-            listing.step(shelf, clock, until=until, look=look, whole=whole)
-            patient = isinstance(wanted, protocol.FindJobs) or clock() < since + PATIENCE_S
-            if patient and not listing.enough(until, look, whole):
-                del self._waiting[peer, rid]  # the next step is for somebody else
-                self._waiting[peer, rid] = (wanted, listing, since)
-                return []
+        for (peer, rid), asked in list(self._waiting.items()):
             del self._waiting[peer, rid]
-            return [Answer(peer, _reply(wanted, listing, shelf))]
+            reply = asked.step(shelf, clock)
+            if reply is not None:
+                return [Answer(peer, reply)]
+            self._waiting[peer, rid] = asked  # the next step is for somebody else
+            return []
         return []
 
     def _list(self, wanted: protocol.ListJobs, shelf: Shelf) -> tuple[protocol.ListJobs, Listing]:
@@ -224,17 +254,19 @@ def _until(wanted: _Wanted) -> int:
     return max(1, min(wanted.limit, protocol.SNAPSHOT_PAGE)) + 1
 
 
-def _reply(wanted: _Wanted, listing: Listing, shelf: Shelf) -> protocol.Reply:
-    if isinstance(wanted, protocol.FindJobs):
-        orders = listing.page(0, _until(wanted))
-        jobs = intake.that_fit(shelf.at(orders[: _until(wanted) - 1]))
-        return protocol.Jobs(rid=wanted.rid, jobs=jobs, more=len(orders) > len(jobs))
+def _jobs(wanted: protocol.FindJobs, listing: Listing, shelf: Shelf) -> protocol.Jobs:
+    orders = listing.page(0, _until(wanted))
+    jobs = intake.that_fit(shelf.at(orders[: _until(wanted) - 1]))
+    return protocol.Jobs(rid=wanted.rid, jobs=jobs, more=len(orders) > len(jobs))
+
+
+def _page(wanted: protocol.ListJobs, listing: Listing, shelf: Shelf) -> protocol.JobList:
+    """All but the excerpts."""
     orders = listing.page(wanted.offset, min(wanted.limit, MOST_PAGE))
-    jobs = intake.that_fit(shelf.at(orders))
     return protocol.JobList(
         rid=wanted.rid,
-        jobs=jobs,
-        excerpts=tuple(_excerpt(job, shelf) for job in jobs),
+        jobs=intake.that_fit(shelf.at(orders)),
+        excerpts=(),
         total=listing.total,
         complete=listing.complete,
         looked=listing.looked,

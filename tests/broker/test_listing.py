@@ -19,10 +19,12 @@ def fill(store, count, **fields):
     """Jobs 1 … count; every third is dead, every tenth is Zoë's."""
     changes = []
     for n in range(1, count + 1):
+        body = json.dumps({'messages': [{'role': 'user', 'content': f'Frage {n}: 为什么天是蓝的'}]}).encode()
         job = Job(
             job_id=f'{n:032x}',
             order=n,
             kind='chat',
+            body_bytes=len(body),
             model=f'm{n % 2}',
             priority=n % 16,
             queued_at=1000.0 + n,
@@ -42,7 +44,6 @@ def fill(store, count, **fields):
             user=job.user,
             conversation_id='',
         )
-        body = json.dumps({'messages': [{'role': 'user', 'content': f'Frage {n}: 为什么天是蓝的'}]}).encode()
         said = [f'Ant{n}', 'wort'] if n % 50 else ['结', '尾']
         answer = tuple(json.dumps({'message': {'content': part}}, ensure_ascii=False).encode() for part in said)
         changes.append(Persist(queued, job, body=body, answer=answer))
@@ -184,6 +185,24 @@ def test_no_step_takes_longer_than_it_may_and_two_who_ask_take_turns(store, monk
         assert asking.clock() - before < 3 * listing.STEP_S
     assert [peer for peer, _ in told].count(WHO) == 1 and len(told) == 2
     assert next(reply for peer, reply in told if peer == other).jobs[0].order == 300
+
+
+def test_what_many_jobs_ask_is_read_a_little_in_every_step(store, monkeypatch):
+    monkeypatch.setattr(listing, 'STEP_BYTES', 1000)
+    read, steps = [0], []
+    body, step = store.body, listing.Listings.step
+    monkeypatch.setattr(store, 'body', lambda job_id: read.__setitem__(0, read[0] + 1) or body(job_id))
+
+    def noted(*about):
+        before = read[0]
+        answers = step(*about)
+        steps.append(read[0] - before)
+        return answers
+
+    monkeypatch.setattr(listing.Listings, 'step', noted)
+    found = Asking(store).ask(protocol.ListJobs(rid=1, limit=300))
+    assert sum(steps) == len(found.jobs) == len(found.excerpts) == 300 and max(steps) < 20
+    assert [excerpt(body(job.job_id)) for job in found.jobs] == list(found.excerpts)
 
 
 def test_an_order_that_only_the_newest_are_put_in_says_so(store, monkeypatch):
