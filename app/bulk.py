@@ -30,13 +30,16 @@ class Outcome:
 
 def deed(broker: BrokerClient, name: str, priority: int = 5) -> Wish:
     """What ``name`` does with one job."""
-    deeds: dict[str, Wish] = {
-        'cancel': broker.cancel,
-        'replay': lambda job_id: broker.replay(job_id, replay_id(job_id)),
-        'move': lambda job_id: broker.set_priority(job_id, priority),
-        'purge': broker.purge,
-    }
-    return deeds[name]
+    match name:
+        case 'cancel':
+            return broker.cancel
+        case 'replay':
+            return lambda job_id: broker.replay(job_id, replay_id(job_id))
+        case 'move':
+            return lambda job_id: broker.set_priority(job_id, priority)
+        case 'purge':
+            return broker.purge
+    raise ValueError(name)
 
 
 async def each(wish: Wish, ids: Iterable[str] | AsyncIterable[str]) -> Outcome:

@@ -39,7 +39,7 @@ async def test_odd_values_in_every_field(yard):
             for value in ODD:
                 content = json.dumps(sound | {name: value}).encode()
                 answer = await yard.http.post(path, content=content)
-                assert answer.status_code < 500 or answer.json().get('code') == 503, (path, name, value, answer.text)
+                assert answer.status_code < 500 or answer.status_code == 503, (path, name, value, answer.text)
                 if answer.status_code >= 400:
                     told = answer.json()
                     assert key in told or 'error' in told, (path, name, value, told)
