@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 
 from analytics import ledger
-from app import chat, connections, guard, health, shelf_import, shelf_routes
+from app import chat, connections, guard, health, shelf_import, shelf_routes, zones
 from app.api import openai_files
 from app.api.entrance import Entrance
 from app.api.own import description
@@ -128,6 +128,8 @@ async def _working(
 ) -> AsyncIterator[Parts]:
     """The broker's client, the recorder, the chats and the feed, up and running."""
     async with contextlib.AsyncExitStack() as stack:
+        if settings.pages:
+            asyncio.get_running_loop().run_in_executor(None, zones.names)  # for those who open a page that has them
         broker = await stack.enter_async_context(BrokerClient(settings.endpoints))
         book = await ledger.Ledger.open(
             settings.data_dir / 'analytics.duckdb',

@@ -9,6 +9,7 @@ from typing import Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.api import presence
 from app.api.trouble import Trouble
 from app.api.work import Work
 
@@ -73,7 +74,7 @@ class Reply(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
         answering = asyncio.create_task(self._answer(scope, receive, send), name='answer')
-        leaving = asyncio.create_task(_left(receive), name='client')
+        leaving = asyncio.create_task(presence.left(receive), name='client')
         try:
             await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -134,9 +135,3 @@ class Reply(Response):
         reply = self._form.refusal(failure)
         reply.headers.update({**self._work.headers(), 'X-Request-Id': self._request_id})
         await reply(scope, receive, send)
-
-
-async def _left(receive: Receive) -> None:
-    """Return when the client has closed the connection."""
-    while (await receive())['type'] != 'http.disconnect':
-        pass

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-import zoneinfo
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from nicegui import background_tasks, context, ui
 from nicegui.page_arguments import PageArguments
 
 from analytics import answers, errors
-from app import theme
+from app import theme, zones
 from app.charts import SECTIONS
 from app.charts.part import REBUILDING, UNREADABLE, Part, Round
 from app.components.range_bar import RangeBar
@@ -205,7 +204,7 @@ class _Figures:
         return kept if not query and kept is not None else Question.read(query)
 
     def _set_zone(self, name: str) -> None:
-        if name != self._zone and name in zoneinfo.available_timezones():
+        if name != self._zone and name in zones.names():
             self._zone = name
             self._ask_anew()
 

@@ -1,13 +1,12 @@
 """Schedules: jobs that are made again and again; add, change, switch, run and remove them."""
 
 import time
-import zoneinfo
 from typing import Any
 
 import msgspec
 from nicegui import background_tasks, ui
 
-from app import cron_words, job_story, refusals, schedule_form, theme
+from app import cron_words, job_story, refusals, schedule_form, theme, zones
 from app.components.schedules import Schedules
 from app.i18n import speech
 from app.parts import Parts
@@ -25,7 +24,7 @@ def create(parts: Parts) -> None:
     """Build what stands under the tab."""
     page = _Page(parts)
     page.element = element = Schedules(
-        {'ready': False, 'schedules': [], 'models': [], 'zones': sorted(zoneinfo.available_timezones())},
+        {'ready': False, 'schedules': [], 'models': [], 'zones': list(zones.names())},
         save=page.save,
         preview=page.preview,
         switch=page.switch,

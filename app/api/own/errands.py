@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import APIRouter, Body, Path
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from app import errand_watch
+from app.api import presence
 from app.api.own import told
 from app.api.own.fleet import WorkerPath
 from app.api.own.refusal import documented
@@ -52,14 +54,17 @@ def routes(room: Room) -> APIRouter:
         summary='Load, unload, pull or remove a model',
         responses=documented(400, 404, 409, 415),
     )
-    async def begin(name: WorkerPath, asked: Annotated[ErrandRequest, Body()]) -> Any:
-        """The errand, at once: the same one while the same goes on. `GET /api/errands/{id}` tells how far it is."""
+    async def begin(request: Request, name: WorkerPath, asked: Annotated[ErrandRequest, Body()]) -> Any:
+        """The errand, at once: the same one while the same goes on. `GET /api/errands/{id}` tells how far it is.
+
+        It goes on whether its caller stays or not, also with `wait` or `stream`; `DELETE /api/errands/{id}` stops it.
+        """
         order = Order(errand_id=new_job_id(), action=asked.action, model=asked.model, keep_s=asked.keep_s)
         found = await room.broker.run_errand(name, order)
         if asked.stream:
             return StreamingResponse(_lines(room, found), media_type='application/x-ndjson')
         if asked.wait:
-            *_, found = [each async for each in errand_watch.news(room.board, found)]
+            found = await presence.while_there(request, _end(room, found))
         return msgspec.structs.asdict(found)
 
     @made.get('/api/errands', response_model=Errands, summary='What workers do with models', responses=documented())
@@ -88,6 +93,12 @@ async def _one(room: Room, errand_id: str) -> dict[str, Any]:
         if each.errand_id == errand_id:
             return msgspec.structs.asdict(each)
     raise Trouble('not_found', 'there is no such errand; they are kept for an hour')
+
+
+async def _end(room: Room, found: Errand) -> Errand:
+    async for each in errand_watch.news(room.board, found):
+        found = each
+    return found
 
 
 async def _lines(room: Room, found: Errand) -> AsyncIterator[bytes]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from app.api import presence
 from app.api.own import told
 from app.api.own.events import Telling, lines_of, place_of
 from app.api.own.refusal import documented
@@ -76,7 +77,7 @@ def _submitting(made: APIRouter, room: Room) -> None:
                 raise Trouble('invalid', 'the header Idempotency-Key and the field idempotency_key differ')
             order = msgspec.structs.replace(order, idempotency_key=key)
         accepted = await room.broker.submit(order)
-        state = await room.ended(accepted.job_id, wait)
+        state = await presence.while_there(request, room.ended(accepted.job_id, wait))
         response.headers['Location'] = f'/api/jobs/{accepted.job_id}'
         made = _job(room, state) | {'duplicate': accepted.duplicate, 'result': None}
         if wait and state.job.ended_at:
@@ -116,10 +117,13 @@ def _finding(made: APIRouter, room: Room) -> None:
 def _reading(made: APIRouter, room: Room) -> None:
     @made.get('/api/jobs/{id}/result', response_model=told.Result, summary='What it said', responses=documented(404))
     async def result(
-        id: JobPath, wait: Wait = 0.0, lines: Annotated[bool, Query(description='With the raw lines.')] = False
+        request: Request,
+        id: JobPath,
+        wait: Wait = 0.0,
+        lines: Annotated[bool, Query(description='With the raw lines.')] = False,
     ) -> dict[str, Any]:
         """So far, or for good: then it is `complete`."""
-        state = await room.ended(id, wait)
+        state = await presence.while_there(request, room.ended(id, wait))
         return told.result(state.job, await room.broker.read_all(id), with_lines=lines)
 
     @made.get(

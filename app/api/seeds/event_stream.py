@@ -8,6 +8,8 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.api import presence
+
 HEADERS = (
     (b'content-type', b'text/event-stream; charset=utf-8'),
     (b'cache-control', b'no-cache'),
@@ -25,7 +27,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until there are no more events or nobody reads them."""
         sending = asyncio.create_task(self._send_all(send), name='events')
-        leaving = asyncio.create_task(_left(receive), name='reader')
+        leaving = asyncio.create_task(presence.left(receive), name='reader')
         try:
             await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -44,8 +46,3 @@ class EventStream(Response):
                 data = b'data: ' + msgspec.json.encode(event) + b'\n\n'
                 await send({'type': 'http.response.body', 'body': data, 'more_body': True})
         await send({'type': 'http.response.body', 'body': b''})
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())['type'] != 'http.disconnect':
-        pass
