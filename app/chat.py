@@ -25,6 +25,7 @@ from app.talks import Talks
 from app.versions import Versions
 from broker import errors
 from broker.client import BrokerClient, new_job_id
+from broker.job import DEFAULT_PRIORITY
 
 log = logging.getLogger(__name__)
 
@@ -149,11 +150,7 @@ class ChatService:
         self._talks.check(text, model, attached)
         now = time.time()
         if conversation_id is None:
-            header = Conversation(
-                id=new_job_id(), title=title_from(text), created_at=now, updated_at=now, model=model, priority=priority
-            )
-            header.options = chat_options.stored(options if options is not None else self.presets.default())
-            last = None
+            header, last = self._begun(text, now, options if options is not None else self.presets.default()), None
         elif conversation_id in self._talks.headers:
             header = copy(self._talks.headers[conversation_id])
             last = await self._talks.last_of(header)
@@ -166,35 +163,30 @@ class ChatService:
         taken = await self.attachments.claim(attached, header.id)
         if not text.strip() and conversation_id is None:
             header.title = taken[0].name
+        said = {'id': new_job_id(), 'conversation_id': header.id, 'content': text, 'created_at': now}
         if last is not None and self._talks.alive(last):
-            await self.next.add(
-                chat_next.Next(
-                    id=new_job_id(),
-                    conversation_id=header.id,
-                    after=last.id,
-                    content=text,
-                    model=model,
-                    priority=priority,
-                    files=taken,
-                    created_at=now,
-                )
+            await self._let_wait(
+                chat_next.Next(**said, after=last.id, model=model, priority=priority, files=taken), last
             )
-            self._changed.call(header.id)
-            if not self._talks.alive(last):  # it ended meanwhile
-                self._jobs.later(self.next.go_on(last))
             return header
         header.updated_at, header.model, header.priority = now, model, priority
-        question = Message(
-            id=new_job_id(),
-            conversation_id=header.id,
-            role='user',
-            content=text,
-            created_at=now,
-            parent=last.id if last is not None else ROOT,
-            extras=Extras(files=taken),
-        )
+        parent = last.id if last is not None else ROOT
+        question = Message(**said, role='user', parent=parent, extras=Extras(files=taken))
         await self._talks.ask(header, question, [model, beside] if beside else [model])
         return header
+
+    def _begun(self, text: str, now: float, options: Options) -> Conversation:
+        stored = chat_options.stored(options)
+        times = {'created_at': now, 'updated_at': now}
+        return Conversation(
+            id=new_job_id(), title=title_from(text), **times, model='', priority=DEFAULT_PRIORITY, options=stored
+        )
+
+    async def _let_wait(self, message: chat_next.Next, last: Message) -> None:
+        await self.next.add(message)
+        self._changed.call(message.conversation_id)
+        if not self._talks.alive(last):  # it ended meanwhile
+            self._jobs.later(self.next.go_on(last))
 
     async def set_options(self, conversation_id: str, options: Options) -> None:
         """What the model is asked to observe from the next answer on."""

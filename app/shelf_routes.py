@@ -6,6 +6,7 @@ import mmap
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
@@ -29,33 +30,22 @@ def router(parts: Callable[[], Parts]) -> APIRouter:
     routes = APIRouter(prefix='/shelf', include_in_schema=False)
     turn = asyncio.Lock()  # of imports: each takes memory for a part of a file
 
-    @routes.get('/conversations.json')
-    async def all_as_json(folder: str = '') -> Response:
+    @routes.get('/conversations.{form}')
+    async def several(request: Request, form: Literal['json', 'zip'], folder: str = '') -> Response:
         here = parts()
-        return _file(Exporter(here.chat, here.shelf).json(_chosen(here, folder)), _called(here, folder), 'json')
+        chosen, exporter = _chosen(here, folder), Exporter(here.chat, here.shelf)
+        written = exporter.json(chosen) if form == 'json' else exporter.markdown_zip(chosen, _language(request))
+        return _file(written, _called(here, folder), form)
 
-    @routes.get('/conversations.zip')
-    async def all_as_markdown(request: Request, folder: str = '') -> Response:
-        here = parts()
-        chosen = _chosen(here, folder)
-        written = Exporter(here.chat, here.shelf).markdown_zip(chosen, _language(request))
-        return _file(written, _called(here, folder), 'zip')
-
-    @routes.get('/{conversation_id}.json')
-    async def one_as_json(request: Request, conversation_id: str) -> Response:
+    @routes.get('/{conversation_id}.{form}')
+    async def one(request: Request, conversation_id: str, form: Literal['json', 'md']) -> Response:
         here = parts()
         header: Conversation | None = here.chat.conversation(conversation_id)
         if header is None:
-            return _gone(request)
-        return _file(Exporter(here.chat, here.shelf).json([header]), header.title, 'json')
-
-    @routes.get('/{conversation_id}.md')
-    async def one_as_markdown(request: Request, conversation_id: str) -> Response:
-        here = parts()
-        header: Conversation | None = here.chat.conversation(conversation_id)
-        if header is None:
-            return _gone(request)
-        return _file(Exporter(here.chat, here.shelf).markdown(header, _language(request)), header.title, 'md')
+            return PlainTextResponse(i18n.tr(_language(request), GONE) + '\n', 404)
+        exporter = Exporter(here.chat, here.shelf)
+        written = exporter.json([header]) if form == 'json' else exporter.markdown(header, _language(request))
+        return _file(written, header.title, form)
 
     @routes.post('/import')
     async def take(request: Request) -> Response:
@@ -108,10 +98,6 @@ def _chosen(parts: Parts, folder: str) -> list[Conversation]:
 def _called(parts: Parts, folder: str) -> str:
     known: shelf.Folder | None = parts.shelf.folder(folder)
     return known.name if known is not None else 'conversations'
-
-
-def _gone(request: Request) -> Response:
-    return PlainTextResponse(i18n.tr(_language(request), GONE) + '\n', 404)
 
 
 def _language(request: Request) -> str:

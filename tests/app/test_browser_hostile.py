@@ -87,7 +87,7 @@ async def ask(page, model, question):
     await page.keyboard.press('Enter')
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_hostile_answers_and_names_do_nothing_anywhere_and_others_notice_nothing(chromium, desk):
     wrong, foreign = [], []
     one, other = await opened(chromium, desk, wrong, foreign), await opened(chromium, desk, wrong, foreign)
@@ -99,7 +99,8 @@ async def test_hostile_answers_and_names_do_nothing_anywhere_and_others_notice_n
     await ask(one, MODEL, 'Do your worst')
     await ask(other, 'honest:latest', 'Are you there?')
     await expect(other.locator('.msg.answer .prose')).to_have_text('An honest answer.')
-    await expect(one.locator('.msg.answer').get_by_role('button', name='Regenerate').first).to_be_visible()
+    ended = one.locator('.msg.answer').get_by_role('button', name='Regenerate').first
+    await expect(ended).to_be_visible(timeout=90_000)  # all of it at once is a lot to draw
     await expect(one.locator('.katex').first).to_be_attached()
     for share in (0, 0.25, 0.5, 0.75, 1):
         await one.locator('.transcript-scroll').evaluate(
