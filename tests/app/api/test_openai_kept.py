@@ -6,6 +6,8 @@ import time
 import openai
 import pytest
 
+from tests.conftest import PATIENCE_S
+
 pytestmark = pytest.mark.whole
 
 
@@ -72,7 +74,7 @@ async def test_a_batch_from_its_file_to_its_answers(url):
         batch = await client.batches.create(
             input_file_id=file.id, endpoint='/v1/chat/completions', completion_window='24h'
         )
-        until = time.monotonic() + 20
+        until = time.monotonic() + PATIENCE_S
         while batch.status != 'completed':
             assert time.monotonic() < until and batch.status in ('validating', 'in_progress', 'finalizing'), batch
             batch = await client.batches.retrieve(batch.id)

@@ -13,7 +13,7 @@ import openai
 import pytest
 import websockets
 
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE_S, ROOT
 
 pytestmark = pytest.mark.whole
 MODEL = 'qwen3'
@@ -145,7 +145,7 @@ def test_the_examples_in_the_readme_queue_a_job_each(url):
 
 async def _ended(ask, ready):
     """Ask until it is as it should be."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while not ready(told := await ask()):
         assert time.monotonic() < deadline, told
     return told
