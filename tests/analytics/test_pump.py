@@ -199,7 +199,7 @@ async def test_the_ledger_closes_whatever_it_is_doing_and_goes_on_the_next_time(
     book = await ledger.Ledger.open(path, queue.facts_after)
     told = asyncio.Event()
     book.watch(told.set)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while book.last_seq() < 6000:
             told.clear()
             await told.wait()

@@ -93,7 +93,7 @@ def seen(user: User, text: str) -> bool:
 
 
 async def soon(condition) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 – the page refreshes in a task of its own and tells nobody
             await asyncio.sleep(0.005)
 

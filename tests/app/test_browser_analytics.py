@@ -22,7 +22,7 @@ async def run_jobs(desk, count, model='demo'):
     """Put jobs through the queue of a running desk, and wait for their ends."""
     folder = desk.data_dir / 'run'
     endpoints = Endpoints(**{name: f'ipc://{folder / name}' for name in ('client', 'worker', 'facts')})
-    async with client.BrokerClient(endpoints) as broker, asyncio.timeout(20):
+    async with client.BrokerClient(endpoints) as broker, asyncio.timeout(60):
         ids = {client.new_job_id() for _ in range(count)}
         body = b'{"model": "%s", "input": "x"}' % model.encode()
         seq = (await broker.ping()).seq

@@ -79,7 +79,7 @@ def ask(port: int) -> Ask:
 
 
 def raw(port: int, data: bytes) -> tuple[int, str]:
-    with socket.create_connection(('127.0.0.1', port), timeout=5) as connection:
+    with socket.create_connection(('127.0.0.1', port), timeout=45) as connection:
         connection.sendall(data)
         answer = b''
         while chunk := connection.recv(65536):

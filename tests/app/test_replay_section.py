@@ -73,7 +73,7 @@ class Stage:
         await self.idle()
 
     async def idle(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while tasks := [task for task in asyncio.all_tasks() if task.get_name() == 'replay']:
                 await asyncio.wait(tasks)
 

@@ -57,7 +57,7 @@ def run(user, box, ticket, sql):
 
 
 async def said(box):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not box.said:  # noqa: ASYNC110 – the answer comes from a task of its own
             await asyncio.sleep(0.005)
     return box.said.pop()

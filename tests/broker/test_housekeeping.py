@@ -56,7 +56,7 @@ async def test_old_jobs_go_while_the_broker_serves(serve, monkeypatch):
         put(store, (2_000, State.DEAD, 1.0))
 
     places = serve(fill, keep=retention.Keep(completed_s=60.0))
-    async with client.BrokerClient(places, timeout_s=10) as queue, asyncio.timeout(20):
+    async with client.BrokerClient(places, timeout_s=40) as queue, asyncio.timeout(60):
         await queue.submit(protocol.Submit(job_id=client.new_job_id(), kind='chat', model='m', body=b'{}'))
         while not all([await is_gone(queue, number) for number in (1, 500, 1_000)]):
             await queue.ping()
@@ -67,7 +67,7 @@ async def test_old_jobs_go_while_the_broker_serves(serve, monkeypatch):
 async def test_without_limits_nothing_goes(serve, monkeypatch):
     monkeypatch.setattr(retention, 'ROUND_S', 0.001)
     places = serve(lambda store: put(store, (1, State.COMPLETED, 1.0)))
-    async with client.BrokerClient(places, timeout_s=10) as queue:
+    async with client.BrokerClient(places, timeout_s=40) as queue:
         for _ in range(20):
             await queue.ping()
         assert not await is_gone(queue, 1)
@@ -82,7 +82,7 @@ async def test_trouble_with_the_disk_while_forgetting_stops_nothing(serve, monke
     monkeypatch.setattr(Store, 'prune', full)
     places = serve(lambda store: None, keep=retention.Keep(completed_s=0.0))
     assert await asyncio.to_thread(asked.wait, 10)
-    async with client.BrokerClient(places, timeout_s=10) as queue:
+    async with client.BrokerClient(places, timeout_s=40) as queue:
         assert (await queue.ping()).boot == 'b'
 
 
@@ -101,7 +101,7 @@ async def test_the_load_is_told_when_it_changes_and_not_otherwise(serve, monkeyp
             return news.wait_for(lambda: told[-1:] and told[-1].waiting == waiting, 40)
 
     places = serve(lambda store: None, on_load=hear)
-    async with client.BrokerClient(places, timeout_s=10) as queue:
+    async with client.BrokerClient(places, timeout_s=40) as queue:
         assert await asyncio.to_thread(wait_for, 0)
         for _ in range(20):
             await queue.ping()

@@ -294,7 +294,7 @@ async def test_who_begins_to_listen_hears_where_jobs_stand_though_nothing_change
         await desk.submit(job)
         for _ in range(3):  # the first may hear of the change itself
             feed = desk.feed(0)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 async for item in feed:
                     if isinstance(item, protocol.Standing):
                         assert [place.job_id for place in item.places] == [job.job_id]

@@ -65,7 +65,7 @@ async def test_a_stream_streams(engine, ollama):
             seen.append(line)
             if b'data: 2' in b''.join(base64.b64decode(json.loads(each).get('b64', '')) for each in seen):
                 break
-    await ollama.until(lambda s: s.closes_seen == 1 and s.in_flight == 0, timeout_s=10)
+    await ollama.until(lambda s: s.closes_seen == 1 and s.in_flight == 0)
 
 
 async def test_cancelling_closes_upstream(engine, ollama):
@@ -73,7 +73,7 @@ async def test_cancelling_closes_upstream(engine, ollama):
     asked = asyncio.create_task(ask(engine, '/v1/x'))
     await ollama.until(lambda s: s.in_flight == 1)
     asked.cancel()
-    await ollama.until(lambda s: s.closes_seen == 1 and s.in_flight == 0, timeout_s=10)
+    await ollama.until(lambda s: s.closes_seen == 1 and s.in_flight == 0)
     assert (await asyncio.gather(asked, return_exceptions=True))[0].__class__ is asyncio.CancelledError
 
 

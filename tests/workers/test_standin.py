@@ -138,7 +138,7 @@ async def test_as_a_process_it_prints_its_address_and_ends_in_order(how):
     child = await asyncio.create_subprocess_exec(
         sys.executable, '-m', 'tests.standin', cwd=Path(__file__).parents[2], stdin=pipe, stdout=pipe
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         url = json.loads(await child.stdout.readline())['url']
         async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
             assert next(m['name'] for m in (await client.get('/api/tags')).json()['models']) == 'qwen3:latest'

@@ -182,7 +182,7 @@ async def test_a_stale_stop_drops_the_run_in_silence(broker, ollama):
         broker.tell(assign({}, model='hang'))
         await broker.hear(protocol.Tokens)
         broker.tell(stop(stale=True))
-        await ollama.until(lambda s: s.closes_seen == 1, timeout_s=10)
+        await ollama.until(lambda s: s.closes_seen == 1)
         await until_held(broker, 0)
     assert not broker.of(protocol.Stopped) and not broker.of(protocol.HandBack)
 

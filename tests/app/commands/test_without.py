@@ -85,7 +85,7 @@ def _everybody_ends_with(desk, start):
         _, err = process.communicate(timeout=20)
         assert process.returncode == 3
         assert err == 'Corral was stopped. What is in the queue goes on when it runs again.\n'
-    _, err = worker.communicate(timeout=15)
+    _, err = worker.communicate(timeout=45)
     assert (worker.returncode, err) == (3, 'Corral was stopped, so this worker ends, too.\n')
 
 
