@@ -27,7 +27,7 @@ export default {
       </div>
       <div v-if="opened === each.batch_id" class="qx-open">
         <div class="seg" role="radiogroup" :aria-label="labels.state"><button v-for="state in states" type="button" role="radio" :aria-checked="chosen === state" @click="$emit('open', each.batch_id, state)">{{ state ? labels["state_" + state] : labels.all }}</button></div>
-        <ul role="list" class="qx-jobs"><li v-for="job in jobs" :key="job.id"><i class="dot" :class="dots[job.state]" aria-hidden="true"></i><a class="mono clip" :href="'/jobs/' + job.id">{{ job.id }}</a><span class="quiet clip qx-kind">{{ labels[job.kind] }} · {{ job.model }}</span><span class="clip" :class="job.state === 'dead' ? 'is-bad' : 'quiet'">{{ job.state === "dead" ? fail(job) : labels["state_" + job.state] }}</span><span class="num quiet qx-ran">{{ job.ran ? words.duration(job.ran) : "" }}</span></li></ul>
+        <ul role="list" class="qx-jobs"><li v-for="job in jobs" :key="job.id"><i class="dot" :class="dots[job.state]" aria-hidden="true"></i><a class="clip" :class="{ mono: !job.says }" :href="'/jobs/' + job.id" :title="job.says || job.id">{{ job.says || job.id }}</a><span class="quiet clip qx-kind">{{ labels[job.kind] }} · {{ job.model }}</span><span class="clip" :class="job.state === 'dead' ? 'is-bad' : 'quiet'">{{ job.state === "dead" ? fail(job) : labels["state_" + job.state] }}</span><span class="num quiet qx-ran">{{ job.ran ? words.duration(job.ran) : "" }}</span></li></ul>
         <p v-if="!jobs.length" class="quiet">{{ labels.no_jobs }}</p>
         <button v-if="more_jobs" type="button" class="btn ghost" @click="$emit('more', 'jobs')">{{ labels.more_jobs }}</button>
       </div>

@@ -33,6 +33,8 @@ export default {
         <q-menu anchor="bottom right" self="top right" :offset="[0, 4]" max-height="70vh"><div role="menu" class="qb-menu">
           <button type="button" role="menuitem" class="menu-item" v-close-popup :disabled="isPaused('all', '')" @click="$emit('pause', 'all', '', false)"><i class="icon icon-pause small" aria-hidden="true"></i>{{ labels.pause_all }}</button>
           <button type="button" role="menuitem" class="menu-item" v-close-popup @click="$emit('pause', 'all', '', true)"><i class="icon icon-stop small" aria-hidden="true"></i>{{ labels.drain_all }}</button>
+          <p class="qb-menu-head">{{ labels.priority }}</p>
+          <button v-for="each in levelsDown" type="button" role="menuitemcheckbox" class="menu-item" v-close-popup :aria-checked="isPaused('lane', each.lane)" @click="toggle('lane', each.lane)"><i class="icon small" :class="isPaused('lane', each.lane) ? 'icon-play' : 'icon-pause'" aria-hidden="true"></i><span class="clip">{{ labels[each.name] }}</span></button>
           <template v-if="models.length"><p class="qb-menu-head">{{ labels.model }}</p>
           <button v-for="[name] in models.slice(0, 30)" type="button" role="menuitemcheckbox" class="menu-item" v-close-popup :aria-checked="isPaused('model', name)" @click="toggle('model', name)"><i class="icon small" :class="isPaused('model', name) ? 'icon-play' : 'icon-pause'" aria-hidden="true"></i><span class="clip">{{ name }}</span></button></template>
           <template v-if="staff.length"><p class="qb-menu-head">{{ labels.worker }}</p>
@@ -137,6 +139,7 @@ export default {
   </div>`,
   created() {
     this.levels = LEVELS;
+    this.levelsDown = LANES;
     this.levelOf = levelOf;
     this.dots = { completed: "ok", dead: "bad", cancelled: "" };
     this.take(this.state);

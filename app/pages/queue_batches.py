@@ -45,7 +45,9 @@ def create(parts: Parts) -> None:
             'A batch is many jobs with one progress and one result. Programs send one to /api/batches, '
             'and the command "batch" makes one from a file.',
         )
-    watch(parts.board.on_queue, Soon(element, page.load, EVERY_S))
+    again = Soon(element, page.load, EVERY_S)
+    watch(parts.board.on_queue, again)
+    watch(parts.openings.on_news, again)
     background_tasks.create(page.load(), name='read the batches', context=element)
 
 
@@ -80,7 +82,7 @@ class _Page:
                     'more': len(found) > self._limit and self._limit < MOST,
                     'opened': self._opened,
                     'state': self._state,
-                    'jobs': [_brief(job) for job in jobs],
+                    'jobs': [_brief(job) | {'says': self._parts.openings.of(job.job_id)} for job in jobs],
                     'more_jobs': more_jobs,
                 }
             )
