@@ -5,7 +5,10 @@ import json
 import msgspec
 
 from app import bulk, schedule_form
+from app.board import Board
 from app.dead_filter import DeadFilter
+from app.pages import queue_failed
+from app.parts import Parts
 from broker import errors, protocol
 from broker.job import State
 from tests.app import news as n
@@ -69,3 +72,53 @@ async def test_what_is_refused_is_counted_and_a_full_queue_is_not_asked_further(
 
     found = await bulk.each(full, map(str, range(10_000)))
     assert found.done == 0 and len(asked) <= bulk.TOGETHER and found.given_up
+
+
+class Element:
+    """Notes what it is to show."""
+
+    is_deleted = False
+
+    def show(self, state: dict[str, object]) -> None:
+        self.state = state
+
+
+class Dead:
+    """A queue with so many jobs that failed, and how it is asked for them."""
+
+    def __init__(self, count: int) -> None:
+        self.jobs = [
+            n.job(f'{order:032x}', order=order, state=State.DEAD, code='busy') for order in range(count, 0, -1)
+        ]
+
+    async def find(self, wanted: protocol.FindJobs) -> protocol.Jobs:
+        older = [job for job in self.jobs if not wanted.before_order or job.order < wanted.before_order]
+        return protocol.Jobs(jobs=tuple(older[: wanted.limit]), more=len(older) > wanted.limit)
+
+    async def excerpts(self, job_ids: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple('' for _ in job_ids)
+
+
+async def test_the_newest_that_failed_are_read_first_older_ones_on_demand_and_few_are_sent():
+    page = queue_failed._Page(Parts(settings=None, board=Board(), broker=Dead(4_300)), DeadFilter())
+    page.element = Element()
+    await page.load()
+    state = page.element.state
+    assert (state['all'], state['total'], len(state['jobs']), state['more']) == (2_000, 2_000, 100, 'yes')
+    page.more_rows()
+    assert len(page.element.state['jobs']) == 400
+    await page.older()
+    await page.older()
+    state = page.element.state
+    assert (state['all'], state['total'], state['more']) == (4_300, 4_300, '')
+    page.choose({'code': 'other', 'model': '', 'user': '', 'text': ''})
+    assert (page.element.state['total'], page.element.state['jobs']) == (0, [])
+
+
+async def test_more_than_can_be_listed_are_in_the_history(monkeypatch):
+    monkeypatch.setattr(queue_failed, 'MOST', queue_failed.STEP)
+    page = queue_failed._Page(Parts(settings=None, board=Board(), broker=Dead(2_100)), DeadFilter())
+    page.element = Element()
+    await page.load()
+    await page.older()
+    assert (page.element.state['all'], page.element.state['more']) == (2_000, 'elsewhere')
