@@ -88,6 +88,33 @@ async def look_through(page, url):
     await expect(page.get_by_role('heading', name='没有这样的任务')).to_be_visible()
     await page.get_by_role('button', name='清除筛选').click()
     await expect(rows.filter(has_text='<img src=x')).to_have_count(1)
+    await pick(page, total)
+
+
+async def pick(page, total):
+    """A user and a model are suggested while one types; any other name may be written; a delayed job has its state."""
+    user, model = page.get_by_role('combobox', name='用户'), page.get_by_role('combobox', name='模型')
+    await user.click()
+    await page.keyboard.type('zo')
+    await expect(page.locator('.picker-list:visible').get_by_role('option')).to_have_text(['Zoë'])
+    await page.keyboard.press('ArrowDown')
+    await page.keyboard.press('Enter')
+    await expect(user).to_have_value('Zoë')
+    await expect(total).to_have_text('2 个任务')
+    await model.fill('no-such-model')
+    await expect(page.get_by_text('没有叫这个名字的')).to_be_visible()
+    await model.press('Enter')
+    await expect(page.get_by_role('heading', name='没有这样的任务')).to_be_visible()
+    await expect(page).to_have_url(re.compile('model=no-such-model'))
+    await page.get_by_role('button', name='清除：模型').click()
+    await expect(total).to_have_text('2 个任务')
+    await page.get_by_role('button', name='清除', exact=True).click()
+    await expect(user).to_have_value('')
+    await page.get_by_role('button', name='延后').click()
+    await expect(page.get_by_role('heading', name='没有这样的任务')).to_be_visible()
+    await expect(page).to_have_url(re.compile('state=delayed'))
+    await page.get_by_role('button', name='延后').click()
+    await expect(total).to_have_text('6 个任务')
 
 
 async def take_away(url):
@@ -130,6 +157,11 @@ async def change_settings(page, url):
     await page.get_by_label('Priority').select_option('High')
     await page.get_by_role('button', name='Check now').click()
     await expect(page.locator('.settings-finding').filter(has_text='queue.db')).to_contain_text('Sound')
+    await expect(page.locator('.settings-finding').filter(has_text='data directory')).to_be_visible()
+    await page.get_by_role('radio', name='中文').click()
+    await expect(page.locator('.settings-finding').filter(has_text='数据目录')).to_be_visible()
+    await page.get_by_role('radio', name='English').click()
+    await expect(page.locator('html')).to_have_attribute('lang', 'en-US')
     await page.goto(f'{url}/chat')
     await expect(page.get_by_role('radio', name='High')).to_have_attribute('aria-checked', 'true')
 
@@ -142,6 +174,7 @@ async def on_a_phone(chromium, url):
     await expect(page.locator('.ag-row .job-title').first).to_be_visible()
     await page.get_by_role('button', name='筛选').click()
     await expect(page.get_by_placeholder('模型')).to_be_visible()
+    await expect(page.locator('.job-grid-more').first).to_contain_text('等待中')  # in words, in a second line
     for path in ('/history', '/settings'):
         await page.goto(f'{url}{path}')
         await expect(page.locator('h1')).to_be_visible()
