@@ -78,6 +78,7 @@ class Worker(msgspec.Struct, kw_only=True):
     last_token_at: float = 0.0
     started_at: float = 0.0
     vitals: Vitals | None = None
+    doubted_at: float = 0.0  # when another machine came with its name and key
     told_token_at: float = 0.0  # the ``last_token_at`` that everybody was told
 
     @property

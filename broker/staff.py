@@ -14,6 +14,7 @@ ASK_AGAIN_S = 1.0  # for missing lines, and for a run that the worker does not s
 MAX_CODE, MAX_DETAIL = 100, 4_000  # characters; a page of jobs has to fit into one message
 MAX_TRACE = 8_000
 MAX_SLOTS = 1024  # of one worker
+TWICE = 'A worker called {name} works with this key on another machine; add each machine, for a key of its own.'
 
 OfRun = protocol.Tokens | protocol.Finished | protocol.Failed | protocol.Stopped | protocol.HandBack
 
@@ -130,6 +131,8 @@ class Staff:
         if ready.version != protocol.VERSION or not ready.worker or not 1 <= ready.slots <= MAX_SLOTS:
             return  # it speaks another language; the lease of what it may hold runs out
         worker = queue.fleet.named(ready.worker)
+        if worker is not None and self._works_elsewhere(worker, peer, ready, now):
+            return
         if worker is not None and worker.ready.session != ready.session:
             for run in list(worker.runs.values()):
                 queue.lose(run, now)
@@ -152,6 +155,26 @@ class Staff:
         self._send_off(worker)
         queue.tell_worker(worker)
         queue.changed = True
+
+    def _works_elsewhere(self, worker: Worker, peer: Peer, ready: protocol.Ready, now: float) -> bool:
+        """Whether one key is used on two machines, whose workers would drive each other out for ever.
+
+        The one that was there first is asked whether it still is. Meanwhile the other waits: it comes again with its
+        next heartbeat.
+        """
+        theirs = worker.ready
+        if not peer.machine or worker.gone or theirs.session == ready.session or theirs.host == ready.host:
+            return False
+        lease_s = self._queue.rules.lease_ttl_s
+        if worker.doubted_at < now - lease_s:  # never, or about somebody who did not come again
+            worker.doubted_at = 0.0
+        if worker.doubted_at and worker.expires_at - lease_s > worker.doubted_at:  # it was heard since
+            worker.doubted_at = 0.0
+            self._queue.send(peer, protocol.TurnedAway(detail=TWICE.format(name=ready.worker)))
+        else:
+            worker.doubted_at = worker.doubted_at or now
+            self._queue.send(worker.peer, protocol.Beat())
+        return True
 
     def _send_off(self, worker: Worker) -> None:
         """It was asked to leave before the broker was started anew, and may not have heard it."""

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from broker import errors, facts, machines, network, protocol
+from broker.actions import Peer, Send
 from broker.client import BrokerClient, new_job_id
 from broker.endpoints import Endpoints
 from broker.knocks import MOST, Knocks
 from broker.server import Server
 from broker.settings import BrokerSettings
 from broker.store import Store
+from tests.broker.desk import Desk
 from tests.broker.test_server import ipc
 from workers.engines.demo import DemoEngine
 from workers.settings import WorkerSettings
@@ -232,6 +234,43 @@ def test_names_hold_also_where_the_disk_has_no_room_for_them(known, tmp_path):
     (tmp_path / 'machines.new').mkdir()
     assert known.claim('w', 'box') == ''
     assert 'belongs to another machine' in known.claim('w', 'laptop')
+
+
+def far(name, host):
+    peer = Peer('worker', host.encode(), 'box')
+    ready = protocol.Ready(
+        worker=name, session=host, host=host, pid=1, engine='demo', engine_version='1', slots=1, models=()
+    )
+    return peer, ready
+
+
+def told(desk, peer, message):
+    return [each.message for each in desk.tell(peer, message) if isinstance(each, Send) and each.peer == peer]
+
+
+def test_one_key_on_two_machines_is_said_to_the_second_and_the_first_goes_on():
+    desk = Desk()
+    first, second = far('gpu', 'one'), far('gpu', 'two')
+    desk.tell(*first)
+    assert told(desk, *second) == []  # the first is asked whether it is there
+    desk.now += 1
+    desk.tell(first[0], protocol.Heartbeat())
+    (said,) = told(desk, *second)
+    assert said.detail.startswith('A worker called gpu works with this key on another machine')
+    assert [worker.host for worker in desk.core.snapshot().workers] == ['one']
+
+
+def test_a_machine_that_changed_its_name_on_the_network_is_let_in_as_soon_as_the_old_one_is_silent():
+    desk = Desk()
+    first, second = far('gpu', 'one'), far('gpu', 'two')
+    desk.tell(*first)
+    assert told(desk, *second) == []
+    desk.gone(first[0], protocol.Beat())
+    assert isinstance(told(desk, *second)[0], protocol.Welcome)
+    silent = far('gpu', 'three')
+    assert told(desk, *silent) == []
+    desk.wait(60)
+    assert isinstance(told(desk, *silent)[0], protocol.Welcome)
 
 
 def test_who_knocks_with_an_unknown_key_gets_a_line_a_minute_with_a_count():
