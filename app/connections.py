@@ -5,14 +5,23 @@ from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from app.api import corner
+
 FILES_OF_OURS = 400  # databases, logs, sockets to the queue, and what is on its way in when there are enough
 AT_ONCE = 50  # asyncio takes in so many in one go, each of them a file, before it looks at the first
 WAITING = 2048  # in the system's own queue
 FIRST_BYTE_S = 60.0  # a connection that asks nothing for so long is closed
+CUT = 'The body is shorter than its headers say; send all of it before you close the connection.'
+
+
+def _head(media_type: bytes, text: bytes) -> bytes:
+    return b'Content-Type: %b\r\nContent-Length: %d\r\nConnection: close\r\n' % (media_type, len(text))
+
+
 _TEXT = b'The desk has as many connections as it can keep. Close some, then try again.\n'
-FULL = (
-    b'HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 5\r\n'
-    b'Connection: close\r\nContent-Length: %d\r\n\r\n%s' % (len(_TEXT), _TEXT)
+FULL = b'HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n%b\r\n%b' % (
+    _head(b'text/plain; charset=utf-8', _TEXT),
+    _TEXT,
 )
 
 
@@ -34,6 +43,13 @@ def bounded(most: int) -> type[asyncio.Protocol]:
         def data_received(self, data: bytes) -> None:
             if not self.full:
                 super().data_received(data)
+
+        def eof_received(self) -> None:
+            """Who closes its side in the middle of a body may still read why nothing comes of it."""
+            asked = None if self.full else self.cycle
+            if asked is not None and asked.more_body and not asked.response_started:
+                media_type, text = corner.refusal(asked.scope['path'], 400, CUT)
+                self.transport.write(b'HTTP/1.1 400 Bad Request\r\n%b\r\n%b' % (_head(media_type, text), text))
 
         def connection_lost(self, exc: Exception | None) -> None:
             if not self.full:

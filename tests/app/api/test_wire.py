@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.conftest import wait_for
+from tests.conftest import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.whole
 BIG = b'{"model":"qwen3","messages":[{"role":"user","content":"' + b'x' * 10_000_000 + b'"}]}'
@@ -108,6 +108,19 @@ def test_ten_megabytes_are_refused_in_the_contracts_shape(http, path, chunked):
     answer = http.post(path, content=content)
     assert answer.status_code == 413 and '4 MB at most' in str(answer.json()['error'])
     assert isinstance(answer.json()['error'], str if path.startswith('/api') else dict)
+
+
+@pytest.mark.parametrize('path', ['/api/chat', '/v1/chat/completions', '/api/jobs', '/api/v1/messages'])
+def test_a_client_that_closes_its_side_in_the_middle_of_a_body_is_told_in_the_contracts_shape(http, path):
+    host, port = http.base_url.host, http.base_url.port
+    head = f'POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 900\r\n\r\n'
+    with socket.create_connection((host, port), timeout=PATIENCE_S) as half:
+        half.sendall(head.encode() + b'{"model": "qwen3", ')
+        half.shutdown(socket.SHUT_WR)
+        with half.makefile('rb') as read:
+            told, _, body = read.read().partition(b'\r\n\r\n')
+    assert told.startswith(b'HTTP/1.1 400 ') and b'shorter than its headers say' in body
+    assert isinstance(json.loads(body)['error'], dict if path in ('/v1/chat/completions', '/api/jobs') else str)
 
 
 def test_the_root_is_a_page_for_people_and_a_sign_of_life_for_programs(http):
