@@ -42,7 +42,7 @@ async def test_an_answer_grows_and_is_what_the_engine_sent(demo_desk, person, la
     await someone.addressed()
     sent = demo_text.answer(someone.question)
     assert await someone.ended() == sent
-    assert await someone.page.evaluate('lengths.size') > 5, 'it came in a few pieces'
+    assert await someone.page.evaluate('lengths.size') > 2, 'it came in pieces'
     assert someone.stored()[:2] == ('completed', sent)
     await expect(someone.page).to_have_title(f'{someone.question} · Corral')
     await expect(someone.answers.last.locator('table')).to_be_visible()

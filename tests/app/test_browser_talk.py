@@ -13,8 +13,8 @@ from tests.app.visitor import pace, product, standin, teach, visitors
 pytestmark = [*browser.MARKS, pytest.mark.whole]
 
 LONG = ''.join(f'{n}. 第 {n} 句 with `code {n}`, **bold** and 🐎.\n' for n in range(1, 41))
-SLOW = 30  # characters each second: an answer takes most of a minute
-FORMULAS = 'One two three, $x^2$ and\n\n$$\\frac{1}{2}$$'
+SLOW = 15  # characters each second: an answer takes two minutes, or until it is hurried
+FORMULAS = '\nOne two three, $x^2$ and\n\n$$\\frac{1}{2}$$'
 
 
 @pytest.fixture(scope='module')
@@ -22,7 +22,7 @@ def ollama():
     with standin() as url:
         teach(url, 'long:latest', text=LONG, chars_per_s=900)
         teach(url, 'slow:latest', text=LONG, chars_per_s=SLOW)
-        teach(url, 'brief:latest', text=FORMULAS)
+        teach(url, 'brief:latest', text='')
         yield url
 
 
@@ -68,7 +68,7 @@ async def test_switching_the_language_keeps_the_draft_and_the_stream(ollama_desk
     await someone.ask()
     await someone.addressed()
     await someone.box.fill('a draft')
-    await someone.begun(60)
+    await someone.begun(30)
     await someone.page.get_by_role('button', name=re.compile('Language')).click()
     await expect(someone.send).to_have_text('随后发送')
     await expect(someone.page.locator('.composer-stop')).to_have_attribute('aria-label', '停止')
@@ -143,10 +143,10 @@ DRAG = """(box, [event, size]) => {
 }"""  # noqa: E501
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize('lang', ['en', 'zh'])
 async def test_files_waiting_messages_versions_and_a_comparison(ollama_desk, person, ollama, lang):
-    teach(ollama, 'brief:latest', text=FORMULAS, chars_per_s=4)
+    teach(ollama, 'brief:latest', text=LONG + FORMULAS, chars_per_s=SLOW)
     someone = await person(ollama_desk, lang=lang)
     await someone.pick('brief:latest')
     await attach(someone)
