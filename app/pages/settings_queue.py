@@ -251,4 +251,7 @@ def read(field: Field, value: Any) -> Any:
             raise ValueError
         scaled = value * field.scale
         return int(scaled) if scaled == int(scaled) else scaled
-    return str(value or '').strip()
+    text = str(value or '').strip()
+    if field.hint == _PERIOD and text and not text[0].isdigit():
+        raise ValueError  # nobody is asked whether to delete by it
+    return text

@@ -173,7 +173,14 @@ def test_a_setting_is_shown_for_people_and_read_back_the_same(name, value, shown
 
 @pytest.mark.parametrize(
     ('name', 'entered'),
-    [('running', -1), ('running', None), ('running', True), ('model_rates', 'no sign'), ('model_rates', '= 3')],
+    [
+        ('running', -1),
+        ('running', None),
+        ('running', True),
+        ('model_rates', 'no sign'),
+        ('model_rates', '= 3'),
+        ('keep_dead', 'soon'),
+    ],
 )
 def test_what_cannot_be_a_setting_is_not_sent(name, entered):
     with pytest.raises(ValueError, match=r'^$'):
