@@ -1,7 +1,8 @@
 """What the desk costs a program: the same calls through it and straight to the stand-in for Ollama.
 
 ``python -m tests.bench.bench_gateway [streams] [rounds]`` starts both, and prints the throughput of so many streams at
-once as a ratio, and how much later the first token of a lone stream comes. Each round goes both ways, in turns.
+once as a ratio, and how much later the first token of a lone stream comes. Each round goes both ways, in turns. Then it
+prints what streams cost that wait, and how a very long answer reaches many who follow it while others ask.
 """
 
 import asyncio
@@ -13,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
+import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = 'Corral is ready: '
@@ -24,6 +27,8 @@ CHARS_PER_S = 200  # of each stream; some 45 chunks a second
 TEXT = 'The quick brown fox jumps over the lazy dog. ' * 20
 PATHS = ('/api/chat', '/v1/chat/completions')
 LONE_CALLS = 60
+WAITING = 200
+READERS, TOKENS = 64, 100_000
 
 
 @contextlib.contextmanager
@@ -78,6 +83,73 @@ async def lone(url: str, calls: int) -> list[float]:
     return sorted(took[3:])
 
 
+def memory_mb() -> float:
+    """What all processes of the desk have in memory, without the stand-in."""
+    ours = [each for each in psutil.Process().children(recursive=True) if 'tests.standin' not in each.cmdline()]
+    return sum(each.memory_info().rss for each in ours) / 1e6
+
+
+@contextlib.asynccontextmanager
+async def paused(client: httpx.AsyncClient) -> AsyncIterator[None]:
+    """Nothing starts meanwhile."""
+    (await client.put('/api/pauses', json={'scope': 'all'})).raise_for_status()
+    yield
+    (await client.delete('/api/pauses', params={'scope': 'all'})).raise_for_status()
+
+
+async def waiting(desk: str) -> None:
+    """The memory of streams that wait, each long enough to have had a sign of life."""
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=desk, timeout=120, limits=limits) as client:
+        async with paused(client):
+            before = memory_mb()
+            calls = [first_and_last(client, PATHS[number % 2], 'quick') for number in range(WAITING)]
+            tasks = [asyncio.create_task(call) for call in calls]
+            await asyncio.sleep(12)
+            assert (await client.get('/api/status')).json()['pending_tasks'] == WAITING
+            after = memory_mb()
+        await asyncio.gather(*tasks)
+    print(f'{WAITING} streams that wait: {after - before:.0f} MB more in all processes (bound 100 MB)')
+
+
+async def followed(direct: str, desk: str) -> None:
+    """Many who follow one answer that comes as fast as it can, and somebody else who asks meanwhile."""
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=desk, timeout=120, limits=limits) as client:
+        await client.post(f'{direct}/control/models', json={'flood:latest': {'text': 'word ' * TOKENS}})
+        async with paused(client):
+            job = (await client.post('/api/jobs', json={'model': 'flood', 'prompt': 'x'})).json()
+            readers = [asyncio.create_task(last_event(desk, job['id'])) for _ in range(READERS)]
+            before, others, most = memory_mb(), [], 0.0
+            await asyncio.sleep(1)
+        began = time.perf_counter()
+        while not all(reader.done() for reader in readers):
+            asked_at = time.perf_counter()
+            await client.get(f'/api/jobs/{job["id"]}')
+            others.append(time.perf_counter() - asked_at)
+            most = max(most, memory_mb())
+            await asyncio.sleep(0.05)
+        took = time.perf_counter() - began
+        ends = [json.loads(reader.result()) for reader in readers]
+    whole = sum(end['state'] == 'completed' and end['lines'] >= TOKENS for end in ends)
+    print(
+        f'{READERS} who follow {ends[0]["lines"]} lines: {whole} have them all after {took:.1f} s; others wait', end=' '
+    )
+    print(f'{statistics.median(others) * 1000:.0f} ms, {max(others) * 1000:.0f} at most; {most - before:.0f} MB more')
+
+
+async def last_event(desk: str, job_id: str) -> bytes:
+    """The data of the last event of a job. It reads without httpx, which would be busier than the desk."""
+    place = urlsplit(desk)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=1 << 20)
+    writer.write(f'GET /api/jobs/{job_id}/events HTTP/1.1\r\nHost: {place.netloc}\r\n\r\n'.encode())
+    tail = b''
+    while b'-end\nevent: end\n' not in tail and (data := await reader.read(1 << 20)):
+        tail = (tail + data)[-2000:]
+    writer.close()
+    return tail.rpartition(b'data: ')[2].partition(b'\n')[0]
+
+
 async def measure(streams: int, rounds: int) -> None:
     """Measure, and print."""
     with both(streams) as (direct, desk):
@@ -95,6 +167,8 @@ async def measure(streams: int, rounds: int) -> None:
             added = statistics.median(through) - statistics.median(straight)
             p95 = through[round(0.95 * len(through)) - 1] - straight[round(0.95 * len(straight)) - 1]
             print(f'  {path:22} p50 +{added:.1f} ms   p95 +{p95:.1f} ms')
+        await waiting(desk)
+        await followed(direct, desk)
 
 
 if __name__ == '__main__':
