@@ -21,20 +21,23 @@ AGAIN_S = 30.0  # a week that is not over is asked anew at most so often
 
 
 def create(parts: Parts, week: str = '') -> None:
-    """Build the page for a week such as '2026-W47'; the one before this one where none is named."""
+    """Build the page for a week such as '2026-W47'; where none is named, the one before this one or, in the
+    first week of all, this one.
+    """
     bar, body = theme.page('Analytics')
     with bar:
         tabs('/analytics/week')
         theme.box('grow')
         theme.button('Print', icon_name='print').classes('week-print').on('click', js_handler='() => window.print()')
     with body:
-        _Page(parts, Week.read(week) or Week.of(time.time()).moved(-1))
+        _Page(parts, Week.read(week))
 
 
 class _Page:
-    def __init__(self, parts: Parts, week: Week) -> None:
+    def __init__(self, parts: Parts, named: Week | None) -> None:
         self._book = parts.analytics
-        self._week = week
+        self._named = named is not None
+        self._week = named or Week.of(time.time()).moved(-1)
         self._said = speech()
         self._answers: Answers | None = None
         self._stale = True
@@ -70,6 +73,7 @@ class _Page:
     async def _ask(self) -> None:
         while not self._shown.is_deleted:
             try:
+                await self._choose()
                 self._answers = await ask(self._book, self._week)
                 self._say()
                 return
@@ -78,6 +82,13 @@ class _Page:
             except errors.Unavailable:
                 self._complain(UNREADABLE)
             await asyncio.sleep(1.0)
+
+    async def _choose(self) -> None:
+        """In the first week of all the one before has nothing to tell."""
+        if not self._named:
+            first_at = await self._book.first_end()
+            self._week = Week.of(time.time()).moved(0 if first_at is None or first_at >= self._week.until else -1)
+            self._named = True
 
     def _say(self) -> None:
         if self._answers is not None and not self._shown.is_deleted:

@@ -137,6 +137,17 @@ async def test_what_ends_while_a_week_is_asked_for_is_asked_for_once_more_and_no
         assert not book.watchers
 
 
+@pytest.mark.parametrize(('days', 'moved'), [(0, 0), (30, -1), (None, 0)])
+async def test_without_a_week_the_last_one_is_shown_or_in_the_first_of_all_this_one(days, moved):
+    book = Book()
+    book.answer = book.ever = NOTHING if days is None else BUSY
+    book.first_at = time.time() - (days or 0) * 86_400
+    async with user_simulation(root=lambda: page.create(types.SimpleNamespace(analytics=book))) as user:
+        await user.open('/')
+        await until(lambda: 'eta' in book.names())
+        assert {since for name, since, _ in book.asked if name == 'eta'} == {Week.of(time.time()).moved(moved).since}
+
+
 async def until(condition):
     """Wait for it."""
     async with asyncio.timeout(30):
