@@ -61,7 +61,7 @@ def desk(tmp_path_factory):
         each for each in hostile_markdown.SHORT if not each.startswith(('~~~', '```python', '<plaintext', '<xmp'))
     )
     with standin() as ollama:
-        teach(ollama, MODEL, text=short, chars_per_s=60_000)
+        teach(ollama, MODEL, text=short)
         teach(ollama, 'honest:latest', text='An honest answer.', chars_per_s=4000)
         flags = ('--engine', 'ollama', '--ollama-url', ollama, '--workers', '1', '--slots', '2')
         with product(folder, *flags) as running:
