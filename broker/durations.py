@@ -59,7 +59,7 @@ class Durations:
         self._first = tuple(-first_guess_s * math.log1p(-middle) for middle in _MIDDLES)  # exponential
         self._circles: OrderedDict[tuple[str, ...], deque[Seen]] = OrderedDict()
         self._number = 0
-        self._spreads: dict[Traits, tuple[int, Spread]] = {}
+        self._spreads: dict[Traits, tuple[bool, int, Spread]] = {}  # of a model that is known, and after how many jobs
         self._learnt: dict[str, int] = {}  # jobs by model
         self._loads: dict[str, float] = {}
 
@@ -83,10 +83,11 @@ class Durations:
     def of(self, traits: Traits) -> 'Spread':
         """What to expect of such a job."""
         learnt = self._learnt.get(traits.model, 0)
+        own, seen = learnt > 0, learnt or self._number  # an unknown model is like all others
         known = self._spreads.get(traits)
-        if known is None or learnt - known[0] > min(STALE, known[0] // 8) or not learnt:
-            known = self._spreads[traits] = learnt, self._spread(traits)
-        return known[1]
+        if known is None or own != known[0] or seen - known[1] > min(STALE, known[1] // 8):
+            known = self._spreads[traits] = own, seen, self._spread(traits)
+        return known[2]
 
     def mean_s(self, model: str) -> float:
         """How long jobs of this model took on average, which every start asks for: a tenth of the work."""

@@ -59,7 +59,8 @@ def desk() -> Iterator[tuple[str, Path]]:
         (folder / 'corral.toml').touch()
         command = [sys.executable, str(ROOT / 'run.py'), '--no-browser', '--port', '0', '--engine', 'demo']
         command += ['--workers', '1', '--slots', '1', '--data-dir', str(folder / 'data')]
-        environment = os.environ | {'CORRAL_NO_SETUP': '1', 'CORRAL_CONFIG': str(folder / 'corral.toml')}
+        patient = {'CORRAL_WORKER__IDLE_TIMEOUT_S': '3600'}  # the job that holds the slot hangs for as long as it takes
+        environment = os.environ | patient | {'CORRAL_NO_SETUP': '1', 'CORRAL_CONFIG': str(folder / 'corral.toml')}
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         stack.callback(lambda: (process.terminate(), process.wait()))
         assert process.stdout

@@ -117,3 +117,15 @@ def test_what_is_remembered_has_a_limit():
 )
 def test_the_longest_answer_is_read_from_what_is_asked(body, longest):
     assert intake.longest_of(body) == longest
+
+
+def test_what_is_expected_is_worked_out_once_and_anew_when_more_is_known():
+    durations = Durations()
+    for traits in (M, Traits('m', user='ann')):
+        assert durations.of(traits) is durations.of(traits), 'also while nothing is known'
+    guess = durations.of(M)
+    durations.learn(Traits('other'), 50.0)
+    likened = durations.of(M)
+    assert likened is not guess and durations.of(M) is likened
+    durations.learn(M, 9.0)
+    assert durations.of(M) is not likened and durations.of(M).mean_s < likened.mean_s
