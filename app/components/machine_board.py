@@ -176,6 +176,7 @@ def _labels(board: MachineBoard) -> None:
         ),
         join_known='Machines that may join. Remove one, and its workers stop at once; their jobs go to others.',
         join_forget='Remove',
+        join_sure='Really remove?',
         join_here='One worker more on this machine:',
         join_off=(
             'Workers on other machines cannot join yet, because Corral only listens here. Start it with an '

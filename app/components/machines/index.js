@@ -98,7 +98,8 @@ const DIALOGS = `
         <button type="submit" class="btn primary" :disabled="!form.name.trim() || pending.join">{{ labels.join_make }}</button></form>
       <template v-else-if="subject.example"><p class="quiet">{{ labels.join_off }}</p><div class="command"><code tabindex="0">{{ subject.example }}</code></div></template>
       <div v-if="subject.known?.length && !subject.command" class="join-known"><p class="quiet">{{ labels.join_known }}</p><ul><li v-for="name in subject.known" :key="name"><b class="clip">{{ name }}</b>
-        <button type="button" class="btn ghost danger" :aria-label="labels.join_forget + colon + name" :disabled="pending['join ' + name]" @click="act('unjoin', { name }, 'join ' + name)">{{ labels.join_forget }}</button></li></ul></div>
+        <button type="button" class="btn ghost danger" :aria-label="(form.sure === name ? labels.join_sure : labels.join_forget) + colon + name" :disabled="pending['join ' + name]" @blur="form.sure = ''"
+          @click="form.sure === name ? act('unjoin', { name }, 'join ' + name) : (form.sure = name)">{{ form.sure === name ? labels.join_sure : labels.join_forget }}</button></li></ul></div>
       <template v-if="subject.local && !subject.command"><p class="quiet">{{ labels.join_here }}</p><div class="command"><code tabindex="0">{{ subject.local }}</code><button type="button" class="btn" @click="copy(subject.local)"><i class="icon small" :class="copied ? 'icon-check' : 'icon-copy'"></i>{{ copied ? labels.copied : labels.copy }}</button></div></template>
       <div class="dialog-end"><button type="button" class="btn" @click="dialog = ''">{{ labels.close }}</button></div></div>
   </q-dialog>`;
