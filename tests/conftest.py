@@ -203,13 +203,15 @@ def starter(tmp_path: Path) -> Iterator[Callable[..., Corral]]:
             desk.wait_ready(timeout_s)
         return desk
 
-    yield start
-    for desk in running:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            desk.stop()
-        assert desk.process.stdout
-        desk._reader.join(5) if desk._reader.is_alive() else None
-        desk.process.stdout.close()
+    try:
+        yield start
+    finally:  # also where what needed it went wrong
+        for desk in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                desk.stop()
+            assert desk.process.stdout
+            desk._reader.join(5) if desk._reader.is_alive() else None
+            desk.process.stdout.close()
 
 
 def clean_environment() -> dict[str, str]:
