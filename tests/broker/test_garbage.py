@@ -17,6 +17,7 @@ from broker.rules import Rules
 from tests.broker import garbage
 from tests.broker.desk import CLIENT, Desk, job_id, tokens
 from tests.broker.test_server import Broker, ipc
+from tests.nightly import many
 
 TYPES = garbage.kinds()
 NAMES = [kind.__name__ for kind, _ in TYPES]
@@ -129,7 +130,12 @@ def _values(kind):
     return _PLAIN[type(kind)]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@pytest.mark.timeout(many(180, 3_600))
+@settings(
+    max_examples=many(150, 3_000),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(messages=st.lists(nonsense(protocol.AnyRequest | protocol.AnyFromWorker), min_size=1, max_size=6))
 def test_nothing_that_is_well_formed_and_meant_by_nobody_stops_the_queue(messages):
     busy = Busy()

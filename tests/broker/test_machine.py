@@ -3,6 +3,7 @@
 Random replies alone miss most faults, because the epoch fences them off; so workers mostly tell the truth here.
 """
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -10,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from broker import facts, lookup, protocol
 from tests.broker.desk import CLIENT, Desk, failed, finished, job_id, tokens
 from tests.broker.sim.history import History
+from tests.nightly import many
 
 NUMBERS = st.integers(1, 6)
 WORKERS = st.sampled_from(['a', 'b'])
@@ -183,5 +185,5 @@ class Queue(RuleBasedStateMachine):
             assert not isinstance(fact, facts.JobCompleted) or len(answer) == fact.lines
 
 
-TestQueue = Queue.TestCase
-TestQueue.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestQueue = pytest.mark.timeout(many(180, 3_600))(Queue.TestCase)
+TestQueue.settings = settings(max_examples=many(150, 3_000), stateful_step_count=40, deadline=None)

@@ -34,7 +34,7 @@ def fuzz(url: str, examples: int, seed: int | None = None) -> int:
         count += 1
         if isinstance(case.query, dict):
             case.query.pop('wait', None)
-        case.call_and_validate(checks=CHECKS, timeout=20)
+        case.call_and_validate(checks=CHECKS, timeout=60)
 
     how = hypothesis.settings(
         max_examples=examples,

@@ -13,6 +13,7 @@ from app.api.own.pages import _PAGE
 from app.board import Board
 from tests.app.api.conftest import serving
 from tests.app.api.own.fuzzing import fuzz, is_ours
+from tests.nightly import many
 
 
 @pytest.fixture(scope='module')
@@ -147,7 +148,7 @@ async def test_the_page_shows_the_operations_and_asks_nobody_else(desk, chromium
 
 
 @pytest.mark.whole
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(many(180, 3_600))
 def test_generated_requests_find_no_failure_no_unknown_status_and_no_unknown_shape(upstream, tmp_path):
     with serving(upstream, tmp_path) as url:  # one of its own: they pause it, and leave a lot behind
-        assert fuzz(url, examples=3) > 100
+        assert fuzz(url, examples=many(3, 50)) > 100
