@@ -1,6 +1,7 @@
 """What jobs are called that have no title: the first words of what they ask, looked up when somebody looks at them."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -10,6 +11,7 @@ from broker.client import BrokerClient
 
 REMEMBER = 20_000
 AT_ONCE = 100  # jobs; more are not asked for together
+TELL_EVERY_S = 0.25  # where many are looked up
 
 
 class Openings:
@@ -21,6 +23,8 @@ class Openings:
         self._wanted: dict[str, None] = {}
         self._task: asyncio.Task[None] | None = None
         self._on_news = Listeners()
+        self._told_at = 0.0
+        self.version = 0  # rises when more is known
 
     def of(self, job_id: str) -> str:
         """The first words of this job; '' where it has none or where they are not known yet: see ``on_news``."""
@@ -28,6 +32,10 @@ class Openings:
         if words is None:
             self.want((job_id,))
         return words or ''
+
+    def known(self, job_id: str) -> str:
+        """The same, and nothing is looked up."""
+        return self._known.get(job_id, '')
 
     def want(self, job_ids: Iterable[str]) -> None:
         """Have those of them looked up that are not known."""
@@ -45,10 +53,13 @@ class Openings:
                 ids = list(self._wanted)[:AT_ONCE]
                 found = await self._broker.excerpts(ids)
                 self._known |= zip(ids, found, strict=True)
+                self.version += 1
                 for job_id in ids:
                     self._wanted.pop(job_id, None)
                 while len(self._known) > REMEMBER:
                     self._known.popitem(last=False)
-                self._on_news.call()
+                if not self._wanted or time.monotonic() > self._told_at + TELL_EVERY_S:
+                    self._told_at = time.monotonic()
+                    self._on_news.call()
         except errors.BrokerError:
             self._wanted.clear()  # whoever looks again asks again

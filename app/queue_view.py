@@ -1,5 +1,6 @@
 """What one open queue page shows: its filter, the rows its window is over, and what is told about each. Pure."""
 
+import itertools
 import time
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -18,6 +19,7 @@ SHOWN_ENDED, SHOWN_ENDED_ALONE = 8, 200
 CHOICES = 100  # models and users to pick from, the most frequent first
 AT_ONCE = 400  # rows of one lane that a browser may ask for
 MANY = 5_000  # from here on a filter is not tried anew for each change
+WORDS_OF = 2_000  # jobs that wait whose first words are looked up when somebody looks for a text
 REST = 20  # times what trying it took
 
 
@@ -50,17 +52,19 @@ class QueueView:
 
     def __init__(self, parts: Parts, chosen: Filter) -> None:
         self._parts = parts
-        self.filter = chosen
-        self._windows = dict.fromkeys(LANES, (0, 40))
-        self._found: dict[str, list[str]] = {}
         self._found_for: tuple[object, ...] = ()
         self._try_again_at = 0.0
+        self.choose(chosen)
 
     def choose(self, chosen: Filter) -> None:
         """Show other jobs, from the first on."""
         self.filter = chosen
         self._windows = dict.fromkeys(LANES, (0, 40))
-        self._found = {}
+        self._found: dict[str, list[str]] = {}
+        if chosen.text:  # the words of what goes first are found, too; the history finds those of all
+            line = self._parts.board.lineup
+            first = itertools.chain.from_iterable(map(line.jobs, LANES))
+            self._parts.openings.want(job.job_id for job in itertools.islice(first, WORDS_OF))
 
     def look(self, windows: dict[str, Any]) -> None:
         """The browser shows these rows: lane → first and behind the last."""
@@ -136,7 +140,7 @@ class QueueView:
     def _matching(self, order: list[str]) -> dict[str, list[str]]:
         """The ids that match, by lane; where there are many, not tried anew all the time."""
         line, began = self._parts.board.lineup, time.perf_counter()
-        asked = (self.filter, line.version, tuple(order[:50]))
+        asked = (self.filter, line.version, tuple(order[:50]), self._parts.openings.version if self.filter.text else 0)
         if asked == self._found_for or (self._found and began < self._try_again_at):
             return {lane: [job_id for job_id in ids if job_id in line] for lane, ids in self._found.items()}
         match = self._match()
@@ -161,7 +165,8 @@ class QueueView:
         return match
 
     def _has(self, job: JobView, text: str) -> bool:
-        said = (job.job_id, job.model, job.user, job.schedule, self._name(job))
+        name = self._parts.title_of(job.conversation_id) or self._parts.openings.known(job.job_id)
+        said = (job.job_id, job.model, job.user, job.schedule, name)
         return any(text in each.lower() for each in said)
 
     def _name(self, job: JobView) -> str:

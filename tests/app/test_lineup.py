@@ -113,3 +113,14 @@ def test_an_address_is_a_filter_and_a_filter_an_address():
     assert chosen == Filter(state='waiting', model='qwen3:8b', user='李')
     assert Filter.of(chosen.address) == chosen
     assert Filter.of('/queue?state=nonsense') == Filter() and Filter().address == '/queue'
+
+
+def test_a_text_is_looked_for_in_the_first_words_of_those_that_go_first(board: Board, parts: Parts):
+    news, wanted = n.News(), []
+    for number in range(2_100):
+        board.apply(news.queued(f'{number:032x}'))
+    parts.openings.want = wanted.extend
+    parts.openings._known[f'{7:032x}'] = 'Why is the SKY blue?'
+    view = QueueView(parts, Filter(text='sky'))
+    assert view.ids() == [f'{7:032x}']
+    assert len(wanted) == 2_000, 'not those of a hundred thousand'
