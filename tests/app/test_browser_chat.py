@@ -43,7 +43,7 @@ async def test_an_answer_grows_and_is_what_the_engine_sent(demo_desk, person, la
     sent = demo_text.answer(someone.question)
     assert await someone.ended() == sent
     assert await someone.page.evaluate('lengths.size') > 2, 'it came in pieces'
-    assert someone.stored()[:2] == ('completed', sent)
+    assert (await someone.stored())[:2] == ('completed', sent)
     await expect(someone.page).to_have_title(f'{someone.question} · Corral')
     await expect(someone.answers.last.locator('table')).to_be_visible()
     await expect(someone.page.locator('.conv.on')).to_contain_text(someone.question)
@@ -123,14 +123,14 @@ async def test_half_an_emoji_and_a_message_just_below_the_limit_arrive_whatever_
     await someone.box.press('Enter')
     await someone.addressed()
     await someone.ended()
-    assert someone.stored('user')[1] == 'half \ufffd done'
+    assert (await someone.stored('user'))[1] == 'half \ufffd done'
     text = ('"\\\n\x01🐎' + 'x' * 3990) * 99 + '.' * 3000
     assert 398_000 < len(text.encode()) < 400_000
     await someone.box.evaluate(put, text)
     await someone.box.press('Enter')
     await expect(someone.answers).to_have_count(2)
     await someone.ended()
-    assert someone.stored('user')[1] == text
+    assert (await someone.stored('user'))[1] == text
 
 
 async def test_a_conversation_is_renamed_deleted_and_brought_back_for_everybody(demo_desk, person):

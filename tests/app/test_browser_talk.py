@@ -59,7 +59,7 @@ async def test_reloads_in_one_answer_lose_and_repeat_nothing_in_either_language(
     await expect(someone.send).to_have_text(someone.say('Stop'))  # all of them were in mid-answer
     hurry()
     assert await someone.ended() == LONG
-    assert someone.stored()[:3] == ('completed', LONG, 1)
+    assert (await someone.stored())[:3] == ('completed', LONG, 1)
 
 
 async def test_switching_the_language_keeps_the_draft_and_the_stream(ollama_desk, person, hurry):
@@ -88,7 +88,7 @@ async def test_a_failed_answer_says_why_and_can_be_tried_again(ollama_desk, pers
     trouble = someone.answers.last.locator('.trouble')
     await expect(trouble).to_be_visible()
     await someone.addressed()
-    assert someone.stored()[0] == 'dead'
+    assert (await someone.stored())[0] == 'dead'
     teach(ollama, 'error-mid:latest', text=LONG)
     await someone.button('Retry', someone.answers.last).click()
     await expect(trouble).to_have_count(0)
@@ -108,7 +108,7 @@ async def test_a_killed_worker_is_told_and_its_answer_completes(ollama_desk, per
     await expect(someone.answers.last).to_contain_text(told)
     hurry()
     assert await someone.ended() == LONG
-    assert someone.stored() == ('completed', LONG, 2, 1)
+    assert await someone.stored() == ('completed', LONG, 2, 1)
     await asyncio.to_thread(ollama_desk.wait_restarted, f'worker-{name.rpartition(":")[2]}', old)
 
 
@@ -122,7 +122,7 @@ async def test_a_killed_broker_comes_back_and_the_answer_completes_without_a_sec
     await asyncio.to_thread(ollama_desk.wait_restarted, 'broker', old)
     hurry()
     assert await someone.ended() == LONG
-    assert someone.stored() == ('completed', LONG, 1, 0)
+    assert await someone.stored() == ('completed', LONG, 1, 0)
 
 
 SIDES = "[...document.querySelectorAll('.pair .msg')].map((each) => each.getBoundingClientRect().toJSON())"
@@ -199,6 +199,7 @@ async def stop_and_go_on(someone, ollama):
     """What was written before a stop stays; a message that waits goes once the answer has been continued."""
     teach(ollama, 'brief:latest', text=LONG, chars_per_s=SLOW)
     await someone.button('Regenerate', someone.answers.last).click()
+    await expect(someone.send).to_have_text(someone.say('Stop'))
     await expect(someone.answers.last).to_contain_text('句')
     await someone.ask('later')
     await expect(someone.page.locator('.next li')).to_have_count(1)
@@ -206,7 +207,7 @@ async def stop_and_go_on(someone, ollama):
     await expect(someone.answers.last).to_contain_text(someone.say('Stopped.'))
     kept = await someone.ended()
     assert 0 < len(kept) < len(LONG) and LONG.startswith(kept)
-    assert someone.stored()[:2] == ('cancelled', kept)
+    assert (await someone.stored())[:2] == ('cancelled', kept)
     held = someone.say('Waiting, because the last answer was not completed')
     await expect(someone.page.locator('.next-head')).to_contain_text(held)
     teach(ollama, 'brief:latest', text=' and so on')
@@ -219,11 +220,8 @@ async def stop_and_go_on(someone, ollama):
 
 async def look_at_versions(someone):
     """The answer that was there before; and the first question asked in other words, with what followed it gone."""
-    bubbles, answer, first = (
-        someone.page.locator('.bubble'),
-        someone.answers.nth(2),
-        someone.page.locator('.msg.user').first,
-    )
+    bubbles, answer = someone.page.locator('.bubble'), someone.answers.nth(2)
+    first = someone.page.locator('.msg.user').first
     await expect(answer.locator('.turns')).to_contain_text('2/2')
     await someone.button('The version before', answer).click()
     await expect(answer.locator('.turns')).to_contain_text('1/2')

@@ -1,5 +1,6 @@
 """Somebody at the running desk with a browser of their own, and the stand-in for Ollama, for the tests of chatting."""
 
+import asyncio
 import contextlib
 import json
 import re
@@ -14,7 +15,7 @@ from playwright.async_api import Browser, Page, expect
 
 from app import i18n
 from tests import browser
-from tests.conftest import ROOT, Corral, starter
+from tests.conftest import PATIENCE_S, ROOT, Corral, starter, wait_for
 
 TAGS = {'en': 'en-US', 'zh': 'zh-CN'}
 QUESTIONS = {'en': 'What is a corral?', 'zh': '什么是畜栏？'}
@@ -142,8 +143,13 @@ class Visitor:
         await self.page.wait_for_url(re.compile('/chat/[0-9a-f]{32}$'))
         return self.conversation
 
-    def stored(self, role: str = 'assistant') -> tuple[str, str, int, int]:
-        """The last message of a role in ``desk.db``: state, content, starts, losses."""
+    async def stored(self, role: str = 'assistant') -> tuple[str, str, int, int]:
+        """The last message of a role in ``desk.db``, once it is not on its way: state, content, starts, losses."""
+        row = await asyncio.to_thread(wait_for, lambda: self._row(role), PATIENCE_S, 'the message is stored')
+        stats = json.loads(row[2])
+        return row[0], row[1], stats.get('starts', 0), stats.get('losses', 0)
+
+    def _row(self, role: str) -> tuple[str, str, str] | None:
         connection = apsw.Connection(str(self.desk.data_dir / 'desk.db'), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             row = connection.execute(
@@ -151,7 +157,6 @@ class Visitor:
                 'ORDER BY ordinal DESC LIMIT 1',
                 (self.conversation, role),
             ).fetchone()
+            return row if row is not None and row[0] != 'pending' else None
         finally:
             connection.close()
-        stats = json.loads(row[2])
-        return row[0], row[1], stats.get('starts', 0), stats.get('losses', 0)
