@@ -56,7 +56,7 @@ class Filters:
                 self._picks(query)
                 self._names(query)
                 self._dates(query)
-                self._clear = theme.button('Clear', self.clear, kind='ghost', icon_name='close')
+                self._clear = theme.icon_button('close', 'Clear', self.clear).classes('tip-left')
         self.say(query)
         background_tasks.create(self._suggest(), name='suggest models and users', context=self._place)
 
