@@ -1,4 +1,4 @@
-"""The example in the README runs, word for word, against a real broker and the demo."""
+"""The example in docs/jobs.md runs, word for word, against a real broker and the demo."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from workers.engines.demo_models import MODEL
 
 
 def example():
-    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+    text = (ROOT / 'docs' / 'jobs.md').read_text(encoding='utf-8')
     return text.partition('<!-- example -->')[2].partition('```python\n')[2].partition('```\n<!-- /example -->')[0]
 
 

@@ -1,4 +1,4 @@
-"""The examples in the README do what they say, against the running desk."""
+"""The examples in docs/apis.md do what they say, against the running desk."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT, clean_environment
 
 pytestmark = pytest.mark.whole
-SECTION = (ROOT / 'README.md').read_text(encoding='utf-8').partition('\n## APIs\n')[2].partition('\n## ')[0]
+SECTION = (ROOT / 'docs' / 'apis.md').read_text(encoding='utf-8').partition('\n## APIs\n')[2].partition('\n## ')[0]
 EXAMPLES = re.findall(r'```(bash|python)\n(.*?)```', SECTION, re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""The examples of our own API in the README do what they say, against the running desk."""
+"""The examples of our own API in docs/apis.md do what they say, against the running desk."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ROOT, clean_environment
 
 pytestmark = [pytest.mark.whole, pytest.mark.skipif(shutil.which('curl') is None, reason='no curl')]
-SECTION = (ROOT / 'README.md').read_text(encoding='utf-8').partition('\n## Our own API\n')[2].partition('\n## ')[0]
+SECTION = (ROOT / 'docs' / 'apis.md').read_text(encoding='utf-8').partition('\n## Our own API\n')[2].partition('\n## ')[0]
 EXAMPLES = re.findall(r'```bash\n(.*?)```', SECTION, re.DOTALL)
 SAID = [
     ['"state":"completed"', '**Markdown**'],

@@ -132,7 +132,7 @@ async def test_four_megabytes_are_the_limit_in_each_shape(http):
 
 
 def test_the_examples_in_the_readme_queue_a_job_each(url):
-    section = (ROOT / 'README.md').read_text(encoding='utf-8').partition('\n## APIs of older queues\n')[2]
+    section = (ROOT / 'docs' / 'apis.md').read_text(encoding='utf-8').partition('\n## APIs of older queues\n')[2]
     (examples,) = re.findall(r'```bash\n(.*?)```', section.partition('\n## ')[0], re.DOTALL)
     keys = ('jobId', 'task_id', 'message_id', 'task_id')
     for example, key in zip(examples.strip().splitlines(), keys, strict=True):
