@@ -7,7 +7,8 @@ from app.components import queue_words
 
 APP = Path(__file__).resolve().parents[2] / 'app'
 SAID = re.compile(
-    r"\b(?:state_|ended_)?(blocked|waiting|delayed|running|cancelling|completed|cancelled|dead)'?[=:] ?\(?(?:N_\()?'([A-Z][^']*)'"
+    r"\b(?:state_|ended_)?(blocked|waiting|delayed|running|cancelling|completed|cancelled|dead)"
+    r"'?[=:] ?\(?(?:N_\()?'([A-Z][^']*)'"
     r"|State\.([A-Z]+): \(N_\('([^']+)'\)"
 )
 OTHERS = {  # what is said about something else: an answer in a conversation is stopped, a chart has an average
