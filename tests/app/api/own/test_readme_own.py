@@ -9,7 +9,8 @@ import pytest
 from tests.conftest import ROOT, clean_environment
 
 pytestmark = [pytest.mark.whole, pytest.mark.skipif(shutil.which('curl') is None, reason='no curl')]
-SECTION = (ROOT / 'docs' / 'apis.md').read_text(encoding='utf-8').partition('\n## Our own API\n')[2].partition('\n## ')[0]
+TEXT = (ROOT / 'docs' / 'apis.md').read_text(encoding='utf-8')
+SECTION = TEXT.partition('\n## Our own API\n')[2].partition('\n## ')[0]
 EXAMPLES = re.findall(r'```bash\n(.*?)```', SECTION, re.DOTALL)
 SAID = [
     ['"state":"completed"', '**Markdown**'],
