@@ -7,7 +7,7 @@ from app.components import queue_words
 
 APP = Path(__file__).resolve().parents[2] / 'app'
 SAID = re.compile(
-    r"\b(?:state_|ended_)?(blocked|waiting|delayed|running|cancelling|completed|cancelled|dead)"
+    r'\b(?:state_|ended_)?(blocked|waiting|delayed|running|cancelling|completed|cancelled|dead)'
     r"'?[=:] ?\(?(?:N_\()?'([A-Z][^']*)'"
     r"|State\.([A-Z]+): \(N_\('([^']+)'\)"
 )
