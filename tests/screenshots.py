@@ -96,7 +96,7 @@ async def _view(browser: Browser, address: str, view: View, lang: str, folder: P
     context = await browser.new_context(viewport={'width': 1440, 'height': 900}, reduced_motion='reduce')
     await context.add_cookies([{'name': 'corral_lang', 'value': lang, 'url': address}])
     page = await context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)  # a busy machine
     await page.goto(address)
     await page.locator('.status').wait_for()
     for width, height in SIZES.items():
