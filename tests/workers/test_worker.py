@@ -70,6 +70,7 @@ async def test_it_signs_in_with_what_it_can_do(broker):
     ready = await broker.hear(protocol.Ready)
     assert (ready.worker, ready.slots, ready.engine, ready.problem) == ('w:7', 3, 'demo', '')
     assert ready.models[0].name == 'demo' and ready.runs == () and ready.pid and ready.host and ready.session
+    await until(lambda: announced)  # it was made welcome
     worker.stop()
     await task
     assert announced == ['demo'] and broker.of(protocol.Ready) == [ready]
