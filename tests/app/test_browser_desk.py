@@ -97,8 +97,10 @@ async def test_everything_is_reached_by_keys(desk, chromium: Browser, lang: str)
 
         await act_by_keys(page, words, lang)
         await page.keyboard.press('?')
-        await expect(page.get_by_role('dialog', name=words['sheet'])).to_be_visible()
+        sheet = page.get_by_role('dialog', name=words['sheet'])
+        await expect(sheet).to_be_visible()
         await page.keyboard.press('Escape')
+        await expect(sheet).to_be_hidden()
         await page.keyboard.press('g')
         await page.keyboard.press('h')
         await expect(page).to_have_url(f'{desk.url}/history')
@@ -134,6 +136,7 @@ async def act_by_keys(page: Page, words: dict[str, str], lang: str) -> None:
     await page.keyboard.press('ArrowDown')
     await expect(palette.locator('[aria-selected=true]')).to_have_attribute('id', 'palette-0')
     await page.keyboard.press('Escape')
+    await expect(palette).to_be_hidden()
 
 
 async def test_panes_are_dragged_pushed_folded_and_found_as_they_were(desk, chromium: Browser):
