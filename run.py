@@ -13,7 +13,7 @@ if sys.version_info < (3, 11):  # noqa: UP036  read by older ones too
 
 def main(arguments):
     """Set up the environment where needed, enter it, and do what ``arguments`` say; returns the exit code."""
-    from app import environment
+    from app.launching import environment
 
     try:
         environment.enter(with_tests=arguments[:1] == ['test'])
@@ -33,7 +33,8 @@ def main(arguments):
 
 def tables():
     """The tables of ``corral.toml`` by name, one for each room: what a user may set about it."""
-    from app import pool, settings
+    from app import settings
+    from app.launching import pool
     from broker.settings import BrokerSettings
     from workers.settings import WorkerSettings
 
@@ -116,7 +117,7 @@ def _worker(settings, endpoints, name, slots):
 
 
 def _process(name, room, its_settings, stop_order, grace_s, *, spare=False):
-    from app.supervisor import ProcessSpec
+    from app.launching.supervisor import ProcessSpec
 
     return ProcessSpec(
         name=name,
@@ -132,7 +133,7 @@ class Running:
     """The queue of the Corral that runs on ``data_dir``: ``with Running() as jobs: …``, or with ``async``.
 
     ``with`` gives a ``broker.blocking.BlockingJobs``, ``async with`` a ``broker.jobs.Jobs``. Raises
-    ``app.data_dir.DataDirError`` where none runs.
+    ``app.launching.data_dir.DataDirError`` where none runs.
     """
 
     def __init__(self, data_dir='data', *, user=''):
@@ -174,7 +175,7 @@ class Running:
         """Where the broker is. What has to be ended afterwards goes on the ``stack``."""
         from pathlib import Path
 
-        from app import data_dir
+        from app.launching import data_dir
         from broker.endpoints import Endpoints
 
         holder = data_dir.holder(Path(self._data_dir))
@@ -190,7 +191,7 @@ class Corral(Running):
     from one time to the next; without one it is gone afterwards. ``broker`` and ``worker`` are settings as in the
     tables of ``corral.toml``. ``with`` gives a ``broker.blocking.BlockingJobs``, ``async with`` a ``broker.jobs.Jobs``.
 
-    Raises ``app.data_dir.DataDirError`` or ``broker.errors.StoreError`` when the folder cannot be used, and
+    Raises ``app.launching.data_dir.DataDirError`` or ``broker.errors.StoreError`` when the folder cannot be used, and
     ``pydantic.ValidationError`` or ``ValueError`` for settings that are wrong.
     """
 
@@ -205,7 +206,7 @@ class Corral(Running):
         import tempfile
         from pathlib import Path
 
-        from app import data_dir
+        from app.launching import data_dir
         from broker import addresses
         from broker import thread as broker_thread
         from broker.settings import BrokerSettings

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from app import views
-from app.lineup import Lineup
+from app.jobs.lineup import Lineup
 from app.listeners import Callback, Listeners, Unsubscribe
 from app.roster import Departed, Roster
 from app.tap import Tap

@@ -106,7 +106,7 @@ _app.command('api', help='Start the HTTP APIs and everything behind them, withou
 @_app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True, 'help_option_names': []})
 def test(context: typer.Context) -> None:
     """Check Corral itself: style, types, rooms, all tests. With arguments: pytest with these alone."""
-    from app import checks
+    from app.launching import checks
 
     raise typer.Exit(checks.run(context.args, ROOT))
 
@@ -115,7 +115,8 @@ cli = typer.main.get_command(_app)
 
 
 def _serve(flags: Mapping[str, Any], context: Mapping[str, Any], *, pages: bool) -> int:
-    from app import launch, settings
+    from app import settings
+    from app.launching import launch
 
     compose = context['compose']
     if not pages:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.board import Board
-from app.openings import Openings
+from app.jobs.openings import Openings
 from broker.client import BrokerClient
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ class Parts:
     settings: 'AppSettings'
     board: Board
     broker: BrokerClient
-    chat: Any = None  # app.chat.ChatService
-    shelf: Any = None  # app.shelf.Shelf: folders, pins, the order of conversations
-    search: Any = None  # app.shelf_search.Search: over all that was said
+    chat: Any = None  # app.chats.chat.ChatService
+    shelf: Any = None  # app.shelf.shelf.Shelf: folders, pins, the order of conversations
+    search: Any = None  # app.shelf.shelf_search.Search: over all that was said
     analytics: Any = None  # analytics' queries, for the analytics page
 
     @functools.cached_property

@@ -13,16 +13,18 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 
 from analytics import ledger
-from app import chat, connections, guard, health, shelf_import, shelf_routes, zones
+from app import connections, guard, health, zones
 from app.api import openai_files
 from app.api.entrance import Entrance
 from app.api.own import description
 from app.board import Board
+from app.chats import chat
 from app.feed import Feed
 from app.parts import Parts
 from app.settings import AppSettings
-from app.shelf import Shelf
-from app.shelf_search import Search
+from app.shelf import shelf_import, shelf_routes
+from app.shelf.shelf import Shelf
+from app.shelf.shelf_search import Search
 from broker import child, facts
 from broker.client import BrokerClient
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from app.answer import Answer
+from app.chats.answer import Answer
 from broker import facts, protocol
 from broker.job import FINAL, HELD_BY_WORKER, Job, State
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import run
-from app import cli, data_dir, environment, launch, ollama_address, settings
-from app.supervisor import Backoff
+from app import cli, ollama_address, settings
+from app.launching import data_dir, environment, launch
+from app.launching.supervisor import Backoff
 from broker import addresses
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from analytics import answers
-from app import theme
+from app.charts.question import Question, Window
 from app.components.figure_table import FigureTable
 from app.components.live_chart import LiveChart
 from app.components.replay_panel import ReplayPanel
 from app.components.tiles import Tiles
 from app.i18n import N_, Speech, T
-from app.question import Question, Window
+from app.shell import theme
 
 Element = LiveChart | FigureTable | Tiles | ReplayPanel
 REBUILDING = N_('The statistics were damaged and are being rebuilt from the queue.')

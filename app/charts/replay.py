@@ -10,13 +10,13 @@ import msgspec
 from nicegui import background_tasks, ui
 
 from analytics import errors
-from app import rehearsals, verdict
+from app.charts import rehearsals, verdict
 from app.charts.part import REBUILDING, UNREADABLE, Part, Round, section
+from app.charts.question import Question, Window
 from app.components.figure_table import FigureTable
 from app.components.live_chart import LiveChart
 from app.components.replay_panel import ReplayPanel
 from app.i18n import N_, speech
-from app.question import Question, Window
 
 MOST_SLOTS, MOST_RESIDENT, MOST_WORKERS = 1024, 100, 64
 COLOURS = {'recorded': '--ink3', 'fifo': '--c3', 'priority': '--c2', 'fair': '--c4', 'affinity': '--accent'}

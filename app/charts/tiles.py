@@ -4,9 +4,9 @@ from typing import Any
 
 from analytics import answers
 from app.charts.part import Part, Round, rounded
+from app.charts.week import change, tone
 from app.components.tiles import Tile, Tiles
 from app.i18n import N_, Speech
-from app.week import change, tone
 
 
 def create() -> list[Part]:

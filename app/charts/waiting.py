@@ -5,7 +5,7 @@ from app.charts.part import Part, Round, rounded, section
 from app.charts.work import steps
 from app.components.live_chart import LiveChart
 from app.i18n import N_, Speech
-from app.reasons import WAITS
+from app.jobs.reasons import WAITS
 
 MOST_MODELS = 6
 NOBODY_WAITED = N_('No job had to wait in this time.')

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 from app.charts.part import Part, Round, rounded, section
+from app.charts.question import Window
 from app.components.live_chart import LiveChart, Values
 from app.i18n import N_
-from app.question import Window
-from app.reasons import REASONS
+from app.jobs.reasons import REASONS
 
 MOST_REASONS = 8
 

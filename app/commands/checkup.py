@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
-from app.data_dir import OURS
+from app.launching.data_dir import OURS
 from app.options import ROOT
 
 OK, WARNING, PROBLEM = 'ok', 'warning', 'problem'

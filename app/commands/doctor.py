@@ -112,7 +112,7 @@ def _running(here: Here, corral: Running, engines: set[str]) -> Iterator[Finding
 
 
 def _port(host: str, port: int) -> Finding:
-    from app import launch
+    from app.launching import launch
 
     try:
         launch.check_port(host, port)

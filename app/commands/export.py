@@ -11,10 +11,10 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from app import sheets
 from app.commands import jobs, moments, tables, telling
 from app.commands.command import CommandError, Here, command, usage
 from app.commands.views import job_dict
+from app.jobs import sheets
 from broker import protocol
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from app import data_dir as directories
+from app.launching import data_dir as directories
 from app.options import ROOT
 
 if TYPE_CHECKING:

@@ -87,7 +87,7 @@ def _local(here: Here, loaded: Any, name: str | None) -> int:
 
 def _join(here: Here, loaded: Any, address: str, key: str, name: str | None) -> int:
     """Work for the desk at ``address``."""
-    from app import data_dir
+    from app.launching import data_dir
     from broker import machines, network
 
     try:
@@ -127,7 +127,7 @@ class _Lone:
         self._refused: str | None = None
 
     async def run(self, spec: Any) -> int:
-        from app import supervisor
+        from app.launching import supervisor
 
         logs = self._here.data_dir / 'logs'
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -7,9 +7,11 @@ from typing import Any
 
 from nicegui import ui
 
-from app import i18n, shelf, theme
+from app import i18n
 from app.i18n import N_, speech
 from app.parts import Parts
+from app.shelf import shelf
+from app.shell import theme
 from app.visit import visit, watch
 
 Row = dict[str, Any]  # id, title, at (unix s), state ('', 'running' or 'waiting'), pinned, folder

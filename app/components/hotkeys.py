@@ -2,12 +2,13 @@
 
 from nicegui import ui
 
-from app import i18n, shortcuts, theme
+from app import i18n
 from app.components.shortcut_list import ShortcutList
+from app.shell import shortcuts, theme
 
 
 class Hotkeys(ui.element, component='hotkeys.js'):
-    """One per page; obeys ``app.shortcuts.TABLE`` in the browser and does what the buttons in toasts promised."""
+    """One per page; obeys ``app.shell.shortcuts.TABLE`` in the browser and does what the buttons in toasts promised."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -5,8 +5,9 @@ from typing import Any
 
 from nicegui import ui
 
-from app import chat_options, i18n
-from app.presets import Preset
+from app import i18n
+from app.chats import chat_options
+from app.chats.presets import Preset
 
 State = dict[str, Any]
 

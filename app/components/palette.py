@@ -5,9 +5,10 @@ from typing import Any
 
 from nicegui import ui
 
-from app import actions, desk, i18n, palette, theme
+from app import desk, i18n
 from app.i18n import speech
 from app.parts import Parts
+from app.shell import actions, palette, theme
 
 SHORTEST_SAID = 2  # letters that are looked for in what was said
 

@@ -2,8 +2,8 @@
 
 from nicegui import ui
 
-from app import theme
 from app.i18n import N_, labels
+from app.shell import theme
 
 
 class Panes(ui.element, component='panes.js'):

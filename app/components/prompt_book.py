@@ -7,7 +7,7 @@ import msgspec
 from nicegui import ui
 
 from app import i18n
-from app.presets import Prompt
+from app.chats.presets import Prompt
 
 
 class PromptBook(ui.element, component='prompt_book.js'):

@@ -13,7 +13,7 @@ Ids = list[str] | None  # None: all that the filter lets through
 
 
 class QueueBoard(ui.element, component='queue_board.js', esm={'corral-queue': 'queue'}):
-    """Shows a ``State`` (see ``app.queue_view``); ``show`` sends only the difference to the one before.
+    """Shows a ``State`` (see ``app.jobs.queue_view``); ``show`` sends only the difference to the one before.
 
     What the user wants comes back by the names of the arguments: ``look(windows)``, ``choose(filter)``, ``stop(ids)``,
     ``prioritise(ids, priority)``, ``pause(scope, name, drain)`` and ``resume(scope, name)``.

@@ -2,8 +2,8 @@
 
 from nicegui import ui
 
-from app import shortcuts
 from app.i18n import labels, speech
+from app.shell import shortcuts
 
 
 class ShortcutList(ui.element, component='shortcut_list.js'):

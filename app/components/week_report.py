@@ -5,7 +5,7 @@ from app.components.fed import Fed
 
 
 class WeekReport(Fed, component='week_report.js'):
-    """Shows what ``app.week.report`` tells, or ``{'problem'}``."""
+    """Shows what ``app.charts.week.report`` tells, or ``{'problem'}``."""
 
     def __init__(self) -> None:
         super().__init__()

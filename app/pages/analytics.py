@@ -10,14 +10,15 @@ from nicegui import background_tasks, context, ui
 from nicegui.page_arguments import PageArguments
 
 from analytics import answers, errors
-from app import theme, zones
+from app import zones
 from app.charts import SECTIONS
 from app.charts.part import REBUILDING, UNREADABLE, Part, Round
+from app.charts.question import RANGES, Question
 from app.components.range_bar import RangeBar
 from app.i18n import N_, T, speech
 from app.pages import downloads
 from app.parts import Parts
-from app.question import RANGES, Question
+from app.shell import theme
 from app.visit import visit, watch
 
 REFRESH_S = 1.0  # at most this often, however much happens

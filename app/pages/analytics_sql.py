@@ -7,13 +7,13 @@ from typing import Any
 from nicegui import background_tasks
 
 from analytics import answers, errors
-from app import theme
+from app.charts.examples import EXAMPLES
 from app.charts.part import REBUILDING, UNREADABLE
 from app.components.sql_box import SqlBox
-from app.examples import EXAMPLES
 from app.i18n import N_, Speech, speech
 from app.pages.analytics import tabs
 from app.parts import Parts
+from app.shell import theme
 
 MOST_ROWS = 10_000
 MOST_BYTES = 4_000_000

@@ -8,14 +8,14 @@ from typing import Any
 from nicegui import background_tasks
 
 from analytics import errors
-from app import theme
 from app.charts.part import REBUILDING, UNREADABLE
+from app.charts.week import Answers, Week, report
 from app.components.week_report import WeekReport
 from app.i18n import speech
 from app.pages.analytics import tabs
 from app.parts import Parts
+from app.shell import theme
 from app.visit import watch
-from app.week import Answers, Week, report
 
 AGAIN_S = 30.0  # a week that is not over is asked anew at most so often
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from nicegui import background_tasks, context, ui
 
-from app import attempts, refusals, theme
-from app.branches import Branches
-from app.chat_refusal import ChatError
+from app.chats.branches import Branches
+from app.chats.chat_refusal import ChatError
 from app.components.composer import Composer
 from app.components.conversation_list import ConversationList
 from app.components.inspector import Inspector
@@ -17,9 +16,11 @@ from app.components.title import Title
 from app.components.transcript import Transcript
 from app.desk import Message
 from app.i18n import N_, T, speech
+from app.jobs import attempts, refusals
 from app.pages.chat_details import ALIVE, details, pickable, subject_of
 from app.pages.chat_wishes import Gone, Prompts, Settings, Suggesting, Versions, refusal
 from app.parts import Parts
+from app.shell import theme
 from app.visit import visit, watch
 from broker import errors
 from broker.job import AUTO_PRIORITY

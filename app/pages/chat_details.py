@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from app import attempts
+from app.jobs import attempts
 from app.parts import Parts
 from app.views import JobView, ModelView
 

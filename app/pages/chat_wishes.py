@@ -5,14 +5,16 @@ from typing import Any
 
 from nicegui import background_tasks, ui
 
-from app import chat_options, refusals, theme
-from app.chat import ChatService
-from app.chat_jobs import USER
-from app.chat_refusal import ChatError
+from app.chats import chat_options
+from app.chats.chat import ChatService
+from app.chats.chat_jobs import USER
+from app.chats.chat_refusal import ChatError
 from app.components.composer import Composer
 from app.components.options_panel import OptionsPanel
 from app.components.prompt_book import PromptBook
 from app.i18n import N_, speech
+from app.jobs import refusals
+from app.shell import theme
 from app.visit import watch
 from broker import errors
 

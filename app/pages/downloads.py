@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
 from analytics import errors
+from app.charts.question import Question, Window
 from app.parts import Parts
-from app.question import Question, Window
 
 PATH = '/desk/statistics'
 AT_ONCE = 2  # exports; each reads on while the pages ask, too

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from app.chat_refusal import ChatError
+from app.chats.chat_refusal import ChatError
 from app.desk import DeskError
 from app.parts import Parts
 

@@ -7,7 +7,7 @@ from nicegui import background_tasks, ui
 from nicegui.page_arguments import PageArguments
 from starlette.datastructures import QueryParams
 
-from app import actions, controls, theme
+from app.components import controls
 from app.components.job_grid import Counted, JobGrid
 from app.components.last_jobs import COUNT, LastJobs
 from app.i18n import N_, T, speech
@@ -17,6 +17,7 @@ from app.pages.history_preview import Preview
 from app.parts import Parts
 from app.past.query import LOOK, Query
 from app.past.routes import FILE
+from app.shell import actions, theme
 from app.views import JobView
 from app.visit import watch
 from broker import errors, protocol

@@ -4,11 +4,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from app import bulk, controls, refusals, theme
+from app.components import controls
 from app.i18n import N_, T, speech
+from app.jobs import bulk, refusals
 from app.parts import Parts
 from app.past import book
 from app.past.query import Query
+from app.shell import theme
 from broker import errors
 from broker.job import State
 

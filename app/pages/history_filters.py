@@ -8,10 +8,11 @@ from typing import Any
 from nicegui import background_tasks, ui
 
 from analytics.errors import AnalyticsError
-from app import controls, theme
+from app.components import controls
 from app.i18n import N_, T
 from app.parts import Parts
 from app.past.query import SPANS, Query
+from app.shell import theme
 
 STATES = {
     'waiting': N_('Waiting'),

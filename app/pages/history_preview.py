@@ -6,10 +6,11 @@ from typing import Any
 
 from nicegui import background_tasks, ui
 
-from app import bulk, refusals, theme
-from app.answer import whole
+from app.chats.answer import whole
 from app.i18n import N_, T, speech
+from app.jobs import bulk, refusals
 from app.parts import Parts
+from app.shell import theme
 from broker import errors
 from broker.job import Job, State
 

@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 from nicegui import background_tasks, ui
 
-from app import job_story, queue_view, refusals, theme
-from app.answer import whole
+from app.chats.answer import whole
 from app.components.job_story import JobStory
 from app.i18n import T, speech
+from app.jobs import job_story, queue_view, refusals
 from app.parts import Parts
+from app.shell import theme
 from app.visit import watch
 from broker import client, errors, protocol
 from broker.job import FINAL, Job, State

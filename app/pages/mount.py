@@ -6,7 +6,6 @@ from fastapi import FastAPI
 from nicegui import ui
 from nicegui.page_arguments import PageArguments
 
-from app import frame, static_files
 from app.pages import analytics as analytics_page
 from app.pages import analytics_sql, analytics_week, downloads, files
 from app.pages import chat as chat_page
@@ -17,6 +16,7 @@ from app.pages import settings as settings_page
 from app.pages import workers as workers_page
 from app.parts import Parts
 from app.past import routes as past
+from app.shell import frame, static_files
 
 
 def mount(api: FastAPI, parts: Callable[[], Parts]) -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from app import theme
 from app.i18n import N_, T
 from app.pages import queue_batches, queue_failed, queue_live, queue_schedules
 from app.parts import Parts
+from app.shell import theme
 
 VIEWS: dict[str, tuple[str, Callable[[Parts], None]]] = {
     '': (N_('Now'), queue_live.create),

@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 from nicegui import background_tasks, context
 
-from app import refusals, theme
 from app.components.batches import Batches
 from app.i18n import speech
+from app.jobs import refusals
 from app.parts import Parts
+from app.shell import theme
 from app.soon import Soon
 from app.visit import watch
 from broker import errors, protocol

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 from nicegui import background_tasks, context
 
-from app import attempts, bulk, refusals, theme
 from app.components.dead_letters import DeadLetters
-from app.dead_filter import DeadFilter
 from app.i18n import speech
+from app.jobs import attempts, bulk, refusals
+from app.jobs.dead_filter import DeadFilter
 from app.parts import Parts
+from app.shell import theme
 from app.views import JobView
 from app.visit import watch
 from broker import client, errors, protocol

@@ -6,12 +6,13 @@ from collections.abc import Awaitable
 import msgspec
 from nicegui import context
 
-from app import bulk, refusals, theme
 from app.components.queue_board import Ids, QueueBoard
 from app.i18n import N_, T, speech
-from app.lineup import PRIORITIES
+from app.jobs import bulk, refusals
+from app.jobs.lineup import PRIORITIES
+from app.jobs.queue_view import Filter, QueueView
 from app.parts import Parts
-from app.queue_view import Filter, QueueView
+from app.shell import theme
 from app.visit import visit, watch
 from broker import errors
 

@@ -6,10 +6,12 @@ from typing import Any
 import msgspec
 from nicegui import background_tasks, ui
 
-from app import cron_words, job_story, refusals, schedule_form, theme, zones
+from app import zones
 from app.components.schedules import Schedules
 from app.i18n import speech
+from app.jobs import cron_words, job_story, refusals, schedule_form
 from app.parts import Parts
+from app.shell import theme
 from app.soon import Soon
 from app.visit import watch
 from broker import client, errors, protocol

@@ -6,12 +6,14 @@ from urllib.parse import quote, unquote
 
 from nicegui import context, ui
 
-from app import controls, i18n, theme
+from app import i18n
+from app.components import controls
 from app.components.notifier import NotifySwitch
 from app.components.shortcut_list import ShortcutList
 from app.i18n import N_, T, speech
 from app.pages import settings_about, settings_queue
 from app.parts import Parts
+from app.shell import theme
 from app.visit import visit
 
 DEFAULTS = 'corral_defaults'  # of this browser: the model and the priority that a new conversation begins with

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 from nicegui import context, ui
 
 from app import about as facts_about
-from app import theme
 from app.commands import checkup
 from app.i18n import N_, T, speech
 from app.parts import Parts
+from app.shell import theme
 from app.visit import watch
 
 if TYPE_CHECKING:

@@ -7,9 +7,11 @@ from typing import Any
 
 from nicegui import background_tasks
 
-from app import controls, refusals, theme
+from app.components import controls
 from app.i18n import N_, speech
+from app.jobs import refusals
 from app.parts import Parts
+from app.shell import theme
 from broker import errors, protocol
 
 MB = 1_000_000

@@ -6,10 +6,12 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from app import actions, machines, refusals, theme
+from app import machines
 from app.components.machine_board import MachineBoard
 from app.i18n import N_, speech
+from app.jobs import refusals
 from app.parts import Parts
+from app.shell import actions, theme
 from app.visit import watch
 from broker import errand, errors, network
 from broker.client import new_job_id

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from analytics import store
-from app import sheets
 from app.commands.views import job_dict
+from app.jobs import sheets
 from app.parts import Parts
 from app.past import book
 from broker import protocol

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from starlette.background import BackgroundTask
 
 from analytics.errors import AnalyticsError
-from app import sheets
+from app.jobs import sheets
 from app.parts import Parts
 from app.past import book, files, rows
 from app.past.query import LOOK, Query

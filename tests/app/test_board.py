@@ -3,8 +3,8 @@ import time
 
 import pytest
 
-from app.answer import Answer
 from app.board import KEEP_FINISHED, Board, Need
+from app.chats.answer import Answer
 from broker import facts, protocol
 from broker.job import State, Terms
 from tests.app import news as n

@@ -9,7 +9,7 @@ import time
 import pytest
 from playwright.async_api import expect
 
-from app.week import Week
+from app.charts.week import Week
 from broker import client, protocol
 from broker.endpoints import Endpoints
 from tests import axe, browser

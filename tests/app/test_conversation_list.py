@@ -8,16 +8,16 @@ import pytest
 from nicegui import context
 from nicegui.testing import user_simulation
 
-from app import frame
 from app.board import Board
 from app.components.conversation_list import MOST_ROWS, WINDOW, ConversationList
 from app.listeners import Listeners
 from app.pages import chat as chat_page
 from app.parts import Parts
-from app.shelf import ARCHIVE, MOST_FOLDERS, Folder, Shelf
-from app.shelf_search import Search
-from tests.app.test_chat import Setup
-from tests.app.test_shelf import header, opened, said
+from app.shelf.shelf import ARCHIVE, MOST_FOLDERS, Folder, Shelf
+from app.shelf.shelf_search import Search
+from app.shell import frame
+from tests.app.chats.test_chat import Setup
+from tests.app.shelf.test_shelf import header, opened, said
 
 MANY = 1000
 
@@ -114,7 +114,7 @@ async def test_places_and_folders_are_changed_as_wished(parts):
 
 async def test_a_wish_that_cannot_be_granted_is_explained(parts, monkeypatch):
     told = []
-    monkeypatch.setattr('app.theme.toast', lambda text, bad=False: told.append(text))
+    monkeypatch.setattr('app.shell.theme.toast', lambda text, bad=False: told.append(text))
     async with listed(parts) as shown:
         await shown.wish('place', ['move', 'c1', 'no such folder'])
         parts.shelf._folders = {str(n): Folder(str(n), f'f{n}', 0.0) for n in range(MOST_FOLDERS)}

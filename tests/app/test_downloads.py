@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from analytics import errors, pump
 from analytics.ledger import Ledger
+from app.charts.question import Question
 from app.pages import downloads
-from app.question import Question
 from tests.analytics import busy_week
 from tests.analytics.made import Queue
 

@@ -7,8 +7,8 @@ import pytest
 from fastapi import FastAPI
 
 from app import guard
-from app.attachments import MOST_TEXT_BYTES, Attachments
-from app.chat_refusal import ChatError
+from app.chats.attachments import MOST_TEXT_BYTES, Attachments
+from app.chats.chat_refusal import ChatError
 from app.desk import Desk
 from app.pages import files
 
@@ -62,7 +62,7 @@ async def test_other_sites_can_put_nothing_here(client):
 
 
 async def test_where_there_is_no_room_for_a_file_it_is_said_so(client, monkeypatch):
-    monkeypatch.setattr('app.attachments.Attachments.make_room', no_room)
+    monkeypatch.setattr('app.chats.attachments.Attachments.make_room', no_room)
     told = await client.post(files.PATH, content=PNG, headers={'origin': URL})
     assert (told.status_code, told.json()) == (507, {'code': 'file_room', 'limit': 7})
 

@@ -6,8 +6,10 @@ import threading
 import pytest
 from starlette.datastructures import QueryParams
 
-from app import about, answer, bulk, sheets
+from app import about
+from app.chats import answer
 from app.commands.checkup import Finding
+from app.jobs import bulk, sheets
 from app.pages import history_preview, settings_queue
 from app.past import rows
 from app.past.query import Query

@@ -4,9 +4,9 @@ import json
 
 import msgspec
 
-from app import bulk, schedule_form
 from app.board import Board
-from app.dead_filter import DeadFilter
+from app.jobs import bulk, schedule_form
+from app.jobs.dead_filter import DeadFilter
 from app.pages import queue_failed
 from app.parts import Parts
 from broker import errors, protocol

@@ -9,16 +9,15 @@ import pytest
 from nicegui.testing import user_simulation
 
 from analytics import errors
-from app import rehearsals
-from app.charts import replay
+from app.charts import rehearsals, replay
 from app.charts.part import Round
+from app.charts.question import Question
 from app.components.figure_table import FigureTable
 from app.components.live_chart import LiveChart
 from app.components.replay_panel import ReplayPanel
 from app.i18n import speech
-from app.question import Question
+from tests.app.charts.test_verdict import compared
 from tests.app.made_book import Book
-from tests.app.test_verdict import compared
 
 
 class Player:

@@ -8,11 +8,11 @@ import pytest
 from nicegui.testing import user_simulation
 
 from analytics import answers, dictionary, errors, ledger
+from app.charts.examples import EXAMPLES
+from app.charts.sql_words import SENTENCES
 from app.components.sql_box import SqlBox
-from app.examples import EXAMPLES
 from app.i18n import speech
 from app.pages import analytics_sql as page
-from app.sql_words import SENTENCES
 from tests.analytics import busy_week
 from tests.analytics.made import T0, Queue
 

@@ -14,8 +14,8 @@ import uvicorn
 from fastapi import Body, FastAPI
 from nicegui import ui
 
-from app import static_files, theme
 from app.components.transcript import Transcript, View
+from app.shell import static_files, theme
 
 api = FastAPI()
 wishes: list[list[Any]] = []

@@ -18,7 +18,7 @@ import psutil
 
 from analytics import ledger, misses, parts, queries, recorder, rollups, spread, store, timekeeper
 from analytics.answers import Filter
-from app.question import step_of
+from app.charts.question import step_of
 from tests.analytics import made
 
 BATCH = 1000

@@ -25,9 +25,9 @@ import psutil
 from playwright.async_api import async_playwright
 
 from app.board import Board
-from app.chat import ChatService
+from app.chats.chat import ChatService
 from app.desk import Conversation, Desk, Message
-from app.shelf_search import Search
+from app.shelf.shelf_search import Search
 from tests.bench.watcher import Watcher
 
 ROOT = Path(__file__).resolve().parents[2]

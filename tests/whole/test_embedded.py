@@ -7,7 +7,7 @@ import threading
 import pydantic
 import pytest
 
-from app.data_dir import DataDirError
+from app.launching.data_dir import DataDirError
 from broker import child, errors, facts
 from broker.job import State
 from broker.jobs import JobFailed

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app import environment, installing
+from app.launching import environment, installing
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.whole
@@ -33,8 +33,9 @@ class Fresh:
         self.folder = folder / 'corral'
         self.wheels = folder / 'wheels'
         self.wheels.mkdir()
-        (self.folder / 'app').mkdir(parents=True)
-        for name in ('run.py', 'app/__init__.py', 'app/environment.py', 'app/installing.py'):
+        (self.folder / 'app' / 'launching').mkdir(parents=True)
+        launching = (f'app/launching/{name}.py' for name in ('__init__', 'environment', 'installing'))
+        for name in ('run.py', 'app/__init__.py', *launching):
             shutil.copy(ROOT / name, self.folder / name)
         (self.folder / 'app' / 'cli.py').write_text(STUB)
         self.lock(1)
@@ -104,7 +105,7 @@ def test_an_old_python_can_read_run_py_and_is_told(tmp_path):
 
 
 def test_set_up_needs_the_standard_library_only():
-    program = "import sys; sys.path.insert(0, '.'); import run; from app import environment, installing"
+    program = "import sys; sys.path.insert(0, '.'); import run; from app.launching import environment, installing"
     subprocess.run([sys._base_executable, '-I', '-S', '-c', program], cwd=ROOT, check=True)
 
 

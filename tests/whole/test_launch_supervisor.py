@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app.supervisor import Backoff, ProcessSpec, Supervisor
+from app.launching.supervisor import Backoff, ProcessSpec, Supervisor
 from tests.conftest import PATIENCE_S, ROOT, is_running, wait_for
 
 pytestmark = pytest.mark.whole
@@ -281,7 +281,7 @@ def test_a_killed_parent_leaves_no_orphan(stage):
     program = textwrap.dedent(f"""
         import asyncio, json, sys
         from pathlib import Path
-        from app.supervisor import ProcessSpec, Supervisor
+        from app.launching.supervisor import ProcessSpec, Supervisor
         specs = [ProcessSpec(name=name, argv=argv, settings_json=text) for name, argv, text in json.loads(sys.argv[1])]
         show = lambda pids: Path('pids').write_text(json.dumps(dict(pids)))
         folder = Path({str(stage.folder)!r})

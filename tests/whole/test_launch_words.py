@@ -34,8 +34,9 @@ sys.stdin.read()
 START = """
 import json, sys
 from pathlib import Path
-from app import launch, settings
-from app.supervisor import ProcessSpec
+from app import settings
+from app.launching import launch
+from app.launching.supervisor import ProcessSpec
 launch.PATIENCE_S = 0.3
 folder, program, until, *flags = sys.argv[1:]
 def compose(chosen):

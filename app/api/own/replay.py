@@ -7,12 +7,12 @@ import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from app import rehearsals
 from app.api.own import mirror
 from app.api.own.refusal import documented
 from app.api.own.room import Room
 from app.api.own.route import router
 from app.api.trouble import Trouble
+from app.charts import rehearsals
 from broker import rehearsal
 
 WEEK_S = 7 * 86_400.0

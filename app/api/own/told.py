@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Union, get_args
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from app import attempts
 from app.api import native
 from app.api.own import mirror
+from app.jobs import attempts
 from app.views import JobView, ModelView
 from broker import errand, facts, protocol
 from broker.job import Job as QueueJob

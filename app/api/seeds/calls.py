@@ -11,10 +11,10 @@ import msgspec
 from analytics import errors as analytics_errors
 from analytics import queries
 from analytics.ledger import Ledger
-from app.answer import Answer
 from app.api import native, trouble
 from app.api.trouble import Trouble
 from app.api.work import Doors
+from app.chats.answer import Answer
 from app.desk import Desk
 from app.views import JobView
 from broker import errors, facts, protocol

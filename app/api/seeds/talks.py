@@ -9,7 +9,7 @@ import msgspec
 from app.api.seeds import calls
 from app.api.seeds.calls import Seeds
 from app.api.trouble import Trouble
-from app.chat import title_from
+from app.chats.chat import title_from
 from app.desk import API, Conversation, DeskError, Exchange, Message
 from app.listeners import Unsubscribe
 from app.views import END_STATES, JobView

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import run
-from app import data_dir, settings
+from app import settings
 from app.commands import place
+from app.launching import data_dir
 from broker.endpoints import Endpoints
 
 HERE = Endpoints(client='ipc://c', worker='ipc://w', facts='ipc://f')

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from app import sheets
 from app.commands.stats import figures, quantile
+from app.jobs import sheets
 from broker import facts
 from broker.job import Job, State
 from tests.conftest import ROOT, clean_environment

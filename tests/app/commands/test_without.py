@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 import run
-from app import cli, data_dir
+from app import cli
 from app.commands.group import COMMANDS
+from app.launching import data_dir
 from broker import addresses
 from tests.conftest import ROOT, clean_environment
 
@@ -125,7 +126,7 @@ def test_a_wrong_word_is_wrong_usage(bare, arguments):
 
 
 def test_serve_and_api_take_the_options_of_a_start(monkeypatch, tmp_path, capsys):
-    from app import launch
+    from app.launching import launch
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'corral.toml').touch()

@@ -1,0 +1,1 @@
+"""Chatting: conversations, their questions and answers, and what belongs to them."""

@@ -1,0 +1,1 @@
+"""From a fresh machine to a running Corral: the environment, the checks, and the processes."""

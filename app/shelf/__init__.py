@@ -1,0 +1,1 @@
+"""The list of conversations: folders and pins, search, export and import."""

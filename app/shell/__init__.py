@@ -1,0 +1,1 @@
+"""What stands around and below every page: frame, palette, status bar, look and controls."""

@@ -1,0 +1,69 @@
+"""A replay costs the desk nothing: what takes long of it is done beside its event loop."""
+
+import asyncio
+import threading
+
+import pytest
+
+from analytics.queries import Run
+from app.charts import rehearsals
+from broker import rehearsal
+from broker.errors import BrokerUnreachable
+
+RUN = Run(
+    ready_at=1.0, waited_s=0.0, ran_s=2.0, load_s=0.0, model='m', runner='r', worker='w', user='u', priority=5
+)  # fmt: skip
+
+
+class Ledger:
+    """Three runs, and room for one less."""
+
+    async def runs(self, *, since, until, limit):
+        assert limit == rehearsals.MOST_JOBS + 1
+        return [RUN] * limit
+
+
+@pytest.fixture
+def where(monkeypatch):
+    """In which threads the jobs were made ready."""
+    seen, real = [], rehearsal.Recorded
+
+    def recorded(**fields):
+        seen.append(threading.current_thread())
+        return real(**fields)
+
+    monkeypatch.setattr(rehearsal, 'Recorded', recorded)
+    monkeypatch.setattr(rehearsals, 'MOST_JOBS', 2)
+    return seen
+
+
+async def test_the_jobs_are_made_ready_beside_the_pages_and_played_elsewhere(where):
+    shares = []
+    found = await rehearsals.compare(Ledger(), None, since=0.0, until=9.0, policies=('fifo',), progress=shares.append)
+    assert (found.jobs, found.cut, [each.policy for each in found.outcomes]) == (2, True, ['fifo'])
+    assert found.recorded is not None and shares[-1] == 1.0
+    assert len(where) == 2 and threading.main_thread() not in where
+
+
+@pytest.mark.parametrize(
+    'program', ['raise SystemExit(3)', 'print("no news", flush=True)', 'import sys; sys.stdin.close()']
+)
+async def test_a_process_that_breaks_off_is_one_sentence(monkeypatch, program):
+    real = asyncio.create_subprocess_exec
+
+    async def instead(*command, **options):
+        return await real(command[0], '-c', program, **options)
+
+    monkeypatch.setattr(asyncio, 'create_subprocess_exec', instead)
+    monkeypatch.setattr(rehearsals, 'MOST_JOBS', 20_000)  # more than a pipe takes at once
+    with pytest.raises(rehearsals.RehearsalFailed, match='the log of the desk says why'):
+        await rehearsals.compare(Ledger(), None, since=0.0, until=9.0)
+
+
+async def test_a_queue_that_does_not_answer_is_one_sentence():
+    class Away:
+        async def settings(self):
+            raise BrokerUnreachable
+
+    with pytest.raises(rehearsals.RehearsalFailed, match='by which rules it goes'):
+        await rehearsals.compare(Ledger(), Away(), since=0.0, until=9.0)
