@@ -413,7 +413,7 @@ export default {
       this.$nextTick(() => this.selectGap(gapIn(this.text)));
     },
     selectGap(gap) {
-      if (gap) this.$nextTick(() => this.$refs.box.setSelectionRange(...gap));
+      if (gap) this.$nextTick(() => this.$refs.box?.setSelectionRange(...gap));
     },
     openBook() {
       this.looking = false;
@@ -493,6 +493,7 @@ export default {
 
     // keys
     opened() {
+      if (!this.$refs.menu) return;
       this.$refs.menu.querySelector('[aria-checked="true"]')?.scrollIntoView({ block: "center" });
       (this.$refs.search ?? this.$refs.menu.querySelector('[aria-checked="true"]') ?? this.$refs.menu.querySelector("button"))?.focus();
     },
@@ -509,7 +510,7 @@ export default {
       event.preventDefault();
       const place = LEVELS.findIndex(([value]) => value === this.priority);
       this.rank(LEVELS[(place + step + LEVELS.length) % LEVELS.length][0]);
-      this.$nextTick(() => this.$el.querySelector('[role="radio"][aria-checked="true"]').focus());
+      this.$nextTick(() => this.$el.querySelector('[role="radio"][aria-checked="true"]')?.focus());
     },
 
     // words

@@ -87,7 +87,7 @@ export default {
       event.preventDefault();
       const next = (Math.max(0, this.at) + step + this.options.length) % this.options.length;
       this.settle(this.options[next].value);
-      this.$nextTick(() => this.$el.querySelectorAll('[role="radio"]')[next].focus());
+      this.$nextTick(() => this.$el.querySelectorAll('[role="radio"]')[next]?.focus());
     },
     fit() {
       const area = this.$refs.area;

@@ -213,7 +213,7 @@ export default {
       this.now = Date.now();
       if (before.scope !== this.view.scope) {
         this.focused = -1;
-        this.$refs.scroll && (this.$refs.scroll.scrollTop = 0);
+        this.$refs.scroll?.scrollTo(0, 0);
       }
       if (fields.active) this.showActive();
       this.$nextTick(() => {
@@ -397,7 +397,7 @@ export default {
       this.clear();
       this.title = "";
       this.editing = "folder:new";
-      this.$nextTick(() => (this.$refs.scroll.scrollTop = 0));
+      this.$nextTick(() => this.$refs.scroll?.scrollTo(0, 0));
     },
     editFolder({ id, name }) {
       this.menu.open = false;

@@ -56,7 +56,7 @@ export default {
     },
     show() {
       this.open = true;
-      this.$nextTick(() => this.$refs.sheet.open || this.$refs.sheet.showModal());
+      this.$nextTick(() => this.$refs.sheet?.open || this.$refs.sheet?.showModal());
     },
     close() {
       this.$refs.sheet.close();

@@ -39,7 +39,7 @@ export default {
     this.chart = echarts.init(this.$refs.place, null, { renderer: "svg" });
     this.chart.on("click", (event) => this.follow(this.shown?.links?.[event.dataIndex]));
     this.observer = new ResizeObserver(() => {
-      if (!this.$refs.place.offsetWidth) return; // hidden for now
+      if (!this.$refs.place?.offsetWidth) return; // hidden for now
       this.chart.resize();
       this.draw();
     });
@@ -103,7 +103,7 @@ export default {
     },
     draw() {
       this.version += 1;
-      if (this.state !== "ok" || !this.chart || !this.shown || !this.$refs.place.offsetWidth) return;
+      if (this.state !== "ok" || !this.chart || !this.shown || !this.$refs.place?.offsetWidth) return;
       const quiet = this.still || this.moved;
       this.chart.setOption({ animation: !quiet, animationDuration: 250, animationDurationUpdate: 250, ...this.option() }, { replaceMerge: this.fresh ? ["series"] : [] });
       this.fresh = false;

@@ -98,7 +98,7 @@ export default {
       this.form = { ...this.state.form };
       Object.assign(this, { refused: {}, naming: null, busy: false });
       this.$refs.dialog.showModal();
-      this.$nextTick(() => (this.$el.querySelector(".options-body").scrollTop = 0));
+      this.$nextTick(() => this.$el.querySelector(".options-body")?.scrollTo(0, 0));
     },
     applied() {
       this.$refs.dialog.close();
@@ -129,7 +129,7 @@ export default {
       if (!step) return;
       event.preventDefault();
       this.form[field] = values[(values.indexOf(this.form[field]) + step + values.length) % values.length];
-      this.$nextTick(() => event.target.parentElement.querySelector('[aria-checked="true"]').focus());
+      this.$nextTick(() => event.target.parentElement.querySelector('[aria-checked="true"]')?.focus());
     },
     take(name) {
       const preset = this.state.presets.find((each) => each.name === name);
@@ -142,7 +142,7 @@ export default {
     },
     name() {
       this.naming = this.preset;
-      this.$nextTick(() => this.$refs.name.focus());
+      this.$nextTick(() => this.$refs.name?.focus());
     },
     named() {
       if (!this.naming.trim() || this.wrong) return;

@@ -100,9 +100,8 @@ export default {
       else return;
       event.preventDefault();
       this.$nextTick(() => {
-        const chosen = this.$refs.list.querySelector('[aria-selected="true"]');
-        if (this.at === 0) this.$refs.list.scrollTop = 0;
-        else chosen?.scrollIntoView({ block: "nearest" });
+        if (this.at === 0) this.$refs.list?.scrollTo(0, 0);
+        else this.$refs.list?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
       });
     },
     // the time for what is of today, the day for what is older (unix seconds)

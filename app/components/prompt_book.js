@@ -35,7 +35,7 @@ export default {
     },
     edit({ id, name, text }) {
       this.edited = { id, name, text };
-      this.$nextTick(() => this.$refs.name.focus());
+      this.$nextTick(() => this.$refs.name?.focus());
     },
     save() {
       const { id, name, text } = this.edited;

@@ -422,7 +422,7 @@ export default {
       const at = next.top - this.view.top;
       if (at < 60) this.scroller.scrollTop += at - 60;
       if (at > this.view.height - 120) this.scroller.scrollTop += at - this.view.height + 120;
-      this.$nextTick(() => this.$refs.list.querySelector(`[data-job="${next.id}"]`)?.focus({ preventScroll: true }));
+      this.$nextTick(() => this.$refs.list?.querySelector(`[data-job="${next.id}"]`)?.focus({ preventScroll: true }));
     },
     open(item, which) {
       this.exact = item.row.priority;
@@ -441,6 +441,7 @@ export default {
     goTo(lane) {
       this.folded = { ...this.folded, [lane]: false };
       this.$nextTick(() => {
+        if (!this.$refs.list) return;
         const at = this.$refs.list.getBoundingClientRect().top - this.scroller.getBoundingClientRect().top + this.scroller.scrollTop;
         this.scroller.scrollTo({ top: at + this.places[lane].top - 52 });
       });

@@ -53,7 +53,7 @@ export default {
       this.wrong = !(until > since);
       if (this.wrong) return;
       this.$emit("change", { since, until });
-      this.$refs.dates.hide();
+      this.$refs.dates?.hide();
     },
     filter(name, value) {
       this.$emit("change", { filters: { [name]: value } });

@@ -159,7 +159,7 @@ export default {
     take(sql) {
       this.sql = sql;
       this.typed();
-      this.$nextTick(() => this.$refs.area.focus());
+      this.$nextTick(() => this.$refs.area?.focus());
     },
     insert(name) {
       const area = this.$refs.area;
@@ -186,8 +186,7 @@ export default {
       keep(PAST, []);
     },
     follow(event) {
-      this.$refs.paint.scrollTop = event.target.scrollTop;
-      this.$refs.paint.scrollLeft = event.target.scrollLeft;
+      this.$refs.paint?.scrollTo(event.target.scrollLeft, event.target.scrollTop);
     },
     scrolled(event) {
       this.top = event.target.scrollTop;

@@ -20,7 +20,7 @@ export default {
     edit() {
       this.text = this.title;
       this.editing = true;
-      this.$nextTick(() => this.$refs.field.select());
+      this.$nextTick(() => this.$refs.field?.select());
     },
     keyed(event) {
       if (event.isComposing || event.keyCode === 229) event.preventDefault(); // Enter picks a word

@@ -206,6 +206,7 @@ export default {
       this.$refs.messages?.find((message) => message.view.id === id)?.settle();
     },
     scrolled() {
+      if (!this.$refs.scroll) return; // it was left while it still rolled
       const { scrollTop, scrollHeight, clientHeight } = this.$refs.scroll;
       const atEnd = scrollHeight - scrollTop - clientHeight < NEAR_PX;
       if (atEnd) this.stuck = !this.held;

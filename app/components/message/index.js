@@ -276,11 +276,12 @@ export const Message = {
       this.draft = this.source.text;
       this.$nextTick(() => {
         this.fitDraft();
-        this.$refs.draft.focus();
+        this.$refs.draft?.focus();
       });
     },
     fitDraft() {
       const box = this.$refs.draft;
+      if (!box) return;
       box.style.height = "auto";
       box.style.height = Math.min(box.scrollHeight + 2, innerHeight * 0.5) + "px";
     },

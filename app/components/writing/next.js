@@ -39,7 +39,7 @@ export const NextList = {
       this.home = this.of;
       this.editing = line.id;
       this.text = this.before = line.text;
-      this.$nextTick(() => this.$refs.box[0].focus());
+      this.$nextTick(() => this.$refs.box?.[0]?.focus());
     },
     entered(event) {
       if (event.shiftKey || event.isComposing || event.keyCode === 229) return;
