@@ -488,7 +488,7 @@ export default {
       this.$refs.file.click();
     },
     async imported() {
-      const [file] = this.$refs.file.files;
+      const [file] = this.$refs.file?.files ?? []; // one may have left before the file was picked
       if (!file || this.busy) return;
       this.busy = true;
       const dismiss = this.$q.notify({ message: this.labels.importing, position: "bottom", timeout: 0, classes: "toast" });
