@@ -29,7 +29,7 @@ from broker.job import DEFAULT_PRIORITY
 
 log = logging.getLogger(__name__)
 
-TITLE_WIDTH = 48  # columns; a Chinese character takes two
+TITLE_WIDTH = 72  # columns; a Chinese character takes two
 
 
 class ChatService:

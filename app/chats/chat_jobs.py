@@ -120,20 +120,9 @@ class AnswerJobs:
         extras = msgspec.structs.replace(old.extras, tools=(), thought_s=0.0)
         if go_on:
             extras = msgspec.structs.replace(old.extras, kept=old.content, kept_thinking=old.thinking)
-        answer = Message(
-            id=old.id,
-            conversation_id=old.conversation_id,
-            role='assistant',
-            job_id=new_job_id(),
-            state='pending',
-            model=model,
-            priority=priority,
-            created_at=time.time(),
-            parent=old.parent,
-            content=extras.kept,
-            thinking=extras.kept_thinking,
-            extras=extras,
-        )
+        answer = answer_to(old.conversation_id, old.parent, model, priority)
+        answer.id, answer.extras = old.id, extras
+        answer.content, answer.thinking = extras.kept, extras.kept_thinking
         if await self._desk.change(answer, only_job=old.job_id):
             self.awaited.pop(old.job_id, None)
             self.retry_after_s.pop(old.job_id, None)
@@ -263,6 +252,21 @@ class AnswerJobs:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error('a message could not be handled', exc_info=error, extra={'action': 'chat'})
+
+
+def answer_to(conversation_id: str, parent: str, model: str, priority: int) -> Message:
+    """An answer that is to be made."""
+    return Message(
+        id=new_job_id(),
+        conversation_id=conversation_id,
+        role='assistant',
+        job_id=new_job_id(),
+        state='pending',
+        model=model,
+        priority=priority,
+        created_at=time.time(),
+        parent=parent,
+    )
 
 
 async def _nothing(_: Message) -> None:

@@ -1,6 +1,5 @@
 """The conversations as they are stored: what changes one goes through here, and begins the answers that it asks for."""
 
-import time
 from collections.abc import Callable, Sequence
 from copy import copy
 
@@ -8,11 +7,11 @@ from app.board import Board
 from app.chats import chat_options, chat_request
 from app.chats.attachments import Attachments
 from app.chats.branches import Branches
-from app.chats.chat_jobs import AnswerJobs
+from app.chats.chat_jobs import AnswerJobs, answer_to
 from app.chats.chat_refusal import ChatError
 from app.desk import Conversation, Desk, Extras, Message
 from app.settings import AppSettings
-from broker.client import BrokerClient, new_job_id
+from broker.client import BrokerClient
 
 
 class Talks:
@@ -95,18 +94,3 @@ class Talks:
         files = await self.attachments.read(file for message in said for file in message.extras.files)
         header = self.headers.get(answer.conversation_id)
         return chat_request.body(answer, said, chat_options.read(header.options if header else ''), files)
-
-
-def answer_to(conversation_id: str, parent: str, model: str, priority: int) -> Message:
-    """An answer that is to be made."""
-    return Message(
-        id=new_job_id(),
-        conversation_id=conversation_id,
-        role='assistant',
-        job_id=new_job_id(),
-        state='pending',
-        model=model,
-        priority=priority,
-        created_at=time.time(),
-        parent=parent,
-    )

@@ -9,6 +9,7 @@ from app import desk, i18n
 from app.i18n import speech
 from app.parts import Parts
 from app.shell import actions, palette, theme
+from app.visit import watch
 
 SHORTEST_SAID = 2  # letters that are looked for in what was said
 
@@ -24,11 +25,13 @@ class Palette(ui.element, component='palette.js'):
         self._parts, self._places, self._commands = parts, places, commands
         self._running: dict[str, Callable[[], Any]] = {}
         self._asked = 0
+        self._found: list[palette.Item] = []
         _labels(self)
         speech().on_switch(self, self._say)
         self._say()
         self.on('ask', lambda event: self._ask(int(event.args[0]), str(event.args[1])[:200]))
         self.on('run', lambda event: self._run(str(event.args)))
+        watch(parts.openings.on_news, self._name)
 
     def _say(self) -> None:
         """The fixed lines in the language of the page, to be found by their names in the others as well."""
@@ -52,7 +55,7 @@ class Palette(ui.element, component='palette.js'):
 
     async def _ask(self, nth: int, text: str) -> None:
         self._asked = nth
-        found = palette.find(self._parts, text)
+        found = self._found = palette.find(self._parts, text)
         answer: dict[str, Any] = {'nth': nth, 'found': found}
         if not text:
             answer['fixed'] = self._fixed()  # as it is opened: what the page offers now
@@ -66,7 +69,12 @@ class Palette(ui.element, component='palette.js'):
         except desk.DeskError:
             return  # the rest was found; the log of the search tells
         if nth == self._asked and not self.is_deleted and (more := palette.said(said.found, found)):
-            self.run_method('answer', {'nth': nth, 'found': [*found, *more]})
+            self._found = [*found, *more]
+            self.run_method('answer', {'nth': nth, 'found': self._found})
+
+    def _name(self) -> None:
+        if palette.named(self._parts, self._found):
+            self.run_method('answer', {'nth': self._asked, 'found': self._found})
 
     def _run(self, name: str) -> Any:
         run = self._running.get(name)

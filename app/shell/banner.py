@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from nicegui import context, ui
 
-from app.i18n import T, speech
+from app.i18n import N_, T, speech
 from app.parts import Parts
 from app.shell import theme
 from app.visit import watch
@@ -79,25 +79,17 @@ class Banner:
             command(CONNECT_COMMAND)
 
     def _engine_problem(self) -> None:
-        with theme.box('banner bad').props('role=alert'):
-            theme.icon('unplugged')
-            url = self._parts.settings.ollama_url
-            T(
-                theme.text(classes='say'),
-                'Ollama at {url} does not answer. Jobs wait until it is back; this starts it:',
-                url=url,
-            )
-            command('ollama serve')
+        self._ollama_away(N_('Ollama at {url} does not answer. Jobs wait until it is back; this starts it:'))
 
     def _stand_in(self) -> None:
+        self._ollama_away(
+            N_('Ollama at {url} no longer answers. Its jobs wait, and the demo gives canned answers. This starts it:')
+        )
+
+    def _ollama_away(self, sentence: str) -> None:
         with theme.box('banner bad').props('role=alert'):
             theme.icon('unplugged')
-            url = self._parts.settings.ollama_url
-            T(
-                theme.text(classes='say'),
-                'Ollama at {url} no longer answers. Its jobs wait, and the demo gives canned answers. This starts it:',
-                url=url,
-            )
+            T(theme.text(classes='say'), sentence, url=self._parts.settings.ollama_url)
             command('ollama serve')
 
     def _demo(self) -> None:

@@ -66,6 +66,15 @@ def score(name: str, wanted: str) -> int:
     return 1 if len(words) == 1 and len(wanted) > 1 and wanted.isascii() and _in_order(wanted, name) else 0
 
 
+def named(parts: Parts, found: Iterable[Item]) -> bool:
+    """Put names in where one has become known since these were found; whether there was one."""
+    news = False
+    for item in found:
+        if item['kind'] == 'job' and (name := parts.openings.known(item['name'])):
+            item['name'], news = name, True
+    return news
+
+
 def _in_order(letters: str, name: str) -> bool:
     rest = iter(name)
     return all(letter in rest for letter in letters)
@@ -122,7 +131,7 @@ def _jobs(parts: Parts, wanted: str) -> list[Item]:
         {
             'kind': 'job',
             'icon': 'queue',
-            'name': parts.title_of(job.conversation_id) or job.job_id,
+            'name': parts.name_of(job.job_id, job.conversation_id) or job.job_id,
             'note': job.model,
             'when': job.queued_at,
             'dot': _STATES.get(job.state, 'held'),

@@ -71,6 +71,19 @@ def test_a_job_is_found_by_the_beginning_of_its_id_and_a_whole_id_always_leads_t
     assert not palette.find(parts, 'f' * 31)
 
 
+def test_a_job_without_a_title_is_called_by_its_first_words_once_they_are_known(parts: Parts):
+    wanted: list[str] = []
+    parts.openings.want = wanted.extend  # nobody answers here
+    parts.board.apply(News().queued(job_id := 'abcd' * 8))
+    found = palette.find(parts, 'abcd')
+    assert (found[0]['name'], wanted) == (job_id, [job_id])
+    assert not palette.named(parts, found)
+    parts.openings._known[job_id] = 'Why is the sky blue?'
+    assert palette.named(parts, found) and found[0]['name'] == 'Why is the sky blue?'
+    assert not palette.named(parts, found), 'nothing is new'
+    assert names(parts, 'abcd') == ['Why is the sky blue?']
+
+
 def test_an_address_belongs_to_its_place_in_the_rail():
     assert [place_of(path) for path in ('/chat/abc', '/queue?state=waiting', '/jobs/1', '/chatter', '/')] == [
         '/chat', '/queue', '/queue', '', '',
