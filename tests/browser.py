@@ -26,8 +26,24 @@ async def launched(chromium_path: str) -> AsyncIterator[Browser]:
         await browser.close()
 
 
-def listen(page: Page, wrong: list[str]) -> None:
-    """Add to ``wrong`` what goes wrong on the page, as it goes wrong."""
+# A browser may still report what happened to an element just before it was taken away: here it always does
+AFTERLIFE = """(() => {
+  const { removeChild } = Node.prototype;
+  const late = { scroll: Event, close: Event, toggle: Event, focusout: FocusEvent, lostpointercapture: PointerEvent };
+  Node.prototype.removeChild = function (child) {
+    const gone = removeChild.call(this, child);
+    if (gone instanceof Element) requestAnimationFrame(() => {
+      for (const each of gone.isConnected ? [] : [gone, ...gone.querySelectorAll('*')])
+        for (const [name, Kind] of Object.entries(late)) each.dispatchEvent(new Kind(name));
+    });
+    return gone;
+  };
+})();"""
+
+
+async def listen(page: Page, wrong: list[str]) -> None:
+    """Add to ``wrong`` what goes wrong on the page from its next load on, as it goes wrong."""
+    await page.add_init_script(AFTERLIFE)
     page.on('pageerror', lambda error: wrong.append(str(error)))
     page.on('console', lambda message: wrong.append(message.text) if _complains(message) else None)
 
@@ -42,7 +58,8 @@ async def visiting(chromium: Browser, **options: object) -> AsyncIterator[Page]:
     context = await chromium.new_context(**{'locale': 'en-US', 'viewport': {'width': 1440, 'height': 900}, **options})
     page = await context.new_page()
     wrong: list[str] = []
-    listen(page, wrong)
+    await listen(page, wrong)
     yield page
     await context.close()
-    assert not [text for text in wrong if 'status of 404' not in text]
+    wrong = [text for text in wrong if 'status of 404' not in text]
+    assert not wrong, wrong

@@ -50,7 +50,7 @@ async def test_the_past_of_the_queue_in_both_languages(corral, chromium, tmp_pat
     )
     page = await context.new_page()
     wrong: list[str] = []
-    browser.listen(page, wrong)
+    await browser.listen(page, wrong)
     await page.goto(f'{desk.url}/analytics?range=1h&user=ana&compare=1')
     await expect(page.get_by_role('heading', name='No job has ended yet')).to_be_visible()
     await expect(page.locator('.figures-all')).to_be_hidden()

@@ -52,7 +52,7 @@ async def visiting(chromium: Browser, url: str, lang: str = 'en', script: str = 
     if script:
         await page.add_init_script(script)
     wrong: list[str] = []
-    browser.listen(page, wrong)
+    await browser.listen(page, wrong)
     yield page
     await context.close()
     assert not [text for text in wrong if 'status of 404' not in text]

@@ -52,7 +52,7 @@ async def test_the_past_is_found_looked_into_done_again_and_taken_away_and_setti
     context = await chromium.new_context(locale='en-US', viewport={'width': 1440, 'height': 900})
     page = await context.new_page()
     wrong: list[str] = []
-    browser.listen(page, wrong)
+    await browser.listen(page, wrong)
     await look_through(page, desk.url)
     await take_away(desk.url)
     await change_settings(page, desk.url)

@@ -71,7 +71,7 @@ def desk(tmp_path_factory):
 async def opened(chromium, desk, wrong, foreign):
     context = await chromium.new_context(locale='en-US', viewport={'width': 1280, 'height': 800})
     page = await context.new_page()
-    browser.listen(page, wrong)
+    await browser.listen(page, wrong)
     page.on('dialog', lambda dialog: wrong.append(dialog.message))
     context.on('request', lambda r: None if r.url.startswith((desk.url, 'data:', 'blob:')) else foreign.append(r.url))
     await page.goto(f'{desk.url}/chat')

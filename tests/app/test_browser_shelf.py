@@ -121,7 +121,7 @@ async def opened(chromium, desk):
         context = await chromium.new_context(locale=TAGS[lang], viewport={'width': 1280, 'height': 800})
         contexts.append(context)
         page = await context.new_page()
-        browser.listen(page, wrong)
+        await browser.listen(page, wrong)
         await page.goto(f'{desk.url}/chat')
         await expect(page.locator('.conv').first).to_be_visible()
         return List(page, lang)

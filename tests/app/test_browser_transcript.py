@@ -131,7 +131,7 @@ async def tab(url, chromium):
     context = await chromium.new_context(locale='en-US', viewport={'width': 1000, 'height': 700})
     page = await context.new_page()
     wrong, foreign = [], []
-    browser.listen(page, wrong)
+    await browser.listen(page, wrong)
     page.on('dialog', lambda dialog: wrong.append(dialog.message))
     context.on('request', lambda r: None if r.url.startswith((url, 'data:', 'blob:')) else foreign.append(r.url))
     await page.goto(url)

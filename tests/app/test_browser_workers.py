@@ -19,7 +19,7 @@ async def visitor(chromium, url, language, wrong, **size):
     context = await chromium.new_context(viewport={'width': 1280, 'height': 800} | size)
     await context.add_cookies([{'name': 'corral_lang', 'value': language, 'url': url}])
     page = await context.new_page()
-    browser.listen(page, wrong)
+    await browser.listen(page, wrong)
     await page.goto(f'{url}/workers')
     yield page
     await context.close()

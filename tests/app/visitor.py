@@ -66,7 +66,7 @@ async def visitors(chromium: Browser) -> AsyncIterator[Callable[..., Awaitable['
         )
         contexts.append(context)
         someone = Visitor(await context.new_page(), desk, lang)
-        browser.listen(someone.page, wrong)
+        await browser.listen(someone.page, wrong)
         await someone.go(path)
         return someone
 
