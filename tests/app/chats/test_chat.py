@@ -384,7 +384,7 @@ async def test_renaming_and_deleting(setup):
     [
         ('Hello', 'Hello'),
         ('\n\n  first   line \nsecond', 'first line'),
-        ('字' * 30, '字' * (TITLE_WIDTH // 2) + '…'),
+        ('字' * 60, '字' * (TITLE_WIDTH // 2) + '…'),
         ('word ' * 30, ('word ' * 30)[:TITLE_WIDTH].rstrip() + '…'),
     ],
 )
