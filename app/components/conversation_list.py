@@ -235,7 +235,7 @@ def _labels(element: ConversationList) -> None:
         week='Last 7 days',
         earlier='Earlier',
         now='now',
-        minutes='{n} min',
+        minutes='{n} min ago',
         running='answering',
         waiting='waiting',
         pin='Pin',

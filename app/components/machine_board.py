@@ -67,7 +67,7 @@ def _labels(board: MachineBoard) -> None:
         shares='uses the engine at {place}',
         demo_note='Canned answers. Models here are only played; nothing is downloaded.',
         works='Ready',
-        working='At work',
+        working='Working',
         paused='Paused',
         pausing='Paused, finishes what runs',
         leaving='Leaving',

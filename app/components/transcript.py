@@ -165,6 +165,7 @@ def _labels(transcript: Transcript) -> None:
         version_before='The version before',
         version_after='The next version',
         files='Attached files',
+        bytes='{n} bytes',
         kilobytes='{n} kB',
         tool='Calls a tool:',
         thought_for='Thought for {time}',

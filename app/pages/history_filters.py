@@ -47,7 +47,7 @@ class Filters:
         with T(theme.box('history-filters').props('role=search'), 'Find jobs', prop='aria-label') as self._place:
             self._text = controls.field(
                 'Search', query.text, on_change=lambda value: self._change(text=str(value or '').strip()[:300]),
-                kind='search', placeholder='Question, answer, title, id or error', live=True, bare=True,
+                kind='search', placeholder='Text, title, id or error', live=True, bare=True,
             ).classes('history-search')  # fmt: skip
             self._chips = _Chips(query.states, lambda states: self._change(states=states))
             self._fold = theme.button('Filters', self._unfold, icon_name='sliders').classes('history-fold')

@@ -26,7 +26,7 @@ SECTIONS = {
     'keep': N_('Retention'),
     'engines': N_('Engines'),
     'keys': N_('Shortcuts'),
-    'start': N_('Settings of the start'),
+    'start': N_('Start-up settings'),
     'about': N_('About and diagnostics'),
 }
 
@@ -43,7 +43,7 @@ def create(parts: Parts) -> None:
             with theme.box('settings-parts'):
                 with section('look', N_('Kept in this browser.')):
                     _look()
-                with section('new', N_('Kept in this browser. What a conversation was set to itself comes first.')):
+                with section('new', N_('Kept in this browser. The settings of a conversation come first.')):
                     _new(parts)
                 with section('notify', N_('Kept in this browser.')):
                     NotifySwitch()
@@ -133,10 +133,10 @@ def _read(cookie: str) -> dict[str, Any]:
 def _keys() -> None:
     on = context.client.request.cookies.get(KEYS, '') != 'off'
     controls.switch(
-        'Shortcuts of a single letter',
+        'Single-letter shortcuts',
         visit().state.setdefault('keys', on),
         on_change=_set_keys,
-        hint='Off, only those with Ctrl, ⌘ or Alt work. They never work while something is being written.',
+        hint='When off, only those with Ctrl, ⌘ or Alt work. Single letters never act while you write.',
     )
     ShortcutList()
 

@@ -57,7 +57,7 @@ def engines(parts: Parts) -> None:
     watch(parts.board.on_workers, show)
     with theme.box('row-line'):
         T(theme.text(classes='quiet'), 'Ollama is looked for at {url}.', None, url=parts.settings.ollama_url)
-        T(theme.text(tag='a').props('href=/workers'), 'To the workers')
+        T(theme.text(tag='a').props('href=/workers'), 'See the workers')
 
 
 def launched(parts: Parts, queue: 'Queue') -> None:

@@ -34,11 +34,11 @@ class Field:
 
 
 LIMITS = (
-    Field(name='rate', label=N_('Starts, all together'), hint=_RATE),
-    Field(name='user_rate', label=N_('Starts of one user'), hint=_RATE),
+    Field(name='rate', label=N_('Rate of starts, all together'), hint=_RATE),
+    Field(name='user_rate', label=N_('Rate of starts, one user'), hint=_RATE),
     Field(
         name='model_rates',
-        label=N_('Starts by model'),
+        label=N_('Rate of starts, by model'),
         hint=N_('One model a line, like “qwen3:8b = 2 per min”.'),
         kind='area',
     ),
@@ -76,7 +76,7 @@ LIMITS = (
         scale=MB,
     ),
     Field(
-        name='retry_base_s', label=N_('First pause before a retry'), hint=N_('It doubles.'), kind='number', unit=N_('s')
+        name='retry_base_s', label=N_('First pause before a retry'), hint=N_('It doubles each time.'), kind='number', unit=N_('s')
     ),
     Field(name='retry_max_s', label=N_('Longest pause before a retry'), kind='number', unit=N_('s')),
 )
@@ -86,7 +86,7 @@ RETENTION = (
     Field(name='keep_dead', label=N_('Failed jobs'), hint=_PERIOD),
     Field(
         name='keep_jobs',
-        label=N_('At most so many that ended'),
+        label=N_('Most ended jobs to keep'),
         hint=N_('The newest stay; 0 is no limit.'),
         kind='number',
     ),

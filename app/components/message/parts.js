@@ -19,6 +19,6 @@ export const Files = {
   <ul class="files" :aria-label="labels.files">
     <li v-for="file in files" :key="file.id"><a :href="'/desk/files/' + file.id" target="_blank" rel="noopener" :title="file.name" :class="{ picture: file.picture }">
       <img v-if="file.picture" :src="'/desk/files/' + file.id" :alt="file.name" loading="lazy" :style="file.ratio ? { aspectRatio: file.ratio } : null">
-      <template v-else><i class="icon small icon-file" aria-hidden="true"></i><span class="clip">{{ file.name }}</span><span class="faint">{{ words.kilobytes(file.size) }}</span></template></a></li>
+      <template v-else><i class="icon small icon-file" aria-hidden="true"></i><span class="clip">{{ file.name }}</span><span class="faint">{{ words.size(file.size) }}</span></template></a></li>
   </ul>`,
 };

@@ -35,8 +35,9 @@ export class Words {
     return this.say("rate", { n: this.number(value, value < 10 ? 1 : 0) });
   }
 
-  kilobytes(bytes) {
-    return this.say("kilobytes", { n: this.number(Math.max(0.1, bytes / 1000), bytes < 10_000 ? 1 : 0) });
+  size(bytes) {
+    if (bytes < 10_000) return this.say("bytes", { n: this.number(bytes) });
+    return this.say("kilobytes", { n: this.number(bytes / 1000, bytes < 100_000 ? 1 : 0) });
   }
 
   seconds(value) {
