@@ -76,7 +76,11 @@ LIMITS = (
         scale=MB,
     ),
     Field(
-        name='retry_base_s', label=N_('First pause before a retry'), hint=N_('It doubles each time.'), kind='number', unit=N_('s')
+        name='retry_base_s',
+        label=N_('First pause before a retry'),
+        hint=N_('It doubles each time.'),
+        kind='number',
+        unit=N_('s'),
     ),
     Field(name='retry_max_s', label=N_('Longest pause before a retry'), kind='number', unit=N_('s')),
 )
