@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -24,6 +24,7 @@ class Batches:
         self._open: dict[str, protocol.Batch] = {}
         self._alive: dict[str, dict[str, None]] = {}  # by batch, in order of arrival
         self._idle: dict[str, float] = {}  # since when an open batch has no job that is alive
+        self._stopping: set[str] = set()  # open ones that are being cancelled
         self._ended: OrderedDict[str, protocol.Batch] = OrderedDict()
 
     def restore(self, batches: Iterable[protocol.Batch], jobs: Iterable[Job], now: float) -> None:
@@ -53,15 +54,23 @@ class Batches:
         """A batch that goes on or has ended lately."""
         return self._open.get(batch_id) or self._ended.get(batch_id)
 
-    def alive(self, batch_id: str) -> list[str]:
-        """The jobs of an open batch that have not ended, in order of arrival."""
-        return list(self._alive.get(batch_id, ()))
+    def last_first(self, batch_id: str) -> Iterator[str]:
+        """The jobs of an open batch that have not ended, the last that came first."""
+        return reversed(self._alive[batch_id])
+
+    def stop(self, batch_id: str) -> bool:
+        """An open batch is to be cancelled and takes no more; whether that is new."""
+        new = batch_id not in self._stopping
+        self._stopping.add(batch_id)
+        return new
 
     def why_not(self, batch_id: str, user: str) -> str:
         """Why this user may not put one more job into this batch, '' when they may."""
         batch = self._open.get(batch_id)
         if batch is None or batch.user != user:
             return 'parent must be a batch of yours that is open'
+        if batch_id in self._stopping:
+            return 'the batch is being cancelled; open another one'
         if batch.submitted >= batch.total:
             return f'the batch has all its {batch.total} jobs; open another one for more'
         return ''
@@ -102,6 +111,7 @@ class Batches:
     def end(self, batch_id: str, now: float) -> protocol.Batch:
         """It is over; as it ended. What still runs of it was told to stop, and counts as cancelled."""
         batch = self._open.pop(batch_id)
+        self._stopping.discard(batch_id)
         self._idle.pop(batch_id, None)
         stopping = len(self._alive.pop(batch_id))
         ended = msgspec.structs.replace(batch, ended_at=now, running=0, cancelled=batch.cancelled + stopping)
@@ -112,6 +122,7 @@ class Batches:
 
     def check(self, jobs: Iterable[Job]) -> None:
         """Raise AssertionError when the counts are not those of the jobs. For tests."""
+        assert self._stopping <= self._open.keys()
         alive: dict[str, dict[str, None]] = {batch_id: {} for batch_id in self._open}
         running = dict.fromkeys(self._open, 0)
         for job in jobs:

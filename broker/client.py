@@ -200,8 +200,11 @@ class BrokerClient:
         return (await self._ask(protocol.FindBatches(user=user, limit=limit), protocol.Batches)).batches
 
     async def cancel_batch(self, batch_id: str) -> None:
-        """Stop all jobs of a batch; it takes no more."""
-        await self._ask(protocol.CancelBatch(batch_id=batch_id), protocol.Done)
+        """Stop all jobs of a batch; it takes no more. Returns when it is over: others are served in between."""
+        pause_s = WATCH_S
+        while isinstance(await self._ask(protocol.CancelBatch(batch_id=batch_id), protocol.Reply), protocol.Batches):
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 20 * WATCH_S)
 
     async def batch_results(self, batch_id: str) -> AsyncIterator[tuple[Job, tuple[bytes, ...]]]:
         """The jobs of a batch in the order in which they came, each with the lines of its answer when it has ended.

@@ -4,13 +4,13 @@ from copy import copy
 
 import msgspec
 
-from broker import facts, groups, intake, pauses, protocol
+from broker import facts, groups, intake, pauses, protocol, stopping
 from broker.actions import FromStore, Peer
 from broker.admission import Admission, Past
 from broker.agenda import Agenda
 from broker.backend import model_names
 from broker.errands import Errands
-from broker.job import HELD_BY_WORKER, MAX_PRIORITY, MIN_PRIORITY, Job, Move, State
+from broker.job import HELD_BY_WORKER, MAX_PRIORITY, MIN_PRIORITY, Job, State
 from broker.queue import Queue
 
 MAX_GRACE_S = 86_400.0
@@ -72,7 +72,7 @@ class Clients:
             case protocol.GetBatch(batch_id=batch_id) if batches.is_open(batch_id):
                 reply = protocol.Batches(batches=(batches.get(batch_id),))
             case protocol.CancelBatch(batch_id=batch_id) if batches.is_open(batch_id):
-                reply = self._cancel_batch(batch_id, now)
+                reply = stopping.batch_stopped(self._queue, batch_id, now)
         return reply
 
     def _about_one(self, peer: Peer, request: protocol.AnyRequest, now: float) -> protocol.Reply | None:
@@ -86,7 +86,7 @@ class Clients:
             case protocol.Cancel(release=True):
                 reply = self._release(peer, job, request.rid, now)
             case protocol.Cancel():
-                reply = self._cancel(job, now)
+                reply = stopping.stopped(self._queue, job, now)
             case protocol.SetPriority():
                 reply = self._set_priority(job, request.priority, now)
             case protocol.Read():
@@ -114,19 +114,6 @@ class Clients:
             more=len(page) > len(jobs),
         )
 
-    def _cancel(self, job: Job, now: float) -> protocol.Reply:
-        queue = self._queue
-        if job.state is State.RUNNING:
-            queue.move(job, Move.CANCEL)
-            run = queue.runs[job.job_id]
-            run.cancelling = True
-            fact = facts.JobCancelRequested(seq=queue.next_seq(), at=now, job_id=job.job_id, epoch=job.epoch)
-            queue.record(fact, job)
-            queue.tell_run(run, protocol.Stop(job_id=job.job_id, epoch=job.epoch))
-        elif job.state is not State.CANCELLING:
-            queue.withdraw(job, Move.CANCEL, facts.JobCancelled, now)
-        return protocol.Done()
-
     def _release(self, peer: Peer, job: Job, rid: int, now: float) -> protocol.Reply:
         """One caller waits no longer; the last one takes the job along."""
         if self._queue.keys.released_before(peer, rid):
@@ -134,17 +121,7 @@ class Clients:
         if job.claims > 1:
             self._queue.share(job, -1, now)
             return protocol.Done()
-        return self._cancel(job, now)
-
-    def _cancel_batch(self, batch_id: str, now: float) -> protocol.Reply:
-        """The last come first: whoever comes after another is cancelled before that one, and not for its sake."""
-        queue = self._queue
-        for job_id in reversed(queue.batches.alive(batch_id)):
-            if job_id in queue.jobs:
-                self._cancel(queue.jobs[job_id], now)
-        if queue.batches.is_open(batch_id):
-            queue.end_batch(batch_id, now)
-        return protocol.Done()
+        return stopping.stopped(self._queue, job, now)
 
     def _set_priority(self, job: Job, priority: int, now: float) -> protocol.Reply:
         if not intake.is_priority(priority):

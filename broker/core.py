@@ -4,10 +4,11 @@
 all ``Persist`` of a batch on disk in one transaction; so nothing is said that a crash could take back.
 """
 
+import itertools
 import math
 from collections.abc import Iterable
 
-from broker import facts, load, protocol
+from broker import facts, load, protocol, stopping
 from broker.actions import Action, Peer, Publish, Send
 from broker.admission import NOTHING, Admission, Past
 from broker.agenda import Agenda
@@ -130,7 +131,7 @@ class BrokerCore:
         if 0.0 < self._ticked_at < now - STILL_S:
             self._staff.excuse(now - self._ticked_at, now)
         self._ticked_at = now
-        for kind, name in queue.timers.due(now):
+        for kind, name in itertools.islice(queue.timers.due(now), queue.rules.due_at_once):  # the rest in the next turn
             self._due(kind, name, now)
         queue.forget_ended(now)
         self._agenda.run(past, now)
@@ -203,6 +204,8 @@ class BrokerCore:
                 self._deadline_due(name, now)
             case 'batch':
                 self._queue.batch_due(name, now)
+            case 'stop':
+                stopping.go_on(self._queue, name, now)
 
     def _delay_due(self, job_id: str, now: float) -> None:
         job = self._queue.jobs.get(job_id)

@@ -1,5 +1,7 @@
 """Which job goes to which worker, now."""
 
+import math
+
 from broker import intake
 from broker.balance import Balance
 from broker.fleet import Worker
@@ -20,7 +22,7 @@ class Dispatch:
 
     def run(self, now: float) -> None:
         """Start what can start."""
-        queue = self._queue
+        queue, expired = self._queue, 0
         while (turn := self._next(now)) is not None:
             workers = self._able(turn)
             warm = self._warm(turn, workers)
@@ -30,6 +32,10 @@ class Dispatch:
             job = queue.jobs[turn.job_id]
             if 0.0 < job.deadline_at <= now:  # its timer is about to go off
                 queue.expire(job, now)
+                expired += 1
+                if expired == queue.rules.due_at_once:
+                    queue.timers.at(math.nextafter(now, math.inf), 'wake', '')  # others are served before the rest
+                    return
                 continue
             worker = self._balance.choose(job, warm or self._unneeded(workers))
             queue.start(job, worker, now, resident=bool(warm), overdue=not turn.regular)

@@ -1,4 +1,4 @@
-"""What clients ask about batches: opening one, looking at it, stopping all of it."""
+"""Opening a batch; ``stopping`` cancels one."""
 
 from broker import batches, facts, protocol
 from broker.admission import Past

@@ -28,3 +28,5 @@ class Rules(NamedTuple):
     balance: Policy = 'least_loaded'
     groups: tuple[Group, ...] = ()
     batch_patience_s: float = 86_400.0
+    stop_at_once: int = 200  # jobs of a batch that one turn cancels; meanwhile nobody else is served
+    due_at_once: int = 500  # delays, deadlines and leases that one turn looks at

@@ -28,7 +28,11 @@ class FindBatches(Request, frozen=True, kw_only=True):
 
 
 class CancelBatch(Request, frozen=True, kw_only=True):
-    """Stop all jobs of a batch; it takes no more."""
+    """Stop all jobs of a batch; it takes no more.
+
+    The answer is ``Done`` when it is over. A large one takes a while, a portion at a time: then it is how far the batch
+    is, and asking again, until it is done, starts nothing anew.
+    """
 
     batch_id: str
 

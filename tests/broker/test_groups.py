@@ -3,7 +3,8 @@
 import pytest
 
 from broker import facts, protocol
-from tests.broker.desk import RULES, Desk, failed, job_id
+from broker.actions import Persist
+from tests.broker.desk import RULES, Desk, failed, finished, job_id, tokens
 
 BATCH = f'{0xB:032x}'
 
@@ -92,6 +93,76 @@ def test_cancelling_a_batch_stops_all_of_it_and_closes_it():
     desk.run(worker, 1, b'{}')
     assert desk.state(1) == 'cancelled'
     assert desk.store.batch(BATCH).cancelled == 4
+
+
+def large_batch(waiting, running=2):
+    """A batch of which some run; a turn cancels three."""
+    desk = Desk(RULES._replace(stop_at_once=3))
+    worker = desk.join('w', slots=running)
+    open_batch(desk, total=100)
+    for number in range(1, waiting + running + 1):
+        desk.submit(number, parent=BATCH)
+    return desk, worker
+
+
+def cancel(desk):
+    """How many are cancelled so far."""
+    return desk.ask(protocol.CancelBatch(batch_id=BATCH)).batches[0].cancelled
+
+
+def turns(desk):
+    """What each further turn does until nothing is due: the jobs that it cancels."""
+    cancelled = []
+    while desk.core.next_deadline() < desk.now + 1e-6:
+        desk.now = max(desk.now, desk.core.next_deadline())
+        facts_of_turn = [action.fact for action in desk.did(desk.core.tick(desk.now)) if isinstance(action, Persist)]
+        cancelled.append([f.job_id for f in facts_of_turn if isinstance(f, facts.JobCancelled)])
+    return [jobs for jobs in cancelled if jobs]
+
+
+def test_a_large_batch_is_cancelled_in_portions_and_others_are_served_in_between():
+    desk, worker = large_batch(10)
+    assert cancel(desk) == 3
+    assert desk.submit(50, parent=BATCH).detail == 'the batch is being cancelled; open another one'
+    assert isinstance(desk.submit(51), protocol.Accepted), 'a job of somebody else comes between two portions'
+    desk.tell(worker, tokens(1, 1, 0, b'{}'))
+    assert desk.published(protocol.TokensOut), 'and so do the words of what runs'
+    assert cancel(desk) == 3, 'asking how far it is does no more'
+    assert [len(jobs) for jobs in turns(desk)] == [3, 3, 1]
+    assert ends(desk) == [(0, 0, 12)]
+    assert [desk.state(number) for number in (1, 2, 51)] == ['cancelling', 'cancelling', 'waiting']
+    desk.run(worker, 1)
+    assert desk.state(1) == 'cancelled' and desk.state(51) == 'running'
+
+
+def test_what_ends_between_two_portions_is_counted_as_it_ended():
+    desk, worker = large_batch(4)
+    assert cancel(desk) == 3
+    desk.tell(worker, tokens(1, 1, 0, b'{}'))
+    desk.tell(worker, finished(1, 1, 1))
+    assert desk.state(1) == 'completed' and desk.state(3) == 'running', 'its slot is not kept empty'
+    turns(desk)
+    assert ends(desk) == [(1, 0, 5)]
+    assert desk.state(3) == 'cancelling'
+
+
+def test_a_batch_that_is_half_cancelled_when_the_broker_dies_is_finished_when_asked_again():
+    desk, _ = large_batch(10)
+    assert cancel(desk) == 3
+    desk.restart()
+    assert batch(desk).cancelled == 3 and not batch(desk).ended_at, 'what was told is on disk'
+    assert cancel(desk) == 6
+    turns(desk)
+    assert ends(desk) == [(0, 0, 12)]
+    ended = [f.job_id for f in desk.facts if isinstance(f, facts.JobCancelled)]
+    assert len(ended) == len(set(ended)) == 10, 'none twice; two still run'
+
+
+def test_a_batch_whose_last_portion_is_a_whole_one_ends_once():
+    desk, _ = large_batch(6, running=0)
+    assert cancel(desk) == 3
+    assert [len(jobs) for jobs in turns(desk)] == [3]
+    assert ends(desk) == [(0, 0, 6)]
 
 
 def test_a_batch_goes_on_after_a_restart():
