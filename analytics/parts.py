@@ -34,12 +34,13 @@ _COLUMNS = {
     'engines': 'engine',
     'sources': 'source',
 }
-# Columns that add up. A rollup has the same ones, see rollups.py.
+# Columns that add up. A rollup has the same ones, see rollups.py. A response is the wait and the last attempt: both are
+# read faster than two moments, whose digits do not compress.
 SUMS = {
     'jobs': 'count(*)',
     'started': 'count(*) FILTER (starts > 0)',
     'retries': 'CAST(sum(greatest(starts - 1, 0)) AS BIGINT)',
-    'response_s': 'sum(happened_at - queued_at)',
+    'response_s': 'sum(waited_s + ran_s)',
     'wait_s': 'sum(waited_s)',
     'started_wait_s': 'coalesce(sum(waited_s) FILTER (starts > 0), 0.0)',
     'run_s': 'coalesce(sum(ran_s) FILTER (starts > 0), 0.0)',
@@ -108,9 +109,25 @@ def where(only: Filter) -> Source:
     return _where(only, _COLUMNS)
 
 
+def ended(only: Filter) -> Source:
+    """The same for what sums many columns, quicker where few jobs fit.
+
+    What it adds is always true, but DuckDB does not know that: it then looks at the jobs that fit a thousand at a time,
+    instead of at the two or three of each block that it read.
+    """
+    found = where(only)
+    return found if found.sql == 'true' else Source(f'{found.sql} AND rowid + starts <> -1', found.parameters)
+
+
+def first_of(only: Filter) -> Filter:
+    """Only the first of these conditions, which is that on the user if there is one."""
+    field = next((field for field in _COLUMNS if getattr(only, field)), '')
+    return Filter(**{field: getattr(only, field)}) if field else Filter()
+
+
 def jobs(dimension: str, since: float, until: float, only: Filter) -> Source:
     """The jobs that ended, one by one; ``value`` is that of the dimension."""
-    condition, parameters = where(only)
+    condition, parameters = ended(only)
     sql = (
         f'(SELECT {DIMENSIONS[dimension]} AS value, * FROM jobs_ended '
         f'WHERE happened_at >= $since AND happened_at < $until AND {condition})'
@@ -120,7 +137,7 @@ def jobs(dimension: str, since: float, until: float, only: Filter) -> Source:
 
 def sums(dimension: str, span: Span, only: Filter, grain_s: float = math.inf, rolled: Rolled | None = None) -> Source:
     """Their sums by ``bucket`` (a time that is a multiple of ``grain_s``), ``value`` of the dimension and outcome."""
-    condition, parameters = where(only)
+    condition, parameters = ended(only)
     bucket = '0.0' if grain_s == math.inf else 'floor({}) * $grain_s'
     if grain_s < math.inf:
         parameters['grain_s'] = grain_s
@@ -163,7 +180,7 @@ def counts(
     """How many took how long: by ``step`` (a multiple of ``grain_s``), value of the dimension, ``measure`` and
     ``bucket``, see ``bucket_of``.
     """
-    condition, parameters = where(only)
+    condition, parameters = ended(only)
     step = '0.0' if grain_s == math.inf else 'floor({} / $grain_s) * $grain_s'
     if grain_s < math.inf:
         parameters['grain_s'] = grain_s
@@ -270,7 +287,8 @@ def _where(only: Filter, columns: Mapping[str, str]) -> Source:
         wanted = getattr(only, field)
         if wanted:
             names = [f'{field}_{n}' for n in range(len(wanted))]
-            conditions.append(f'{column} IN ({", ".join(f"${name}" for name in names)})')
+            one_of = f'{column} IN ({", ".join(f"${name}" for name in names)})'
+            conditions.append(f'({one_of}) IS TRUE' if len(names) > 1 else one_of)  # so DuckDB skips what does not fit
             parameters |= {
                 name: str(one) if column == 'value' else one for name, one in zip(names, wanted, strict=True)
             }

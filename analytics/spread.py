@@ -9,7 +9,7 @@ from analytics.answers import ALL, Filter
 
 EXACT = 50_000  # jobs; beyond it the quantiles are read from buckets, see ``parts.ranks``
 PARTS = (0.5, 0.95)
-_LENGTHS = {'wait': 'waited_s', 'response': 'happened_at - queued_at', 'first_token': 'first_token_s'}
+_LENGTHS = {'wait': 'waited_s', 'response': 'waited_s + ran_s', 'first_token': 'first_token_s'}
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,8 @@ async def told(opened):
         return facts.Usage(first_token_s=first_token_s, output_tokens=tokens, decode_s=decode_s)
 
     def times(at, response_s, wait_s):
-        return {'queued_at': at - response_s, 'started_at': at - response_s + wait_s, 'waited_s': wait_s}
+        ran_s = response_s - wait_s
+        return {'queued_at': at - response_s, 'started_at': at - ran_s, 'waited_s': wait_s, 'ran_s': ran_s}
 
     never = {'queued_at': T0 + 20, 'started_at': 0, 'waited_s': 20.0, 'starts': 0, 'worker': '', 'usage': usage()}
     await opened.record([
