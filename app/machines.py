@@ -18,7 +18,6 @@ def state_of(board: Board, name_of: Callable[[str, str], str], now: float) -> St
     workers = board.workers()
     groups = _groups(workers)
     held = [job for job in board.running() if job.worker]
-    errands = [each for each in board.errands() if not each.final or each.ended_at > now - SHOWN_ENDED_S]
     hosts = sorted({worker.host for worker in workers})
     return {
         'ready': board.seq > 0 or board.broker_alive,
@@ -29,7 +28,7 @@ def state_of(board: Board, name_of: Callable[[str, str], str], now: float) -> St
         'groups': {key: _group(key, members) for key, members in groups.items()},
         'workers': {worker.worker: _worker(worker, board, held) for worker in workers},
         'jobs': {job.job_id: _job(job, name_of) for job in held},
-        'errands': {each.errand_id: _errand(each) for each in errands},
+        'errands': {each.errand_id: _errand(each) for each in _worth_telling(board.errands(), now)},
         'gone': {each.worker.worker: _gone(each) for each in board.departed()},
     }
 
@@ -147,6 +146,17 @@ def _job(job: JobView, name_of: Callable[[str, str], str]) -> State:
         'state': str(job.state),
         'rate': round(rate, 1) if rate < 10 else round(rate),
     }
+
+
+def _worth_telling(errands: Iterable[Errand], now: float) -> list[Errand]:
+    """Those under way, and how the others ended lately unless something else was asked of the same model since."""
+    in_order = sorted(errands, key=lambda each: each.asked_at)
+    last = {(each.worker, each.model): each for each in in_order}
+    return [
+        each
+        for each in in_order
+        if not each.final or (each.ended_at > now - SHOWN_ENDED_S and last[each.worker, each.model] is each)
+    ]
 
 
 def _errand(errand: Errand) -> State:

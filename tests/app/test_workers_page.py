@@ -116,6 +116,16 @@ def test_everybody_sees_the_same_errand_also_who_comes_later_and_not_for_ever():
     assert state(board, n.T0 + machines.SHOWN_ENDED_S + 1)['errands'] == {}
 
 
+def test_how_an_errand_ended_is_told_until_the_next_one_of_the_same_model():
+    news = n.News()
+    load = errand('load', action='load', state='done', asked_at=n.T0, ended_at=n.T0)
+    other = errand('other', action='load', model='other', state='done', asked_at=n.T0, ended_at=n.T0)
+    board = board_with(news.joined('w'), protocol.ErrandOut(errand=load), protocol.ErrandOut(errand=other))
+    assert set(state(board)['errands']) == {'load', 'other'}
+    board.apply(protocol.ErrandOut(errand=errand('unload', action='unload', asked_at=n.T0 + 1)), n.T0 + 1)
+    assert set(state(board)['errands']) == {'other', 'unload'}
+
+
 def test_only_what_differs_is_sent():
     news = n.News()
     board = board_with(news.joined('w'), news.joined('v'))
