@@ -40,5 +40,9 @@ class NewerSchema(StoreError):
     """The queue's database was written by a newer Corral."""
 
 
+class OtherSchema(StoreError):
+    """The queue's database is not one that a released Corral wrote."""
+
+
 class StoreFull(StoreError):
     """The disk is full; nothing was written."""

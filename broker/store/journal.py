@@ -20,7 +20,7 @@ class Store(Records):
     """The queue's database. Not for more than one thread."""
 
     def __init__(self, path: Path, *, vfs: str | None = None) -> None:
-        """Open or create ``path``. Raises ``errors.NewerSchema`` or ``errors.StoreError``."""
+        """Open or create ``path``. Raises ``errors.NewerSchema``, ``errors.OtherSchema`` or ``errors.StoreError``."""
         self.path = path
         try:
             if vfs is None:

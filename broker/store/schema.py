@@ -105,7 +105,6 @@ MIGRATIONS = (
 )
 SCHEMA = len(MIGRATIONS)
 _PRAGMAS = (
-    'locking_mode = EXCLUSIVE',
     'auto_vacuum = INCREMENTAL',  # counts for a new file, and only before anything is written
     'journal_mode = WAL',
     'synchronous = FULL',
@@ -116,10 +115,15 @@ _INCREMENTAL = 2
 
 
 def prepare(db: apsw.Connection, path: Path) -> None:
-    """Make the file one of today, and look whether it is sound. Raises ``errors.NewerSchema`` or what apsw does."""
+    """Make the file one of today, and look whether it is sound.
+
+    Raises ``errors.NewerSchema`` or ``errors.OtherSchema`` before anything is written, or what apsw does.
+    """
+    db.execute('PRAGMA locking_mode = EXCLUSIVE').fetchall()
+    version = _recognised(db, path)
     for pragma in _PRAGMAS:
         db.execute(f'PRAGMA {pragma}').fetchall()
-    _migrate(db, path)
+    _migrate(db, version)
     _check(db)
 
 
@@ -133,13 +137,51 @@ def number(db: apsw.Connection, query: str) -> int:
     return int(db.execute(query).fetchall()[0][0] or 0)
 
 
-def _migrate(db: apsw.Connection, path: Path) -> None:
+def _recognised(db: apsw.Connection, path: Path) -> int:
+    """The schema version of the file, when it is one of ours that can be brought to today's."""
     version = number(db, 'PRAGMA user_version')
     if version > SCHEMA:
         raise errors.NewerSchema(
             f'{path} was written by a newer Corral (schema {version}, this one knows {SCHEMA}); '
             'start the newer version, or choose another --data-dir.'
         )
+    if strange := _strange(db, version):
+        raise errors.OtherSchema(
+            f'{path} was written by another program, or by a Corral from before the first release ({strange}), and was '
+            'left as it is; move it away to begin with an empty queue, or choose another --data-dir.'
+        )
+    return version
+
+
+def _strange(db: apsw.Connection, version: int) -> str:
+    """How the file differs from one of this version, '' when it has all that is needed to go on from there."""
+    if version < 0:
+        return f'its schema version is {version}'
+    found, twin = _columns(db), apsw.Connection(':memory:')
+    for statements in MIGRATIONS[:version]:
+        twin.execute(statements).fetchall()
+    needed = _columns(twin)
+    twin.close()
+    if version == 0 and found:
+        return f'it has a table {min(found)} and no schema version'
+    for table, columns in needed.items():
+        if table not in found:
+            return f'it says schema {version} and has no table {table}'
+        if missing := columns - found[table]:
+            return f'it says schema {version} and its table {table} has no column {min(missing)}'
+    return ''
+
+
+def _columns(db: apsw.Connection) -> dict[str, set[str]]:
+    """The names of all columns, by table."""
+    tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name"
+    return {
+        str(table): {str(column) for (column,) in db.execute('SELECT name FROM pragma_table_info(?)', (table,))}
+        for (table,) in db.execute(tables).fetchall()
+    }
+
+
+def _migrate(db: apsw.Connection, version: int) -> None:
     for reached, statements in enumerate(MIGRATIONS[version:], version + 1):
         with db:
             db.execute(f'{statements}; PRAGMA user_version = {reached}').fetchall()

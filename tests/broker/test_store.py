@@ -104,8 +104,45 @@ def test_a_file_from_a_newer_version_is_refused(tmp_path):
     db = apsw.Connection(str(path))
     db.execute(f'PRAGMA user_version = {len(MIGRATIONS) + 1}')
     db.close()
+    before = path.read_bytes()
     with pytest.raises(errors.NewerSchema, match='newer Corral'):
         Store(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ('version', 'otherwise', 'strange'),
+    [
+        (len(MIGRATIONS), 'DROP TABLE retired', 'has no table retired'),
+        (len(MIGRATIONS), 'ALTER TABLE batches DROP COLUMN dead', 'table batches has no column dead'),
+        (2, 'ALTER TABLE jobs DROP COLUMN runner', 'table jobs has no column runner'),
+        (0, 'CREATE TABLE notes (text)', 'a table notes and no schema version'),
+        (-1, '', 'its schema version is -1'),
+    ],
+)
+def test_a_file_that_no_release_wrote_is_refused_and_left_as_it_is(tmp_path, version, otherwise, strange):
+    path = tmp_path / 'queue.db'
+    db = apsw.Connection(str(path))
+    db.execute(f'{"".join(MIGRATIONS[: max(0, version)])}; {otherwise}; PRAGMA user_version = {version}').fetchall()
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(errors.OtherSchema, match=rf'queue\.db was written .*{strange}.* move it away'):
+        Store(path)
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ['queue.db']
+
+
+@pytest.mark.parametrize('version', range(1, len(MIGRATIONS)))
+def test_a_file_of_each_earlier_version_becomes_one_of_today(tmp_path, version):
+    path = tmp_path / 'queue.db'
+    db = apsw.Connection(str(path))
+    db.execute(f'{"".join(MIGRATIONS[:version])}; PRAGMA user_version = {version}').fetchall()
+    db.close()
+    store = Store(path)
+    store.commit(some_history())
+    assert [job.job_id for job in store.alive()] == [job_id(3), job_id(4)]
+    assert (store.open_batches(), store.retired(), store.settings()) == ([], [], {})
+    store.close()
 
 
 def test_a_file_that_is_no_database_is_left_alone_and_named(tmp_path):
