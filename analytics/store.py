@@ -1,7 +1,8 @@
 """The analytics file: one DuckDB connection on one thread of its own. Nobody else imports duckdb.
 
-The file is a cache of the queue's facts. Whatever is wrong with it, damage, another version, deleted while open, it is
-renamed aside and a new one begins with ``last_seq`` 0; whoever feeds it then starts over.
+The file is a cache of the queue's facts. One of an earlier version is brought up to date, see ``versions``. Whatever is
+wrong with it, damage, an unknown version, deleted while open, it is renamed aside and a new one begins with
+``last_seq`` 0; whoever feeds it then starts over.
 """
 
 import asyncio
@@ -17,10 +18,9 @@ from typing import Any, NoReturn, Self, TypeVar
 
 import duckdb
 
-from analytics import box, errors, parts, rollups, upkeep
+from analytics import box, errors, parts, rollups, upkeep, versions
 from analytics.answers import Result
 
-SCHEMA_VERSION = 5
 KEEP_BROKEN = 3  # files set aside; older ones are deleted, since they hold nothing that the queue has not
 
 log = logging.getLogger('corral.analytics')
@@ -377,11 +377,12 @@ class Store:
         if new:
             connection.execute('BEGIN')
             connection.execute(_SCHEMA)
-            connection.execute("INSERT INTO meta VALUES (?, 0, ''::BLOB, 0)", [SCHEMA_VERSION])
+            connection.execute("INSERT INTO meta VALUES (?, 0, ''::BLOB, 0)", [versions.SCHEMA_VERSION])
             connection.execute('COMMIT')
         meta = connection.execute('SELECT schema_version, last_seq FROM meta').fetchall()
-        if not meta or meta[0][0] != SCHEMA_VERSION:
-            raise errors.AnalyticsError(f'its schema is not version {SCHEMA_VERSION}')
+        if not meta or meta[0][0] is None:
+            raise errors.AnalyticsError('it does not say its version')
+        _bring_up(connection, meta[0][0])
         self.last_seq = meta[0][1]
         self._types = _types(connection)
         self._rolled = _rolled(connection)
@@ -441,6 +442,22 @@ class Store:
         except duckdb.Error as error:
             log.warning('analytics file not tidied: %s', _first_line(str(error)), extra={'action': 'close'})
         self._drop_connection()
+
+
+def _bring_up(connection: duckdb.DuckDBPyConnection, version: int) -> None:
+    """Make it a file of this version, all or nothing, and in the file itself: a log of it would be read anew."""
+    statements = versions.statements(version)
+    if statements is None:
+        raise errors.AnalyticsError(f'nothing makes version {version} of it version {versions.SCHEMA_VERSION}')
+    if version == versions.SCHEMA_VERSION:
+        return
+    connection.execute('BEGIN')
+    for statement in statements:
+        connection.execute(statement)
+    connection.execute('UPDATE meta SET schema_version = ?', [versions.SCHEMA_VERSION])
+    connection.execute('COMMIT')
+    connection.execute('CHECKPOINT')
+    log.info('analytics file brought from version %s to %s', version, versions.SCHEMA_VERSION, extra={'action': 'open'})
 
 
 def _rolled(connection: duckdb.DuckDBPyConnection) -> dict[float, float]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import psutil
 
-from analytics.store import SCHEMA_VERSION
+from analytics.versions import SCHEMA_VERSION
 from app import desk
 from app.commands import checkup
 from app.settings import AppSettings

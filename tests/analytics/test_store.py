@@ -1,6 +1,7 @@
 """Whatever happens to the file, the totals come back equal."""
 
 import contextlib
+import hashlib
 import os
 import stat
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import duckdb
 import pytest
 
-from analytics import errors, recorder, store
+from analytics import errors, recorder, store, versions
 from tests.analytics import made
 
 STORY = made.life(100)
@@ -103,6 +104,51 @@ async def test_a_file_that_will_not_open_is_set_aside_and_filled_anew(path, fill
     await sink.record(STORY)
     assert await ends(sink) == filled
     await sink.close()
+
+
+async def test_a_file_of_an_earlier_version_keeps_its_rows_and_goes_on(path, filled, monkeypatch):
+    now = versions.SCHEMA_VERSION
+    steps = {
+        now: ("ALTER TABLE starts ADD COLUMN mood VARCHAR DEFAULT 'calm'",),
+        now + 1: ('ALTER TABLE starts RENAME COLUMN mood TO temper', "UPDATE starts SET temper = 'wild' WHERE seq = 2"),
+    }
+    monkeypatch.setattr(versions, 'STEPS', versions.STEPS | steps)
+    monkeypatch.setattr(versions, 'SCHEMA_VERSION', now + 2)
+    for _ in range(2):  # the second time it is of this version
+        sink = await recorder.Recorder.open(path)
+        assert (sink.last_seq(), sink.store.rebuilds) == (300, 0)
+        assert await ends(sink) == filled
+        tempers = await sink.store.read('SELECT temper, count(*) FROM starts GROUP BY 1 ORDER BY 1')
+        assert tempers == [('calm', 99), ('wild', 1)]
+        await sink.close()
+    sink = await recorder.Recorder.open(path)
+    assert await sink.record([made.queued(301), made.started(302)])
+    assert await sink.store.read('SELECT seq, temper FROM starts WHERE seq > 300') == [(302, 'calm')]
+    await sink.close()
+
+
+async def test_a_step_that_fails_leaves_the_file_as_it_was_aside(path, filled, monkeypatch):
+    now = versions.SCHEMA_VERSION
+    monkeypatch.setattr(versions, 'STEPS', {now: ('DELETE FROM starts', 'ALTER TABLE nothing ADD COLUMN mood VARCHAR')})
+    monkeypatch.setattr(versions, 'SCHEMA_VERSION', now + 1)
+    sink = await recorder.Recorder.open(path)
+    assert (sink.last_seq(), sink.store.rebuilds) == (0, 1)
+    await sink.close()
+    [aside] = path.parent.glob('analytics.duckdb.broken-*')
+    with duckdb.connect(aside, read_only=True) as connection:
+        assert connection.execute('SELECT schema_version FROM meta').fetchall() == [(now,)]
+        assert connection.execute('SELECT count(*) FROM starts').fetchall() == [(100,)]
+
+
+async def test_the_tables_are_those_of_this_version(opened):
+    columns = await opened.store.read(
+        'SELECT table_name, column_name, data_type FROM duckdb_columns() '
+        "WHERE database_name <> 'temp' AND schema_name = 'main' AND NOT internal ORDER BY ALL"
+    )
+    mark = hashlib.sha256(repr(columns).encode()).hexdigest()[:16]
+    assert (versions.SCHEMA_VERSION, mark) == (5, '466b7d61bb415b10'), (
+        'the tables changed: count SCHEMA_VERSION up, add a step to versions.STEPS and the new mark here'
+    )
 
 
 async def test_a_deleted_file_is_filled_anew_even_when_its_log_is_left(path, filled):

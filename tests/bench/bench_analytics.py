@@ -16,7 +16,7 @@ import time
 import duckdb
 import psutil
 
-from analytics import ledger, misses, parts, queries, recorder, rollups, spread, store, timekeeper
+from analytics import ledger, misses, parts, queries, recorder, rollups, spread, store, timekeeper, versions
 from analytics.answers import Filter
 from app.charts.question import step_of
 from tests.analytics import made
@@ -116,7 +116,7 @@ def generate(path: pathlib.Path, jobs: int) -> None:
     with duckdb.connect(path, config={'threads': 2, 'memory_limit': '1GB'}) as connection:
         connection.execute(schema + rollups.schema())
         clock = timekeeper.Timekeeper(timekeeper.State(seq=jobs)).to_bytes()
-        connection.execute('INSERT INTO meta VALUES (?, ?, ?, ?)', [store.SCHEMA_VERSION, jobs, clock, jobs])
+        connection.execute('INSERT INTO meta VALUES (?, ?, ?, ?)', [versions.SCHEMA_VERSION, jobs, clock, jobs])
         for first in range(0, jobs, 1_000_000):
             values = {
                 'since': SINCE,
