@@ -86,7 +86,7 @@ export default {
           this.$emit("sorted", [one?.colId ?? "queued", one?.sort === "asc"]);
         },
         getLocaleText: ({ key, defaultValue }) => this.labels["ag_" + key] ?? defaultValue, suppressNoRowsOverlay: true,
-        ensureDomOrder: true, suppressMultiSort: true, animateRows: false,
+        ensureDomOrder: true, suppressMultiSort: true, animateRows: false, rowBuffer: 4,
       };
     },
     defs() {
@@ -147,22 +147,31 @@ export default {
       this.failed = "";
       this.empty = false;
       this.api.deselectAll();
-      this.api.setGridOption("datasource", {
-        getRows: async ({ startRow, endRow, successCallback, failCallback }) => {
-          try {
-            const got = await this.ask(mine, { offset: startRow, limit: endRow - startRow });
-            if (mine.signal.aborted) return;
-            const short = got.rows.length < endRow - startRow;
-            this.ready = true;
-            successCallback(got.rows, got.complete || short ? Math.max(startRow + got.rows.length, got.complete ? got.total : 0) : undefined);
-            this.count(mine);
-          } catch (problem) {
-            if (mine.signal.aborted) return;
-            failCallback();
-            this.failed = this.labels[problem.message] ?? this.labels.unreachable;
-          }
-        },
-      });
+      this.api.setGridOption("datasource", { getRows: (block) => this.fill(mine, block) });
+    },
+    // AG Grid asks for two blocks at a time and must hear about each, also about one of a list that is gone: it never
+    // asks for more than it believes to be on their way
+    async fill(mine, { startRow, endRow, successCallback, failCallback }) {
+      try {
+        const got = await this.rows(mine, startRow, endRow - startRow);
+        const short = got.rows.length < endRow - startRow;
+        this.ready = true;
+        successCallback(got.rows, got.complete || short ? Math.max(startRow + got.rows.length, got.complete ? got.total : 0) : undefined);
+        this.count(mine);
+      } catch (problem) {
+        if (!this.api.isDestroyed()) failCallback();
+        if (mine.signal.aborted) return;
+        this.failed = this.labels[problem.message] ?? this.labels.unreachable;
+      }
+    },
+    // what comes too early, while the queue is still putting the list together, is asked for again; a search for a text may
+    // stop before its end, and says so
+    async rows(mine, offset, limit) {
+      for (;;) {
+        const got = await this.ask(mine, { offset, limit });
+        mine.signal.throwIfAborted();
+        if (got.complete || got.rows.length === limit || this.params.q) return got;
+      }
     },
     async ask(mine, more) {
       const list = this.list;
