@@ -191,6 +191,15 @@ class Fleet:
             for worker in self._by_name.values()
         )
 
+    def paused(self, model: str, pauses: Pauses) -> bool:
+        """Whether all who could run this model are paused."""
+        able = [
+            name
+            for name, worker in self._by_name.items()
+            if model in worker.models and not worker.draining and not worker.out_of_order
+        ]
+        return bool(able) and all(pauses.has('worker', name) for name in able)
+
     def hint(self, model: str) -> str:
         """What would help a job that nobody can run; see ``protocol.Place``."""
         staff = [worker for worker in self._by_name.values() if not worker.draining]

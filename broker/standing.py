@@ -119,7 +119,7 @@ class Standings:
         self, job_id: str, ahead: int, now: float, start: Start | None, others: 'Others | None'
     ) -> protocol.Place:
         job = self._jobs[job_id]
-        if self._is_paused(job):
+        if self._is_paused(job) or (start is None and self._fleet.paused(job.model, self._pauses)):
             return protocol.Place(job_id=job_id, ahead=ahead, reason='paused')
         until = max(self._gate.open_at(), self._gate.model_at(job.model), self._gate.user_at(job.user))
         if until > now:

@@ -68,6 +68,25 @@ def test_a_paused_worker_finishes_what_it_has_and_gets_nothing_new():
     assert desk.assigned() == [(second.routing_id, job_id(2), 1)]
 
 
+def test_a_job_whose_workers_are_all_paused_is_told_so():
+    desk = calm_desk()
+    desk.join('a')
+    desk.join('b')
+    pause(desk, 'worker', 'a')
+    desk.submit(1)
+    desk.submit(2)
+
+    def told():
+        desk.wait(1)
+        return [(place.job_id, place.reason) for place in desk.published(protocol.Standing)[-1].places]
+
+    assert told() == [(job_id(2), 'ahead')], 'the other one is at work and goes on'
+    pause(desk, 'worker', 'b')
+    assert told() == [(job_id(2), 'paused')]
+    resume(desk, 'worker', 'a')
+    assert started(desk)[-1:] == [2]
+
+
 def test_a_pause_survives_a_restart_and_is_shown():
     desk = calm_desk()
     pause(desk, 'model', 'm')
