@@ -200,7 +200,7 @@ class _Row:
         self._control.enable()
         self._control.fail(_FINE)
         self.back()
-        self._was.set_visibility(changed)
+        self._was.set_visibility(changed and shown(self.field, value) != shown(self.field, configured))
         self._say()
 
     def back(self) -> None:
