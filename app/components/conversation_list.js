@@ -456,7 +456,7 @@ export default {
       this.undo?.();
       this.undo = this.$q.notify({
         message: text.replace("{title}", () => title.length > 40 ? title.slice(0, 39) + "…" : title),
-        position: innerWidth < 640 ? "top" : "bottom-left", // not over the place to write
+        position: innerWidth < 640 ? "top" : "bottom", // above the place to write; on a phone the list covers that
         timeout: UNDO_MS,
         classes: "toast undo",
         actions: [{ label: this.labels.undo, noCaps: true, flat: true, handler }],
