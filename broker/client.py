@@ -329,8 +329,8 @@ class BrokerClient:
                     yield protocol.FactOut(fact=fact)
                 gap = False
                 while not gap:
-                    await socket.poll()
-                    for item in _drain(now):
+                    first = await socket.recv_multipart()
+                    for item in _drain(now, first):
                         if item is None:
                             gap = True  # only now is the subscription in force
                             continue
@@ -443,20 +443,25 @@ class BrokerClient:
 
     async def _read_replies(self) -> None:
         while True:
-            # poll, then take what is there: a cancelled recv of pyzmq may lose a message (pyzmq #1925)
-            await self._socket.poll()
+            # a cancelled recv of pyzmq may lose a message (pyzmq #1925); whoever cancels this wants no more
+            self._take(await self._socket.recv())
             for _ in range(500):
                 try:
-                    replies = protocol.replies_in(self._now.recv(zmq.NOBLOCK))
+                    letter = self._now.recv(zmq.NOBLOCK)
                 except zmq.Again:
                     break
-                except protocol.Malformed:
-                    continue
-                for reply in replies:
-                    asked = self._pending.get(reply.rid)
-                    if asked is not None and not asked.reply.done():
-                        asked.reply.set_result(reply)
+                self._take(letter)
             await asyncio.sleep(0)
+
+    def _take(self, letter: bytes) -> None:
+        try:
+            replies = protocol.replies_in(letter)
+        except protocol.Malformed:
+            return
+        for reply in replies:
+            asked = self._pending.get(reply.rid)
+            if asked is not None and not asked.reply.done():
+                asked.reply.set_result(reply)
 
 
 class _Asked:
@@ -481,20 +486,29 @@ class _Asked:
             self.reply.set_exception(errors.BrokerUnreachable())
 
 
-def _drain(socket: 'zmq.Socket[bytes]', limit: int = 500) -> list[protocol.AnyPublished | None]:
-    """What has come; None stands for the broker's welcome."""
-    items: list[protocol.AnyPublished | None] = []
+def _drain(socket: 'zmq.Socket[bytes]', frames: list[bytes], limit: int = 500) -> list[protocol.AnyPublished | None]:
+    """What has come, ``frames`` first; None stands for the broker's welcome."""
+    items = _published_in(frames[-1])
     for _ in range(limit):
         try:
             *_, letter = socket.recv_multipart(zmq.NOBLOCK)
-            published = protocol.published_in(letter) if letter != protocol.WELCOME else (None,)
         except zmq.Again:
             break
-        except (*protocol.Malformed, ValueError):
-            continue
-        for item in published:
-            if isinstance(item, protocol.FactsOut):
-                items += [protocol.FactOut(fact=fact) for fact in item.facts]
-            else:
-                items.append(item)
+        items += _published_in(letter)
+    return items
+
+
+def _published_in(letter: bytes) -> list[protocol.AnyPublished | None]:
+    if letter == protocol.WELCOME:
+        return [None]
+    try:
+        published = protocol.published_in(letter)
+    except protocol.Malformed:
+        return []
+    items: list[protocol.AnyPublished | None] = []
+    for item in published:
+        if isinstance(item, protocol.FactsOut):
+            items += [protocol.FactOut(fact=fact) for fact in item.facts]
+        else:
+            items.append(item)
     return items

@@ -97,10 +97,10 @@ class Link:
 
 
 async def _serve(waiting: zmq.asyncio.Socket, take: Callable[[list[bytes]], None]) -> None:
-    # poll, then take what is there: a cancelled recv of pyzmq may lose a message (pyzmq #1925)
+    # a cancelled recv of pyzmq may lose a message (pyzmq #1925); whoever cancels this wants no more
     now: zmq.Socket[bytes] = zmq.Socket.shadow(waiting)
     while True:
-        await waiting.poll()
+        take(await waiting.recv_multipart())
         for _ in range(_DRAIN_AT_ONCE):
             try:
                 frames = now.recv_multipart(zmq.NOBLOCK)

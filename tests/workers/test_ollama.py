@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tests.standin import BUSY, CRASHED, Script, StandIn
+from tests.standin import BUSY, CRASHED, Reply, Script, StandIn
 from tests.workers.benches import body, collect
 from workers.engines.address import base_url, place
 from workers.engines.answer import MAX_LINE_BYTES, Deadlines
@@ -126,6 +126,18 @@ async def test_connections_are_used_again(engine, ollama):
         _, _, failure = await collect(engine, 'chat', 'm', body('chat', 'm', {}))
         assert failure is None
     assert ollama.connections_made == 1 and ollama.closes_seen == 0
+
+
+async def test_what_an_encrypted_address_goes_by_does_the_same(engine, ollama):
+    engine._wire = None  # as where the address begins with https
+    ollama.models['m:latest'] = Script(text='one')
+    for _ in range(2):
+        lines, _, failure = await collect(engine, 'chat', 'm', body('chat', 'm', {}))
+        assert failure is None and lines == ollama.served[-1].lines
+    ollama.replies['/v1/rerank'] = Reply()
+    _, _, failure = await collect(engine, 'raw', 'm', b'{"model":"m"}', '/v1/rerank?a=b%20c')
+    assert failure is None and ollama.served[-1].path == '/v1/rerank?a=b%20c'
+    assert ollama.connections_made == 1 and ollama.served[-1].headers['content-type'] == 'application/json'
 
 
 async def test_a_deaf_server_does_not_hold_us(engine, ollama):

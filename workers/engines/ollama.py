@@ -12,7 +12,7 @@ import msgspec
 
 from broker import errand, facts, vitals
 from broker.job import LOAD_OPTIONS
-from workers.engines import failure, meter, ollama_models, raw
+from workers.engines import failure, meter, ollama_models, raw, wire
 from workers.engines.address import base_url
 from workers.engines.answer import MAX_LINE_BYTES, Answer, Deadlines
 from workers.engines.base import EngineState
@@ -26,10 +26,10 @@ _CHECK_SOON_S = 2.5  # while it is away, so that it is found soon after it appea
 _MAX_ERROR_BYTES = 64 * 1024
 _MAX_TAGS_BYTES = 4 * 1024 * 1024
 _CANARY_S = 60.0  # for one token of a model in memory; long enough to stand behind somebody who goes past our queue
-_CONNECT_S = 5.0
 _HEADERS = {'User-Agent': 'corral-worker', 'Accept-Encoding': 'identity'}
 _JSON = _HEADERS | {'Content-Type': 'application/json'}
 _FOR_EVER = '2100'  # what expires later stays; without keep_alive it would be minutes
+_Response = httpx.Response | wire.Reply
 
 
 class _Details(msgspec.Struct):
@@ -89,23 +89,24 @@ class OllamaEngine:
         self._options: dict[str, dict[str, msgspec.Raw]] = {}  # with which a model was asked for last
         self._state = EngineState(engine=self.name, problem='unreachable')
         self._missed = 0
-        # No time-outs of httpx here: the deadlines are ours and cover whole answers. Only connecting has its own.
         address = base_url(url)
-        timeout = httpx.Timeout(None, connect=_CONNECT_S)
-        self._transport = httpx.AsyncHTTPTransport(
+        self._http = httpx.AsyncClient(
+            base_url=address,
             verify=address.startswith('https:'),  # reading all certificates takes 50 ms; we follow no redirects
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=wire.KEPT),
+            # No time-outs of httpx here: the deadlines are ours and cover whole answers. Only connecting has its own.
+            timeout=httpx.Timeout(None, connect=wire.CONNECT_S),
+            headers=_HEADERS,
             trust_env=False,
         )
-        self._http = httpx.AsyncClient(
-            base_url=address, transport=self._transport, timeout=timeout, headers=_HEADERS, trust_env=False
-        )
-        self._extensions = {'timeout': timeout.as_dict()}
-        self._urls = {kind: self._http.build_request('POST', path).url for kind, path in _PATHS.items()}
+        self._wire = wire.Wire(address, _JSON) if address.startswith('http:') else None  # for what has to be quick
+        self._targets = {kind: self._target(path) for kind, path in _PATHS.items()}
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()
+        if self._wire is not None:
+            await self._wire.aclose()
 
     def check_again_s(self) -> float:
         """Seldom while all is well, often while Ollama is away or silent."""
@@ -182,9 +183,7 @@ class OllamaEngine:
         content = streaming(body) if kind in ('chat', 'generate') else body
         sent = False
         try:
-            async with self._post(
-                self._urls.get(kind) or self._http.build_request('POST', path).url, content
-            ) as response:
+            async with self._post(self._targets.get(kind) or self._target(path), content) as response:
                 sent = True
                 if kind != 'raw' and response.status_code != 200:
                     raise await _refusal(response)
@@ -198,14 +197,21 @@ class OllamaEngine:
             raise EngineFailure('connection_lost', text, retryable=True) from None
 
     @contextlib.asynccontextmanager
-    async def _post(self, url: httpx.URL, content: bytes) -> AsyncGenerator[httpx.Response, None]:
-        # past the client, which would look for redirects, cookies and logins at each call
-        request = httpx.Request('POST', url, headers=_JSON, content=content, extensions=self._extensions)
-        response = await self._transport.handle_async_request(request)
+    async def _post(self, target: bytes, content: bytes) -> AsyncGenerator[_Response, None]:
+        response: _Response
+        if self._wire is not None:
+            response = await self._wire.post(target, content)
+        else:
+            url = self._http.base_url.copy_with(raw_path=target)
+            request = self._http.build_request('POST', url, headers=_JSON, content=content)
+            response = await self._http.send(request, stream=True)
         try:
             yield response
         finally:
             await response.aclose()
+
+    def _target(self, path: str) -> bytes:
+        return self._http.build_request('POST', path).url.raw_path
 
     async def _in_memory(self) -> list[_Loaded]:
         try:
@@ -233,7 +239,7 @@ def streaming(body: bytes) -> bytes:
     return msgspec.json.encode(fields | dict.fromkeys(off, msgspec.Raw(b'true')))
 
 
-async def _split(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+async def _split(response: _Response) -> AsyncGenerator[bytes, None]:
     rest = bytearray()
     async for data in response.aiter_bytes():
         rest += data
@@ -249,13 +255,13 @@ async def _split(response: httpx.Response) -> AsyncGenerator[bytes, None]:
         yield bytes(rest)
 
 
-async def _whole(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+async def _whole(response: _Response) -> AsyncGenerator[bytes, None]:
     """One JSON object that is the whole reply, as one line. Line breaks in JSON are only ever between its parts."""
     data = await _read(response, MAX_LINE_BYTES)
     yield data.strip().replace(b'\r', b' ').replace(b'\n', b' ')
 
 
-async def _as_it_is(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+async def _as_it_is(response: _Response) -> AsyncGenerator[bytes, None]:
     """Any answer as lines of ours; raises for one that is worth another try."""
     status = response.status_code
     if status in (502, 503, 504):
@@ -280,7 +286,7 @@ async def _as_it_is(response: httpx.Response) -> AsyncGenerator[bytes, None]:
 _READERS = {'chat': _split, 'generate': _split, 'embed': _whole, 'raw': _as_it_is}
 
 
-async def _read(response: httpx.Response, limit: int) -> bytes:
+async def _read(response: _Response, limit: int) -> bytes:
     data = bytearray()
     async for part in response.aiter_bytes():
         data += part
@@ -289,7 +295,7 @@ async def _read(response: httpx.Response, limit: int) -> bytes:
     return bytes(data)
 
 
-async def _refusal(response: httpx.Response) -> EngineFailure:
+async def _refusal(response: _Response) -> EngineFailure:
     detail = _error_in(await _start(response, _MAX_ERROR_BYTES))
     return failure.from_error(detail or f'HTTP {response.status_code}', response.status_code)
 
@@ -303,7 +309,7 @@ def _error_in(reply: bytes) -> str:
     return meter.error_text(error) if error else text[:500]
 
 
-async def _start(response: httpx.Response, limit: int) -> bytes:
+async def _start(response: _Response, limit: int) -> bytes:
     data = bytearray()
     async for part in response.aiter_bytes():
         data += part
