@@ -225,10 +225,10 @@ class MemoryStore:
         states = Counter(job.state for job in self._jobs.values() if job.parent == batch.batch_id)
         return msgspec.structs.replace(
             batch,
-            submitted=states.total(),
+            submitted=batch.dead + states.total(),  # of those that were deleted meanwhile, too
             running=sum(states[state] for state in HELD_BY_WORKER),
             completed=states[State.COMPLETED],
-            dead=states[State.DEAD],
+            dead=batch.dead + states[State.DEAD],
             cancelled=states[State.CANCELLED],
         )
 
@@ -239,6 +239,9 @@ class MemoryStore:
             for name, job in self._jobs.items()
             if job.state is State.DEAD and (name == job_id if job_id else job.ended_at < before)
         ][:limit]
+        for name in gone:
+            if (batch := self._batches.get(self._jobs[name].parent)) is not None and not batch.ended_at:
+                self._batches[batch.batch_id] = msgspec.structs.replace(batch, dead=batch.dead + 1)
         self._delete(gone)
         return len(gone)
 

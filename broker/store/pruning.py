@@ -30,12 +30,17 @@ class Pruning:
         self._needed.note(job)
 
     def purge(self, job_id: str, before: float, limit: int) -> int:
-        """Delete dead jobs, one or ``limit`` that ended before a time, with body and answer. How many."""
+        """Delete dead jobs, one or ``limit`` that ended before a time, with body and answer. How many.
+
+        A batch that goes on still counts those that it had.
+        """
         condition = 'job_id = ?' if job_id else 'ended_at < ?'
         query = f"SELECT job_id, parent FROM jobs WHERE state = 'dead' AND ended_at > 0 AND {condition} LIMIT ?"
         with self._db:
             rows = self._db.execute(query, (job_id or before, limit))
             gone = [(str(name), str(parent)) for name, parent in rows]
+            counted = 'UPDATE batches SET dead = dead + 1 WHERE batch_id = ? AND ended_at = 0'
+            self._db.executemany(counted, [(parent,) for _, parent in gone if parent])
             self._delete(gone)
         self.ended -= len(gone)
         return len(gone)

@@ -215,19 +215,22 @@ class Records:
         return [self._batch(row) for row in self._db.execute(query, values).fetchall()]
 
     def _batch(self, row: 'tuple[apsw.SQLiteValue, ...]') -> protocol.Batch:
-        """One that goes on is counted from its jobs; how one ended is kept with it, for its jobs do not stay."""
+        """How one ended is kept with it, for its jobs do not stay. One that goes on is counted from its jobs, and those
+        that were deleted meanwhile are kept with it.
+        """
         batch = msgspec.convert(dict(zip(_OF_BATCH, row, strict=True)), protocol.Batch)
+        kept = batch.completed + batch.dead + batch.cancelled
         if batch.ended_at:
-            return msgspec.structs.replace(batch, submitted=batch.completed + batch.dead + batch.cancelled)
+            return msgspec.structs.replace(batch, submitted=kept)
         query = "SELECT state, count(*) FROM jobs WHERE parent = ? AND parent != '' GROUP BY state"
         by_state = {str(state): int(str(count)) for state, count in self._db.execute(query, (batch.batch_id,))}
         return msgspec.structs.replace(
             batch,
-            submitted=sum(by_state.values()),
+            submitted=kept + sum(by_state.values()),
             running=sum(by_state.get(state, 0) for state in HELD_BY_WORKER),
-            completed=by_state.get(State.COMPLETED, 0),
-            dead=by_state.get(State.DEAD, 0),
-            cancelled=by_state.get(State.CANCELLED, 0),
+            completed=batch.completed + by_state.get(State.COMPLETED, 0),
+            dead=batch.dead + by_state.get(State.DEAD, 0),
+            cancelled=batch.cancelled + by_state.get(State.CANCELLED, 0),
         )
 
 

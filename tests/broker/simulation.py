@@ -1,8 +1,9 @@
 """The real core under a simulated clock, network, workers, clients and disk, all from one seed.
 
 Chaos first: messages are dropped, doubled, delayed and overtaken; workers crash, leave or freeze beyond their lease;
-the broker crashes between any two effects, and comes back with another clock. Then everything heals, and every
-acknowledged job must come to its end. ``tests.broker.sim.history`` says what is looked at.
+the broker crashes between any two effects, and comes back with another clock; its disk fills up, what is old goes, and
+people purge dead jobs or have them done again. Then everything heals, and every acknowledged job must come to its end.
+``tests.broker.sim.history`` says what is looked at.
 
 ``python -m tests.broker.simulation SEED`` replays one seed and prints its history;
 ``python -m tests.broker.simulation --minutes 60 [--from SEED]`` goes through seeds on all processors for that long.

@@ -4,6 +4,8 @@ import pytest
 
 from broker import facts, protocol
 from broker.actions import Persist
+from broker.memory_store import MemoryStore
+from broker.store import Store
 from tests.broker.desk import RULES, Desk, failed, finished, job_id, tokens
 
 BATCH = f'{0xB:032x}'
@@ -179,6 +181,27 @@ def test_a_batch_goes_on_after_a_restart():
         desk.ask(protocol.Cancel(job_id=job_id(number)))
     desk.wait(60.0)  # the worker never came back
     assert ends(desk) == [(1, 0, 2)]
+
+
+@pytest.mark.parametrize('make_store', [lambda path: Store(path / 'queue.db'), lambda path: MemoryStore()])
+def test_dead_jobs_that_are_purged_still_count_in_a_batch_that_goes_on_also_over_a_restart(make_store, tmp_path):
+    desk = Desk()
+    desk.store = make_store(tmp_path)
+    worker = desk.join('w')
+    open_batch(desk, total=2)
+    desk.submit(1, parent=BATCH, max_failures=1)
+    desk.tell(worker, failed(1, 1))
+    assert desk.store.purge('', desk.now + 1) == 1
+    desk.restart()
+    assert (batch(desk).submitted, batch(desk).dead) == (1, 1)
+    worker = desk.join('w', session='again')
+    desk.submit(2, parent=BATCH)
+    assert desk.submit(3, parent=BATCH).code == 'bad_batch', 'it has its two jobs'
+    desk.run(worker, 2, b'{}')
+    assert ends(desk) == [(1, 1, 0)]
+    ended = desk.store.batch(BATCH)
+    assert (ended.submitted, ended.completed, ended.dead) == (2, 1, 1)
+    desk.store.close()
 
 
 def test_a_batch_that_nobody_fills_is_over_after_a_while_also_over_a_restart():

@@ -7,7 +7,8 @@ import msgspec
 
 from broker import facts, protocol
 from broker.actions import Peer
-from broker.job import FINAL
+from broker.job import FINAL, State
+from broker.keys import replay_id
 from tests.broker.desk import job_id
 from tests.broker.sim.draw import RUNNERS, USERS
 from tests.broker.sim.reader import Reader
@@ -30,6 +31,7 @@ class SimClients:
         self.acknowledged: set[str] = set()
         self.keys: dict[tuple[str, str], str] = {}  # what each key was said to be
         self.readers: dict[str, Reader] = {}
+        self._keyed: dict[str, protocol.Submit] = {}  # what was asked under a key
         self._open: dict[int, protocol.AnyRequest] = {}
         self._sent: dict[int, int] = {}
         self._rids = itertools.count(1)
@@ -49,12 +51,27 @@ class SimClients:
             world.at(chance.uniform(0, LAST_SUBMIT_S), self._pause)
         if chance.random() < 0.3:
             world.at(chance.uniform(0, 60), self._schedule)
+        for clear_away in (self._replay, self._replay, self._purge, self._purge_one):
+            if chance.random() < 0.5:
+                world.at(chance.uniform(20, LAST_SUBMIT_S + 20), clear_away)
 
     def all_answered(self) -> bool:
         """Whether nothing is open any more, and who reads has read to the end."""
+        history = self.world.history
         return not self._open and all(
-            reader.ended or reader.job_id not in self.world.history.jobs for reader in self.readers.values()
+            reader.ended or reader.job_id not in history.jobs or reader.job_id in history.deletions.gone
+            for reader in self.readers.values()
         )
+
+    def deleted(self, gone: set[str]) -> None:
+        """Whoever deletes jobs has long had their answers; a key that one of them had is free."""
+        for rid, request in list(self._open.items()):
+            jobs = request.jobs if isinstance(request, protocol.SubmitMany) else (request,)
+            new = isinstance(request, protocol.Submit | protocol.SubmitMany | protocol.Replay)
+            if new and any({job.job_id, getattr(job, 'new_job_id', '')} & gone for job in jobs):
+                del self._open[rid]
+        for key in [key for key, name in self.keys.items() if name in gone]:
+            del self.keys[key]
 
     def heal(self) -> None:
         """All pauses end, schedules go, batches are closed, and everybody reads to the end."""
@@ -77,7 +94,10 @@ class SimClients:
     # answers
 
     def hear(self, reply: protocol.Reply) -> None:
-        """An answer: the request is settled, and a submit counts as acknowledged from here on."""
+        """An answer: the request is settled, and a submit counts as acknowledged from here on.
+
+        Unless it is to be asked again: where there was no room, or where the broker goes on portion by portion.
+        """
         request = self._open.get(reply.rid)
         match reply:
             case protocol.Accepted():
@@ -93,9 +113,14 @@ class SimClients:
                     reader.read(reply, completed=isinstance(end, facts.JobCompleted))
                     self.world.history.saw['replay served a gap'] += reader.served
                     reader.served = 0
+            case protocol.Purged(count=1) if isinstance(request, protocol.Purge) and request.job_id in self._keyed:
+                self._ask_again(self._keyed.pop(request.job_id))
             case protocol.Refused(code=code):
                 self.world.history.saw[f'refused: {code}'] += 1
-        self._open.pop(reply.rid, None)
+        goes_on = isinstance(request, protocol.CancelBatch) and isinstance(reply, protocol.Batches)
+        self.world.history.saw['cancelled in portions'] += goes_on
+        if not (goes_on or getattr(reply, 'more', False) or getattr(reply, 'code', '') == 'disk_full'):
+            self._open.pop(reply.rid, None)
 
     def _accepted(self, request: protocol.AnyRequest | None, reply: protocol.Accepted) -> None:
         """I2: a key is one job for ever."""
@@ -105,7 +130,10 @@ class SimClients:
             self.world.history.saw['sent again after a lost answer'] += lost
             self.world.history.saw['attached'] += request.attach and reply.job_id != request.job_id
             key = request.user, request.idempotency_key
-            if request.idempotency_key and self.keys.setdefault(key, reply.job_id) != reply.job_id:
+            if request.idempotency_key and request.job_id == reply.job_id:
+                self._keyed[reply.job_id] = request
+            gone = reply.job_id in self.world.history.deletions.gone
+            if request.idempotency_key and not gone and self.keys.setdefault(key, reply.job_id) != reply.job_id:
                 raise Violation('I2', f'the key {key} is {self.keys[key]}, and {reply.job_id}')
 
     def published(self, tokens: protocol.TokensOut) -> None:
@@ -124,7 +152,8 @@ class SimClients:
         """Who reads asks now and then how it ended, until it has."""
         jobs = self.world.history.jobs
         for reader in self.readers.values():
-            if not reader.ended and reader.job_id in jobs and jobs[reader.job_id].state in FINAL:
+            there = reader.job_id in jobs and reader.job_id not in self.world.history.deletions.gone
+            if not reader.ended and there and jobs[reader.job_id].state in FINAL:
                 self._read(reader)
         self.world.at(2.0, self._look)
 
@@ -225,6 +254,39 @@ class SimClients:
         kind = chance.choice((protocol.Pause, protocol.Drain))
         self._ask(kind(rid=next(self._rids), scope=scope, name=name))
         self._later(25, protocol.Resume(rid=next(self._rids), scope=scope, name=name))
+
+    def _replay(self) -> None:
+        """Somebody has a dead job done again, or one that is not dead."""
+        chance, history = self.world.chance, self.world.history
+        jobs = {name: job for name, job in history.jobs.items() if replay_id(name) not in history.deletions.gone}
+        dead = [name for name, job in jobs.items() if job.state is State.DEAD]
+        for name in chance.sample(dead, min(len(dead), 3)) or list(jobs)[:1]:
+            self._ask(protocol.Replay(rid=next(self._rids), job_id=name, new_job_id=replay_id(name)))
+
+    def _purge(self) -> None:
+        """Somebody clears away all dead jobs but the newest."""
+        self._ask(protocol.Purge(rid=next(self._rids), before=self.world.broker_now - self._old_s()))
+
+    def _purge_one(self) -> None:
+        """Somebody clears away one dead job, or tries to with one that is not dead."""
+        history, before = self.world.history, self.world.broker_now - self._old_s()
+        old = [name for name, end in history.ends.items() if end.at < before]
+        with_key = [name for name in old if name in self._keyed and history.jobs[name].state is State.DEAD]
+        if old:
+            self._ask(protocol.Purge(rid=next(self._rids), job_id=self.world.chance.choice(with_key or old)))
+
+    def _ask_again(self, request: protocol.Submit) -> None:
+        """The job of this key is deleted: the same request makes a new one."""
+        name = job_id(next(self._numbers))
+        again = msgspec.structs.replace(request, rid=next(self._rids), job_id=name, due_at=0.0, deadline_at=0.0)
+        self._own.append((name, request.user))
+        self._ask(again)
+
+    def _old_s(self) -> float:
+        """Nothing of a job that ended so long ago is under way, and it counts for no limit any more."""
+        limits = self.world.rules.limits
+        limited = limits.rate or limits.user_rate or limits.model_rates
+        return 90.0 if limited else 12.0
 
     def _schedule(self) -> None:
         chance = self.world.chance

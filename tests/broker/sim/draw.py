@@ -1,11 +1,14 @@
 """The rules of one world, drawn by its seed: each seed has some of the limits, bounds and policies."""
 
+import math
 import random
 from typing import NamedTuple
 
+from broker.core import PULSE_S
 from broker.fleet import Group
 from broker.limits import Limits, Rate
 from broker.order import Fairness
+from broker.retention import GRACE_S, Keep
 from broker.retry import RetryPolicy
 from broker.rules import Rules
 
@@ -22,6 +25,7 @@ class Draw(NamedTuple):
     models: tuple[str, ...]
     jobs: int
     workers: int
+    keep: Keep
 
 
 def draw(chance: random.Random) -> Draw:
@@ -42,8 +46,10 @@ def draw(chance: random.Random) -> Draw:
         max_waiting_bytes=_maybe(chance, 0.2, chance.randrange(50, 400), 0),
         balance=chance.choice(('least_loaded', 'round_robin', 'weighted_random')),
         groups=(Group(models=('b*',), labels=(BIG,)),) if chance.random() < 0.3 else (),
+        stop_at_once=chance.choice((1, 2, 200)),
+        due_at_once=chance.choice((1, 3, 500)),
     )
-    return Draw(rules, models, jobs, chance.randrange(2, 5))
+    return Draw(rules, models, jobs, chance.randrange(2, 5), _keep(chance))
 
 
 def _limits(chance: random.Random, models: tuple[str, ...]) -> Limits:
@@ -60,6 +66,18 @@ def _rate(chance: random.Random, longest_step_s: float) -> Rate | None:
     step_s, burst = chance.uniform(0.3, longest_step_s), chance.randrange(1, 6)
     starts = chance.randrange(1, 20)
     return Rate(starts, step_s * starts, burst) if chance.random() < 0.25 else None
+
+
+def _keep(chance: random.Random) -> Keep:
+    """What is old may go soon; what the broker still knows of by heart stays."""
+    return Keep(
+        completed_s=chance.choice((0.0, 90.0, math.inf)),
+        cancelled_s=chance.choice((0.0, 90.0, math.inf)),
+        dead_s=chance.choice((0.0, 90.0, math.inf)),
+        facts_s=chance.choice((120.0, math.inf)),
+        jobs=_maybe(chance, 0.3, chance.randrange(1, 10), 0),
+        at_least_s=GRACE_S + 2 * PULSE_S,
+    )
 
 
 def _maybe(chance: random.Random, probability: float, this: int, otherwise: int) -> int:

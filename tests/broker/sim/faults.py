@@ -1,6 +1,6 @@
 """Planted faults: parts of the core that break one promise each, so that the checker can show that it looks.
 
-Each class stands in place of the part it derives from; ``planted`` makes a core with it.
+Each class stands in place of the part it derives from; ``planted`` makes a core or a store with it.
 """
 
 import math
@@ -11,16 +11,19 @@ from broker import facts, protocol
 from broker.admission import NOTHING, Admission
 from broker.core import BrokerCore
 from broker.job import State
+from broker.memory_store import MemoryStore
 from broker.queue import Queue
 from broker.staff import Staff
 
 
-def planted(fault: type) -> type[BrokerCore]:
-    """A core with this part in place of the sound one."""
+def planted(fault: type) -> dict[str, type]:
+    """What a world is made with to have this part in place of the sound one."""
     (base,) = fault.__bases__
+    if base is MemoryStore:
+        return {'store': fault}
     if base is BrokerCore:
-        return fault
-    return type(fault.__name__, (BrokerCore,), {f'make_{base.__name__.lower()}': fault})
+        return {'core': fault}
+    return {'core': type(fault.__name__, (BrokerCore,), {f'make_{base.__name__.lower()}': fault})}
 
 
 class NoFencing(Staff):
@@ -353,6 +356,62 @@ class StartsAfterTheDeadline(Queue):
     def accept(self, job, *rest, **more):
         super().accept(job, *rest, **more)
         job.deadline_at = 0.0
+
+
+class TakesJobsWithoutRoom(Admission):
+    """Does not look how much room the disk has."""
+
+    def _full(self, request, past):
+        return super()._full(request, past._replace(disk_full=False))
+
+
+class PrunesWhatOthersNeed(MemoryStore):
+    """Lets jobs go although others, which come after them, want their answers."""
+
+    def _prune_jobs(self, portion):
+        kept = {name: job.terms for name, job in self._jobs.items()}
+        for job in self._jobs.values():
+            job.terms = msgspec.structs.replace(job.terms, after=())
+        pruned = super()._prune_jobs(portion)
+        for name, job in self._jobs.items():
+            job.terms = kept[name]
+        return pruned
+
+
+class PrunesTooEarly(MemoryStore):
+    """Lets jobs go a while before it may."""
+
+    def prune(self, portion):
+        return super().prune(portion._replace(before=portion.before + 20.0) if hasattr(portion, 'before') else portion)
+
+
+class PurgesTheNewestToo(MemoryStore):
+    """Deletes every dead job, whenever it ended."""
+
+    def purge(self, job_id, before, limit=1_000_000):
+        return super().purge(job_id, math.inf, limit)
+
+
+class ForgetsThePurgedOfABatch(MemoryStore):
+    """A batch that goes on no longer counts the dead jobs that were deleted."""
+
+    def _counted(self, batch):
+        return super()._counted(msgspec.structs.replace(batch, dead=0) if not batch.ended_at else batch)
+
+
+class KeepsTheKeysOfThePurged(BrokerCore):
+    """Takes a request under the key of a deleted job for that job."""
+
+    def purged(self, job_id, before):
+        """Nothing."""
+
+
+class DoesItAgainLessUrgently(Admission):
+    """A dead job that is done again has another priority."""
+
+    def submit(self, request, past, now):
+        urgency = {'priority': 0} if request.replay_of else {}
+        return super().submit(msgspec.structs.replace(request, **urgency), past, now)
 
 
 FAULTS = [part for part in list(globals().values()) if isinstance(part, type) and part.__module__ == __name__]

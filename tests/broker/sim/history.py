@@ -6,7 +6,8 @@ somebody who goes first (``turns``) · I7 nobody waits for ever while there is r
 first, and what is charged is what was used (``shares``) · I9 rate limits in every window (``admissions``) · I10 no
 more runs than slots · I11 streams are gapless and end as stored (``wire``) · I12 what was cancelled neither starts nor
 speaks · I13 the queue is bounded · I14 permits of caps come back · I15 the facts, folded, are the stored rows · I16
-nothing is said before it is stored (``wire``).
+nothing is said before it is stored (``wire``) · I17 without room nothing is taken, and a sentence says so (``disk``) ·
+I18 only what may go is deleted, and it is gone (``deletions``) · I19 a dead job is done again once, as it was.
 """
 
 from collections import Counter
@@ -16,6 +17,7 @@ from broker import facts, protocol
 from broker.actions import Persist
 from broker.job import FINAL, HELD_BY_WORKER, Job, State
 from broker.rules import Rules
+from tests.broker.sim.deletions import Deletions
 from tests.broker.sim.folded import Asked, Folded
 from tests.broker.sim.turns import Turns
 from tests.broker.sim.violation import Violation
@@ -27,6 +29,8 @@ class Rows(Protocol):
     def job(self, job_id: str) -> Job | None: ...
 
     def answer(self, job_id: str) -> list[bytes]: ...
+
+    def body(self, job_id: str) -> bytes: ...
 
     def pauses(self) -> list[protocol.PauseInfo]: ...
 
@@ -55,6 +59,9 @@ class History:
         # By job and epoch, lines of an answer that was finished. More than one: an Assign that came twice, and late,
         # makes the worker begin once more what is settled already; nobody listens then.
         self.produced: dict[tuple[str, int], set[int]] = {}
+        self.replays: dict[str, str] = {}  # by dead job: the one that does it again
+        self.bodies: dict[str, bytes | None] = {}
+        self.deletions = Deletions(self)
         self.turns = Turns(self)
         self.saw: Counter[str] = Counter()  # rare things that happened
 
@@ -113,10 +120,27 @@ class History:
         if job.asked.key and self.keys.setdefault((job.user, job.asked.key), job.name) != job.name:
             raise Violation('I2', f'{job.name} and {self.keys[job.user, job.asked.key]} have the same key')
         self._bounded(job)
+        self.bodies[job.name] = change.body
+        if fact.replay_of:
+            self._again(job, fact.replay_of)
         self.jobs[job.name] = job
         self._sorted(job, was=None)
         if job.parent:
             self._in_batch(job)
+
+    def _again(self, job: Folded, dead: str) -> None:
+        """I19: a dead job is done again once, and as it was."""
+        before = self.jobs.get(dead)
+        if before is None or before.state is not State.DEAD:
+            raise Violation('I19', f'{job.name} does {dead} again, which is {before and before.state}')
+        if self.replays.setdefault(dead, job.name) != job.name:
+            raise Violation('I19', f'{job.name} and {self.replays[dead]} both do {dead} again')
+        for what in ('kind', 'model', 'runner', 'user', 'priority', 'size'):
+            if getattr(job, what) != getattr(before, what):
+                raise Violation('I19', f'{job.name} does {dead} again with another {what}')
+        if self.bodies[job.name] != self.bodies[dead]:
+            raise Violation('I19', f'{job.name} does {dead} again and asks something else')
+        self.saw['done again'] += 1
 
     def _bounded(self, new: Folded) -> None:
         rules, queued = self.rules, self.queued.values()
@@ -258,8 +282,9 @@ class History:
 
     def compare(self, store: Rows) -> None:
         """I15: the folded facts and the stored rows say the same."""
+        self.deletions.compare(store)
         for name, job in self.jobs.items():
-            if problem := job.differs_from(store.job(name)):
+            if name not in self.deletions.gone and (problem := job.differs_from(store.job(name))):
                 raise Violation('I15', f'{name}: {problem}')
         stored = {((pause.scope, pause.name), pause.draining) for pause in store.pauses()}
         if stored != {(pause, pause in self.draining) for pause in self.pauses}:
@@ -270,6 +295,8 @@ class History:
             self._compare_batch(batch, store.batch(name))
 
     def _compare_batch(self, batch: protocol.Batch, stored: protocol.Batch | None) -> None:
+        if stored is None and self.deletions.is_gone(batch):
+            return
         states = self.counted(batch.batch_id)
         cancelled = states[State.CANCELLED]
         if batch.ended_at:  # what was told to stop then counts as cancelled, and comes to that end
@@ -293,6 +320,8 @@ class History:
             left = {name: str(job.state) for name, job in self.jobs.items() if job.state not in FINAL}
             raise Violation('I1', f'never ended: {left}')
         for name, fact in self.ends.items():
+            if name in self.deletions.gone:
+                continue
             answer = store.answer(name)
             if answer != [line(name, fact.epoch, number) for number in range(len(answer))]:
                 raise Violation('I11', f'the answer of {name} is {answer}')

@@ -70,7 +70,7 @@ class Turns:
         ended = [
             (job.user, min(job.ended_at, at), job.ended_at - job.started_at)
             for job in self._history.jobs.values()
-            if job.end is not None and job.started_at
+            if job.end is not None and job.started_at and job.name not in self._history.deletions.gone
         ]
         self.shares.booted(ended)
 

@@ -87,6 +87,11 @@ class Wire:
                 job = self._history.jobs.get(message.job_id)
                 if job is not None and job.epoch == message.epoch and job.state in (State.CANCELLING, *FINAL):
                     raise Violation('I12', f'lines of {job.name} are told, and it is {job.state}')
+            case protocol.Accepted(job_id=name):
+                self._history.deletions.names(name)
+            case protocol.Submitted(results=results):
+                for result in results:
+                    self.at_this_moment(result)
             case protocol.Assign(job_id=name):
                 if name in self._history.jobs and self._history.jobs[name].state is State.CANCELLED:
                     raise Violation('I12', f'{name} is assigned and was cancelled')

@@ -4,15 +4,17 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import msgspec
 
-from broker import facts, intake, lookup, protocol
+from broker import errors, facts, intake, lookup, protocol, retention
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
 from broker.core import BrokerCore, Mail
-from broker.job import FINAL, State
+from broker.job import FINAL, Job, State
 from broker.memory_store import MemoryStore
 from tests.broker.sim.clients import SimClients
+from tests.broker.sim.disk import SimDisk
 from tests.broker.sim.draw import draw
 from tests.broker.sim.history import History
 from tests.broker.sim.violation import Violation
@@ -24,10 +26,14 @@ CHAOS_S = 120.0
 CALM_DOWN_S = 10.0  # longer than a message can be on its way
 HEAL_S = 1_200.0
 REMEMBER_WORK_S = 4 * 3600.0
+SETTLED_S = 15.0  # after a start, until what is old goes: longer than any message can be on its way
+FULL_PAUSE_S = 1.0
+PURGE_AT_ONCE = 2
 CHECK_ALL = 16  # every so many seeds the core's own books are checked after every step, otherwise now and then
 CHECK_SOME = 40
 TELL_PLACES = 4  # every so many seeds the broker also works out who stands where
 
+Deleted = TypeVar('Deleted')
 Incoming = tuple[Peer, protocol.AnyRequest | protocol.AnyFromWorker]
 
 
@@ -35,13 +41,21 @@ class World:
     """One seed's world. ``now`` is true time; the broker's clock is ahead of it by what it was when it booted."""
 
     def __init__(
-        self, seed: int, *, core: type[BrokerCore] = BrokerCore, commit_first: bool = True, books: bool = True
+        self,
+        seed: int,
+        *,
+        core: type[BrokerCore] = BrokerCore,
+        store: type[MemoryStore] = MemoryStore,
+        commit_first: bool = True,
+        takes_back: bool = True,
+        books: bool = True,
     ) -> None:
         self.chance = random.Random(seed)
         self.drawn = draw(self.chance)
         self.rules = self.drawn.rules
         self.make_core = core
         self.commit_first = commit_first
+        self.takes_back = takes_back
         self.check_every = 1 if seed % CHECK_ALL == 0 else CHECK_SOME
         self.books = books
         self.tells_places = seed % TELL_PLACES == 0
@@ -55,11 +69,12 @@ class World:
         self._ties = itertools.count()
         self._inbox: list[Incoming] = []
         self._steps = 0
-        self.store = MemoryStore()
+        self.store = store()
         self.history = History(self.rules)
         self.wire = Wire(self.history)
         self.boots = 0
         self.core: BrokerCore | None = None
+        self.disk = SimDisk(self)
         self.boot()
         self.workers = [SimWorker(self, number) for number in range(self.drawn.workers)]
         self.clients = SimClients(self)
@@ -95,6 +110,7 @@ class World:
         self.wall_ahead_s = self._furthest_s
         if self.core is not None and self.broker_ahead_s < self.wall_ahead_s:
             self.crash()  # what was to come at a time of the wall clock would come much later
+        self.disk.heal()
         for worker in self.workers:
             worker.heal()
         self.clients.heal()
@@ -132,11 +148,19 @@ class World:
         if self.boots > 1 and self.wall_ahead_s != self.broker_ahead_s:
             self.history.saw['clock back' if self.wall_ahead_s < self.broker_ahead_s else 'clock forward'] += 1
         self.broker_ahead_s = self.wall_ahead_s
+        self._inbox.clear()
+        self.sweep = retention.Sweep(self.drawn.keep)
+        self.sweep.due_at = self.broker_now + SETTLED_S
+        self._load()
+        self.at(self.chance.uniform(0, 0.01), lambda boot=self.boots: self._turn(boot))
+
+    def _load(self) -> None:
+        """A core that knows what is stored."""
         store, now = self.store, self.broker_now
         core = self.make_core(
             self.rules, boot=str(self.boots), last_seq=store.last_seq(), last_order=store.last_order()
         )
-        core.wall_is_ahead(0.0)
+        core.wall_is_ahead(self.wall_ahead_s - self.broker_ahead_s)
         self.history.booted(now)
         self.history.compare(store)
         self.wire.booted()
@@ -152,10 +176,8 @@ class World:
         if not self.tells_places:
             core._queue.standings.places = lambda now: iter(())  # type: ignore[method-assign]
         self.core = core
-        self._inbox.clear()
         self.history.turns.watch(core)
         self.check()
-        self.at(self.chance.uniform(0, 0.01), lambda boot=self.boots: self._turn(boot))
 
     def check(self) -> None:
         """The core's own books."""
@@ -180,19 +202,73 @@ class World:
         if inbox:
             actions += core.receive_all(self._looked_up(inbox, core), self.broker_now)
         if core.next_deadline() <= self.broker_now:
-            actions += core.tick(self.broker_now, lookup.past_of_ids(core.due_ids(self.broker_now), self.store, False))
-            self.history.turns.noticed = self.broker_now
+            past = lookup.past_of_ids(core.due_ids(self.broker_now), self.store, self.disk.low)
+            actions += core.tick(self.broker_now, past)
+            if core._queue.timers.first() > self.broker_now:  # otherwise it goes on in the next turn
+                self.history.turns.noticed = self.broker_now
         self._steps += 1
         if self._steps % self.check_every == 0:
             self.check()
-        while actions and self.core is core:
-            actions = self._perform(actions)
+        try:
+            while actions and self.core is core:
+                actions = self._perform(actions)
+                inbox = []  # that is stored and answered
+        except errors.StoreFull:
+            self._refuse(inbox)
+            self._turn_later(FULL_PAUSE_S)
         if self.core is core:
+            self._prune()
             if self.check_every == 1 or self._steps % 5 == 0:
                 self.history.turns.idle(core)
-            wait_s = max(0.0, core.next_deadline() - self.broker_now) + 1e-4
-            self._next_turn_at = self.now + wait_s
-            self.at(wait_s, lambda: self._due_turn(boot))
+            self._turn_later(max(0.0, min(core.next_deadline(), self.sweep.due_at) - self.broker_now) + 1e-4)
+
+    def _turn_later(self, wait_s: float) -> None:
+        self._next_turn_at = self.now + wait_s
+        self.at(wait_s, lambda boot=self.boots: self._due_turn(boot))
+
+    def _refuse(self, inbox: list[Incoming]) -> None:
+        """As ``broker.server``: nothing of this turn is stored, so the core is as before, and clients hear of it."""
+        self.history.saw['a commit found the disk full'] += 1
+        if self.takes_back:
+            self._load()
+        for peer, message in inbox:
+            if isinstance(message, protocol.Request):
+                self._effect(Send(peer, self._no_room(message)))
+
+    def _no_room(self, request: protocol.Request) -> protocol.Refused:
+        return protocol.Refused(rid=request.rid, code='disk_full', detail=errors.DISK_FULL, retry_after_s=30.0)
+
+    def _prune(self) -> None:
+        """As ``broker.server``: a little of what may be forgotten goes, when that is due."""
+        now = self.broker_now
+        if self.sweep.due_at > now:
+            return
+        if self.disk.full:
+            self.sweep.failed(now)
+            return
+        portion = self.sweep.portion(now)
+        pruned, gone = self._deleted(lambda: self.store.prune(portion))
+        self.history.deletions.pruned(gone, portion, self.drawn.keep, now)
+        self.clients.deleted(gone)
+        self.sweep.did(pruned, now)
+
+    def _purge(self, request: protocol.Purge) -> protocol.Reply:
+        """As ``broker.server``: a few dead jobs go."""
+        assert self.core is not None
+        if self.disk.full:
+            return self._no_room(request)
+        count, gone = self._deleted(lambda: self.store.purge(request.job_id, request.before, PURGE_AT_ONCE))
+        self.core.purged(request.job_id, request.before)
+        more = count == PURGE_AT_ONCE
+        self.history.deletions.purged(gone, request, count, more=more)
+        self.clients.deleted(gone)
+        return protocol.Purged(rid=request.rid, count=count, more=more)
+
+    def _deleted(self, delete: Callable[[], Deleted]) -> tuple[Deleted, set[str]]:
+        """What ``delete`` says, and the jobs that are there no more."""
+        before = {name for name in self.history.jobs if self.store.job(name) is not None}
+        told = delete()
+        return told, {name for name in before if self.store.job(name) is None}
 
     def _looked_up(self, inbox: list[Incoming], core: BrokerCore) -> Iterator[Mail]:
         """As ``broker.server``: what jobs there are is asked once, the rest when it is a message's turn."""
@@ -202,7 +278,13 @@ class World:
             if isinstance(message, protocol.Finished):
                 job = self.history.jobs.get(message.job_id)
                 self.history.saw['done came twice'] += job is not None and job.state is State.COMPLETED
-            yield peer, message, lookup.past_of(message, self.store, core.knows, False, there)
+            again = isinstance(message, protocol.Replay) and lookup.replayed(message, self.store, core.knows)
+            asked = again or message
+            yield (
+                peer,
+                asked,
+                lookup.past_of(asked, self.store, core.knows, self.disk.low, there if asked is message else None),
+            )
 
     def _due_turn(self, boot: int) -> None:
         if self.now >= self._next_turn_at:
@@ -231,12 +313,19 @@ class World:
             self.at(self._delay(), lambda: self._arrive(peer, message))
 
     def _arrive(self, peer: Peer, message: protocol.AnyRequest | protocol.AnyFromWorker) -> None:
-        if self.core is None:
+        if self.core is None or self._is_of_old(message):
             return
         self._inbox.append((peer, message))
         if len(self._inbox) == 1:  # what comes until then is taken in the same turn
             late_s = 0.0 if self.chance.random() < 0.7 else self.chance.uniform(0, 0.03)
             self.at(late_s, lambda boot=self.boots: self._turn(boot))
+
+    def _is_of_old(self, message: protocol.AnyRequest | protocol.AnyFromWorker) -> bool:
+        """Whether it would make a job that was made and deleted since: no network keeps a message for so long."""
+        jobs = message.jobs if isinstance(message, protocol.SubmitMany) else (message,)
+        made = {getattr(job, 'new_job_id', '') or getattr(job, 'job_id', '') for job in jobs}
+        new = isinstance(message, protocol.Submit | protocol.SubmitMany | protocol.Replay)
+        return new and bool(made & self.history.deletions.gone)
 
     def _perform(self, actions: list[Action]) -> list[Action]:
         """Store, then speak, with a crash between any two effects; what follows from what could not be delivered."""
@@ -260,10 +349,14 @@ class World:
         return follow
 
     def _commit(self, changes: list[Persist], actions: list[Action]) -> None:
+        if changes:
+            self.disk.check()
         self.store.commit(changes)
         for action in actions:
             match action:
                 case Persist():
+                    if isinstance(action.fact, facts.JobQueued):
+                        self.disk.takes_a_job()
                     self.history.turns.admissions.saw(action.fact.at)
                     self.history.add(action)
                     self._lost(action.fact)
@@ -289,6 +382,7 @@ class World:
             case SendJob():
                 return self._send_job(action)
             case Send(peer, message):
+                self.disk.said(message)
                 if peer.side == 'worker':
                     return self._to_worker(peer, message)
                 self._to_client(message)
@@ -330,11 +424,18 @@ class World:
                 return protocol.Refused(rid=rid, code='not_found', detail='')
             asked = isinstance(request, protocol.GetBatch)
             return protocol.Batches(rid=rid, batches=(batch,)) if asked else protocol.Done(rid=rid)
-        job = store.job(getattr(request, 'job_id', ''))
-        if job is None or job.state not in FINAL:  # it came after the question
+        if isinstance(request, protocol.Purge):
+            return self._purge(request)
+        return self._about(request, store.job(getattr(request, 'job_id', '')))
+
+    def _about(self, request: protocol.AnyRequest, job: Job | None) -> protocol.Reply:
+        rid = request.rid
+        if job is None or job.state not in FINAL:  # it came after the question, or is gone
             return protocol.Refused(rid=rid, code='not_found', detail='')
+        if isinstance(request, protocol.Replay):
+            return protocol.Refused(rid=rid, code='not_dead', detail='')
         if isinstance(request, protocol.Read):
-            page = intake.page_of(request, job.epoch, store.answer(job.job_id), ended=True)
+            page = intake.page_of(request, job.epoch, self.store.answer(job.job_id), ended=True)
             return msgspec.structs.replace(page, rid=rid)
         return protocol.Refused(rid=rid, code='final', detail='')
 
