@@ -13,11 +13,9 @@ import msgspec
 import zmq
 
 from broker import (
-    answers,
     doorman,
     errors,
     facts,
-    intake,
     limits,
     listing,
     load,
@@ -25,6 +23,7 @@ from broker import (
     machines,
     network,
     protocol,
+    replies,
     retention,
     sockets,
 )
@@ -32,7 +31,6 @@ from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, Send
 from broker.admission import NOTHING, Past
 from broker.core import BrokerCore, Mail
 from broker.endpoints import Endpoints
-from broker.job import FINAL, State
 from broker.rules import Rules
 from broker.runtime import CHANGEABLE, Runtime, Wrong
 from broker.share import DECAY_S
@@ -42,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 NOBLOCK, SEND_MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)  # pyzmq's own are enums, and dear to combine
 
-MAX_BATCHES = 100  # in one reply
 DRAIN_AT_ONCE = 500  # messages taken from a socket before the batch is committed
 REMEMBER_WORK_S = 4 * DECAY_S  # work longer ago no longer counts
 FACTS_AT_ONCE = 100  # in one message: it has room for so many with the longest of details and traces
@@ -105,7 +102,7 @@ class Server:
         self._boot = boot
         self._sweep = retention.Sweep(keep or retention.Keep())
         self._listings = listing.Listings()
-        self._answers = answers.Answers(store.answer)
+        self._replies = replies.Replies(store)
         self._on_load = on_load
         self._load_told: load.Load | None = None
         self._load_at = 0.0
@@ -155,7 +152,7 @@ class Server:
                 poller.poll(0 if self._listings.busy else math.ceil(wait_s * 1000))
                 self._turn()
                 self._look_up()
-                self._answers.forget(self._clock.now())
+                self._replies.forget(self._clock.now())
                 self._prune()
                 self._tell_load()
         finally:
@@ -440,69 +437,23 @@ class Server:
         return self._core.receive(action.peer, failed, self._clock.now())
 
     def _answer(self, request: protocol.AnyRequest) -> protocol.Reply:
-        """Answer from the store what is about the past, or about a job that is not alive."""
-        reply: protocol.Reply
+        """Answer what is about the past, about a job that is not alive, or about machines."""
         match request:
-            case protocol.FactsAfter() | protocol.GetHistory():
-                if isinstance(request, protocol.GetHistory):
-                    found = self._store.history(request.job_id)
-                else:
-                    found = self._store.facts_after(request.seq, max(1, min(request.limit, 10_000)))
-                return protocol.Facts(rid=request.rid, facts=tuple(found), head=self._store.last_seq())
-            case protocol.FindJobs():
-                limit = max(1, min(request.limit, protocol.SNAPSHOT_PAGE))
-                matching = self._store.find(request, limit + 1)
-                jobs = intake.that_fit(matching[:limit])
-                return protocol.Jobs(rid=request.rid, jobs=jobs, more=len(matching) > len(jobs))
-            case protocol.FindBatches() | protocol.GetBatch() | protocol.CancelBatch():
-                return self._answer_about_batches(request)
             case protocol.Purge():
-                try:
-                    gone = self._store.purge(request.job_id, request.before, PURGE_AT_ONCE)
-                    self._core.purged(request.job_id, request.before)
-                    return protocol.Purged(rid=request.rid, count=gone, more=gone == PURGE_AT_ONCE)
-                except errors.StoreFull as error:
-                    logger.error('%s', error, extra={'action': 'disk_full'})
-                    return protocol.Refused(
-                        rid=request.rid, code='disk_full', detail=errors.DISK_FULL, retry_after_s=30.0
-                    )
-            case protocol.GetExcerpts():
-                reply = lookup.excerpts(request, self._store)
+                return self._purge(request)
             case protocol.AddMachine() | protocol.FindMachines():
-                reply = machines.answer(self._machines, request)
+                return machines.answer(self._machines, request)
             case _:
-                reply = self._answer_about(request, getattr(request, 'job_id', ''))
-        return reply
+                return self._replies.to(request, self._clock.now())
 
-    def _answer_about_batches(
-        self, request: protocol.FindBatches | protocol.GetBatch | protocol.CancelBatch
-    ) -> protocol.Reply:
-        if isinstance(request, protocol.FindBatches):
-            batches = self._store.find_batches(request.user, max(1, min(request.limit, MAX_BATCHES)))
-            return protocol.Batches(rid=request.rid, batches=tuple(batches))
-        batch = self._store.batch(request.batch_id)
-        if batch is None:
-            return protocol.Refused(rid=request.rid, code='not_found', detail='there is no such batch')
-        if isinstance(request, protocol.CancelBatch):  # it has ended
-            return protocol.Done(rid=request.rid)
-        return protocol.Batches(rid=request.rid, batches=(batch,))
-
-    def _answer_about(self, request: protocol.AnyRequest, job_id: str) -> protocol.Reply:
-        job = self._store.job(job_id)
-        of_any = protocol.GetJob | protocol.GetBody | protocol.Replay
-        if job is None or not (job.state in FINAL or isinstance(request, of_any)):  # it came right after the question
-            return protocol.Refused(rid=request.rid, code='not_found', detail='there is no such job')
-        match request:
-            case protocol.Read():
-                page = self._answers.page(request, job, self._clock.now())
-                return msgspec.structs.replace(page, rid=request.rid)
-            case protocol.GetJob():
-                return protocol.JobState(rid=request.rid, job=job)
-            case protocol.GetBody():
-                return protocol.Body(rid=request.rid, body=self._store.body(job_id))
-            case protocol.Replay():
-                return _not_again(request, job.state)
-        return protocol.Refused(rid=request.rid, code='final', detail=f'the job is {job.state} and stays so')
+    def _purge(self, request: protocol.Purge) -> protocol.Reply:
+        try:
+            gone = self._store.purge(request.job_id, request.before, PURGE_AT_ONCE)
+        except errors.StoreFull as error:
+            logger.error('%s', error, extra={'action': 'disk_full'})
+            return protocol.Refused(rid=request.rid, code='disk_full', detail=errors.DISK_FULL, retry_after_s=30.0)
+        self._core.purged(request.job_id, request.before)
+        return protocol.Purged(rid=request.rid, count=gone, more=gone == PURGE_AT_ONCE)
 
     def _refuse(self, taken: list[_Taken], detail: str) -> None:
         """Nothing of this batch is on disk: take back what the core thinks, tell clients; workers will repeat."""
@@ -568,14 +519,6 @@ def _by_topic(told: Iterable[Publish]) -> dict[bytes, list[protocol.Published]]:
     for action in told:
         news.setdefault(action.topic, []).append(action.message)
     return news
-
-
-def _not_again(request: protocol.Replay, state: State) -> protocol.Refused:
-    """Why ``lookup.replayed`` made no new job of one in this state."""
-    if state is State.DEAD:
-        detail = 'a job that it comes after failed or is gone; do that one again first'
-        return protocol.Refused(rid=request.rid, code='unknown_job', detail=detail)
-    return protocol.Refused(rid=request.rid, code='not_dead', detail=f'the job is {state}, not dead')
 
 
 def _steady() -> float:
