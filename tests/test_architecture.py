@@ -22,7 +22,7 @@ METHODS = {
 ANY_OBJECT = {'recv_pyobj', 'send_pyobj', 'create_subprocess_shell'}
 TEXTS = {'.py', '.js', '.css', '.sql', '.po', '.toml', '.md', '.txt', '.svg', '.html', ''}
 SHELL = {
-    *('__init__', '__main__', 'server', 'store', 'client', 'jobs', 'blocking', 'thread'),
+    *('__init__', '__main__', 'server', 'replies', 'store', 'client', 'jobs', 'blocking', 'thread'),
     *('child', 'addresses', 'sockets', 'endpoints', 'settings', 'machines', 'network', 'doorman', 'runtime'),
 }
 HERE = re.escape(str(ROOT))  # where this checkout lies
