@@ -11,6 +11,7 @@ from app.i18n import N_
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 MAX_SPAN_S = 400 * DAY
 MAX_STEPS = 110
+NEARLY = 0.1  # of a time may be missing
 STEPS_S = (60.0, 300.0, 900.0, 1800.0, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 7 * DAY)
 CUSTOM = 'custom'
 RANGES = {
@@ -39,6 +40,12 @@ class Window(NamedTuple):
     def before(self) -> 'Window':
         """The time of the same length just before it."""
         return Window(self.since - self.span_s, self.since, self.step_s)
+
+    def recorded(self, first_at: float | None) -> bool:
+        """Whether jobs were counted in nearly all of it, when the first one ever ended at ``first_at``. What came after
+        a time of which less is known is no change.
+        """
+        return first_at is None or first_at <= self.since + NEARLY * self.span_s
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

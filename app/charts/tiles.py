@@ -20,19 +20,26 @@ async def _show(tiles: Tiles, round_: Round) -> None:
     points = await round_.ask('per_minute', step_s=round_.now.step_s)
     eta = await round_.ask('eta', step_s=round_.now.step_s)
     old = await round_.ask('eta', round_.before, step_s=round_.now.step_s)
-    tiles.show(figures(round_.said, both, points, eta, old))
+    known = not both.before.total or round_.before.recorded(await round_.book.first_end())
+    tiles.show(figures(round_.said, both, points, eta, old, compares=known))
 
 
 def figures(
-    said: Speech, both: answers.Comparison, points: list[answers.Point], eta: answers.Eta, old: answers.Eta
+    said: Speech,
+    both: answers.Comparison,
+    points: list[answers.Point],
+    eta: answers.Eta,
+    old: answers.Eta,
+    *,
+    compares: bool = True,
 ) -> list[Tile]:
-    """All tiles, in words."""
+    """All tiles, in words; without their changes where the time before was not recorded."""
     now, before = both.now, both.before
 
     def tile(name: str, title: str, figure: str, under: str, spark: list[float | None], **more: Any) -> Tile:
         return {
             'id': name, 'title': said.tr(title), 'figure': figure, 'unit': more.pop('unit', ''), 'under': under,
-            'spark': rounded(spark), **(_change(said, **more) if more else {'change': '', 'tone': ''}),
+            'spark': rounded(spark), **(_change(said, **more) if more and compares else {'change': '', 'tone': ''}),
         }  # fmt: skip
 
     def time_of(value: float | None) -> str:

@@ -130,7 +130,7 @@ def _ledger() -> FigureTable:
             ('time', N_('GPU time')),
             ('factor', N_('Energy, Wh')),
         ],
-    ).classes('two-thirds')
+    ).classes('two-thirds ledger')
 
 
 async def _show_ledger(table: FigureTable, round_: Round) -> None:

@@ -70,7 +70,7 @@ class Week:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What the statistics say about a week; ``before`` is the week before it."""
+    """What the statistics say about a week; ``before`` is the week before it, or nothing where it was not recorded."""
 
     now: answers.Summary
     before: answers.Summary
@@ -134,11 +134,11 @@ def _lead(said: Speech, found: Answers) -> list[str]:
         lines.append(said.trn('{n} job ended.', '{n} jobs ended.', now.total))
     else:
         by = now.total / before.total - 1
-        how = N_('{n} jobs ended, {by} more than in the week before.') if by > 0.0005 else (
-            N_('{n} jobs ended, {by} fewer than in the week before.') if by < -0.0005
-            else N_('{n} jobs ended, as many as in the week before.')
+        how = N_('{n} jobs ended, {by} more than in the week before.') if by >= 0.005 else (
+            N_('{n} jobs ended, {by} fewer than in the week before.') if by <= -0.005
+            else N_('{n} jobs ended, about as many as in the week before.')
         )  # fmt: skip
-        shown = {'by': said.percent(abs(by), 0)} if abs(by) > 0.0005 else {}
+        shown = {'by': said.percent(abs(by), 0)} if abs(by) >= 0.005 else {}
         lines.append(said.tr(how, n=said.number(now.total), **shown))
     if now.success_rate is not None:
         lines.append(

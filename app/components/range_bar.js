@@ -38,8 +38,14 @@ export default {
   },
   computed: {
     period() {
-      const day = new Intl.DateTimeFormat(this.lang, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-      return `${day.format(new Date(this.state.since * 1000))} – ${day.format(new Date(this.state.until * 1000))}`;
+      const [since, until] = [this.state.since, this.state.until].map((at) => new Date(at * 1000));
+      const years = since.getFullYear() !== until.getFullYear() || until.getFullYear() !== new Date().getFullYear();
+      const minutes = until - since < 14 * 86_400_000; // of a longer time the days say enough, and fit
+      const day = new Intl.DateTimeFormat(this.lang, {
+        ...(years && { year: "numeric" }), month: "short", day: "numeric",
+        ...(minutes && { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }),
+      });
+      return `${day.format(since)} – ${day.format(until)}`;
     },
   },
   methods: {

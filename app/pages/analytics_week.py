@@ -9,6 +9,7 @@ from nicegui import background_tasks
 
 from analytics import errors
 from app.charts.part import REBUILDING, UNREADABLE
+from app.charts.question import Window
 from app.charts.week import Answers, Week, report
 from app.components.week_report import WeekReport
 from app.i18n import speech
@@ -103,9 +104,11 @@ async def ask(book: Any, week: Week) -> Answers:
     """Everything that the summary of a week needs. Raises as the ledger does."""
     span = {'since': week.since, 'until': week.until}
     days = [await book.summary(since=since, until=until) for _, since, until in week.days()]
+    before = Window(week.moved(-1).since, week.since, 0.0)
+    known = before.recorded(await book.first_end())
     return Answers(
         now=await book.summary(**span),
-        before=await book.summary(since=week.moved(-1).since, until=week.since),
+        before=await book.summary(since=before.since if known else before.until, until=before.until),
         days=days,
         usage=await book.usage(**span),
         models=await book.groups('model', **span),

@@ -117,6 +117,15 @@ async def test_an_empty_desk_explains_what_will_appear(book):
         await soon(lambda: not seen(user, 'No job has ended yet'))
 
 
+async def test_a_time_before_that_was_hardly_recorded_makes_no_change(book):
+    book.before, book.first_at = msgspec.structs.replace(BUSY, total=617), time.time() - 86_400 - 600
+    async with opened(book) as user:
+        look(user)
+        await soon(lambda: 'total' in tiles(user))
+        assert {tile['change'] for tile in tiles(user).values()} == {''}
+        assert tiles(user)['total']['figure'] == '1,234'
+
+
 async def test_tiles_charts_and_tables_show_the_figures(book):
     book.before = msgspec.structs.replace(BUSY, total=617)
     async with opened(book) as user:

@@ -18,7 +18,7 @@ function steps(chart) {
   const most = Math.max(0, ...all.flat());
   const every = spec.unit === "share" ? 0.25 : spec.unit === "time" ? (most ? roundTime(most) : 0.5) : undefined;
   return {
-    grid: { left: 4, right: 12, top: shown.length > 1 ? 32 : 12, bottom: 2, containLabel: true },
+    grid: { left: 4, right: 16, top: shown.length > 1 ? 32 : 12, bottom: 2, containLabel: true },
     legend: shown.length > 1 ? legend(shown) : { show: false },
     tooltip: tooltip({ trigger: "axis", axisPointer: pointer(bars), formatter: (rows) => stepTip(chart, rows) }),
     xAxis: {
@@ -182,12 +182,12 @@ function axisLabel(more) {
   return { color: colour("--ink3"), fontSize: 11.5, ...more };
 }
 
-// which steps get a label: round times, as many as there is room for
-const ROUND = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 432000, 604800];
+// which steps get a label: those in which a round time begins, as many as there is room for
+const ROUND = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 432000, 604800, 1209600, 2419200, 4838400, 7257600];
 
 function marked(at, { data, width }) {
   const room = Math.max(2, width / 72);
   const least = data.span_s > 172800 ? 86400 : data.step_s;
-  const every = ROUND.find((s) => s >= least && data.span_s / s <= room) ?? 604800;
-  return (at - new Date(at * 1000).getTimezoneOffset() * 60) % every === 0;
+  const every = ROUND.find((s) => s >= least && data.span_s / s <= room) ?? ROUND.at(-1);
+  return (at - new Date(at * 1000).getTimezoneOffset() * 60) % every < data.step_s; // steps begin by UTC, days by the clock here
 }

@@ -47,6 +47,12 @@ def test_the_time_before_is_as_long_and_ends_where_the_other_begins():
     assert window.before() == (NOW - 7200, NOW - 3600, window.step_s)
 
 
+def test_a_time_of_which_most_is_missing_is_nothing_to_compare_with():
+    window = Question().over('1h').window(NOW)
+    known = {None: True, NOW - 9000: True, window.since: True, window.since + 300: True, window.since + 600: False}
+    assert {first_at: window.recorded(first_at) for first_at in known} == known
+
+
 def test_nonsense_from_a_browser_changes_nothing():
     asked = Question()
     assert asked.between(float('nan'), 5.0) == asked == asked.between(0.0, 1e12) == asked.over('x')

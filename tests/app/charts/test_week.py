@@ -73,7 +73,7 @@ async def test_the_summary_tells_all_that_matters(found):
     told = tell(found)
     assert told['title'] == 'Week 47, 2026' and told['period'] == 'Nov 16, 2026 – Nov 22, 2026'
     assert told['previous'].endswith('week=2026-W46') and told['next'].endswith('week=2026-W48')
-    assert told['lead'][0] == '1,234 jobs ended, as many as in the week before.'
+    assert told['lead'][0] == '1,234 jobs ended, about as many as in the week before.'
     assert 'The busiest hour was Tuesday, 14:00–15:00, with 1,234 jobs.' in told['lead']
     assert told['tiles'][0]['figure'] == '1,234' and told['tiles'][5]['figure'] == '1.2M'
     assert [row['cells'][0] for row in told['users']['rows']] == ['陈晓', 'ana']
@@ -88,7 +88,7 @@ async def test_the_summary_tells_all_that_matters(found):
 
 async def test_it_reads_as_chinese_too(found):
     told = tell(found, 'zh')
-    assert told['title'] == '2026 年第 47 周' and told['lead'][0] == '共结束 1,234 个任务，与上一周持平。'
+    assert told['title'] == '2026 年第 47 周' and told['lead'][0] == '共结束 1,234 个任务，与上一周基本持平。'
     assert told['days']['rows'][0]['name'] == '星期一' and told['heat']['days'][6] == '周日'
 
 
@@ -107,6 +107,14 @@ async def test_a_week_without_jobs_has_no_figures_to_divide_by():
     told = tell(await ask(Book(), WEEK))
     assert told['empty'] and told['failures']['none'] and told['eta']['text'] == 'No wait was predicted this week.'
     assert told['tiles'][1]['figure'] == '–'
+
+
+async def test_a_week_before_that_was_hardly_recorded_is_not_compared_with():
+    book = Book()
+    book.ever, book.first_at = BUSY, WEEK.since - 86_400
+    await ask(book, WEEK)
+    spans = [(since, until) for name, since, until in book.asked if name == 'summary']
+    assert (WEEK.since, WEEK.since) in spans and (WEEK.moved(-1).since, WEEK.since) not in spans
 
 
 async def test_the_days_are_asked_for_one_by_one_and_the_week_before_too():
