@@ -205,9 +205,11 @@ async def test_admin_paths_are_open_where_the_worker_allows_it(ollama):
 
 
 async def test_the_demo_says_that_it_does_not_do_that():
-    status, headers, body, _, failure = await ask(DemoEngine(), '/v1/rerank', 'demo')
-    assert (status, headers, failure) == (501, {'content-type': 'application/json'}, None)
-    assert json.loads(body)['error'].endswith('.')
+    for path in ('/v1/rerank', '/api/new'):
+        status, headers, body, _, failure = await ask(DemoEngine(), path, 'demo')
+        assert (status, headers, failure) == (501, {'content-type': 'application/json'}, None)
+        said = json.loads(body)['error']
+        assert (said['message'] if path.startswith('/v1/') else said).startswith('The demo answers chat')
     for path, model, code in (('/api/../x', 'demo', 'bad_request'), ('/v1/x', 'nobody', 'model_not_found')):
         *_, failure = await ask(DemoEngine(), path, model)
         assert failure.code == code

@@ -73,7 +73,8 @@ class DemoEngine:
         if kind == 'raw':
             raw.check(path)
             yield raw.head(501, {'content-type': 'application/json'})
-            for line in raw.lines(msgspec.json.encode({'error': _NO_RAW})):
+            error = {'message': _NO_RAW, 'type': 'server_error'} if path.startswith('/v1/') else _NO_RAW
+            for line in raw.lines(msgspec.json.encode({'error': error})):
                 yield line
             return
         request = _request(body)

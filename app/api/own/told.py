@@ -214,12 +214,16 @@ def failure(found: QueueJob) -> dict[str, str] | None:
 
 
 def wait(view: JobView | None, ahead: int = -1) -> dict[str, Any]:
-    """Where it stands, as the queue (``ahead``) and the board know it."""
+    """Where it stands, as the queue (``ahead``) and the board know it.
+
+    The queue counts only so far, and only those in line: not, say, what no worker can run.
+    """
+    counted = 0 <= ahead < protocol.STANDING_LIMIT
     if view is None:
-        return {'ahead': ahead if ahead >= 0 else None, 'reason': '', 'hint': ''} | _NO_TIMES
+        return {'ahead': ahead if counted else None, 'reason': '', 'hint': ''} | _NO_TIMES
     other = {'model': view.alternative, 'starts_at': view.alternative_at} if view.alternative else None
     return {
-        'ahead': ahead if ahead >= 0 else view.ahead,
+        'ahead': ahead if counted else view.ahead,
         'reason': view.reason,
         'hint': view.hint,
         'not_before': view.not_before or None,

@@ -90,8 +90,10 @@ def test_a_waiting_job_tells_its_place_and_why_it_waits(http, paused):
 
 def test_a_model_that_nobody_has_is_waited_for_and_told(http):
     job = http.post('/api/jobs', json=CHAT | {'model': 'nobody-has-it'}).json()
-    wait = wait_for(lambda: http.get(f'/api/jobs/{job["id"]}').json()['wait'], 40, 'a place')
-    assert wait['reason'] == 'no_worker'
+    wait = wait_for(
+        lambda: (found := http.get(f'/api/jobs/{job["id"]}').json()['wait'])['reason'] and found, 40, 'a place'
+    )
+    assert wait['reason'] == 'no_worker' and wait['ahead'] < 100
     cancelled = http.post(f'/api/jobs/{job["id"]}/cancel').json()
     assert cancelled['state'] == 'cancelled' and cancelled['wait'] is None
 
