@@ -4,15 +4,15 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable, Iterator
-from typing import TypeVar
 
 import msgspec
 
-from broker import errors, facts, intake, lookup, protocol, retention
+from broker import errors, facts, lookup, protocol
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
 from broker.core import BrokerCore, Mail
-from broker.job import FINAL, Job, State
+from broker.job import State
 from broker.memory_store import MemoryStore
+from tests.broker.sim.archive import Archive, no_room
 from tests.broker.sim.clients import SimClients
 from tests.broker.sim.disk import SimDisk
 from tests.broker.sim.draw import draw
@@ -26,14 +26,11 @@ CHAOS_S = 120.0
 CALM_DOWN_S = 10.0  # longer than a message can be on its way
 HEAL_S = 1_200.0
 REMEMBER_WORK_S = 4 * 3600.0
-SETTLED_S = 15.0  # after a start, until what is old goes: longer than any message can be on its way
 FULL_PAUSE_S = 1.0
-PURGE_AT_ONCE = 2
 CHECK_ALL = 16  # every so many seeds the core's own books are checked after every step, otherwise now and then
 CHECK_SOME = 40
 TELL_PLACES = 4  # every so many seeds the broker also works out who stands where
 
-Deleted = TypeVar('Deleted')
 Incoming = tuple[Peer, protocol.AnyRequest | protocol.AnyFromWorker]
 
 
@@ -75,6 +72,7 @@ class World:
         self.boots = 0
         self.core: BrokerCore | None = None
         self.disk = SimDisk(self)
+        self.archive = Archive(self)
         self.boot()
         self.workers = [SimWorker(self, number) for number in range(self.drawn.workers)]
         self.clients = SimClients(self)
@@ -149,8 +147,7 @@ class World:
             self.history.saw['clock back' if self.wall_ahead_s < self.broker_ahead_s else 'clock forward'] += 1
         self.broker_ahead_s = self.wall_ahead_s
         self._inbox.clear()
-        self.sweep = retention.Sweep(self.drawn.keep)
-        self.sweep.due_at = self.broker_now + SETTLED_S
+        self.archive.booted()
         self._load()
         self.at(self.chance.uniform(0, 0.01), lambda boot=self.boots: self._turn(boot))
 
@@ -217,10 +214,10 @@ class World:
             self._refuse(inbox)
             self._turn_later(FULL_PAUSE_S)
         if self.core is core:
-            self._prune()
+            self.archive.prune()
             if self.check_every == 1 or self._steps % 5 == 0:
                 self.history.turns.idle(core)
-            self._turn_later(max(0.0, min(core.next_deadline(), self.sweep.due_at) - self.broker_now) + 1e-4)
+            self._turn_later(max(0.0, min(core.next_deadline(), self.archive.due_at) - self.broker_now) + 1e-4)
 
     def _turn_later(self, wait_s: float) -> None:
         self._next_turn_at = self.now + wait_s
@@ -233,42 +230,7 @@ class World:
             self._load()
         for peer, message in inbox:
             if isinstance(message, protocol.Request):
-                self._effect(Send(peer, self._no_room(message)))
-
-    def _no_room(self, request: protocol.Request) -> protocol.Refused:
-        return protocol.Refused(rid=request.rid, code='disk_full', detail=errors.DISK_FULL, retry_after_s=30.0)
-
-    def _prune(self) -> None:
-        """As ``broker.server``: a little of what may be forgotten goes, when that is due."""
-        now = self.broker_now
-        if self.sweep.due_at > now:
-            return
-        if self.disk.full:
-            self.sweep.failed(now)
-            return
-        portion = self.sweep.portion(now)
-        pruned, gone = self._deleted(lambda: self.store.prune(portion))
-        self.history.deletions.pruned(gone, portion, self.drawn.keep, now)
-        self.clients.deleted(gone)
-        self.sweep.did(pruned, now)
-
-    def _purge(self, request: protocol.Purge) -> protocol.Reply:
-        """As ``broker.server``: a few dead jobs go."""
-        assert self.core is not None
-        if self.disk.full:
-            return self._no_room(request)
-        count, gone = self._deleted(lambda: self.store.purge(request.job_id, request.before, PURGE_AT_ONCE))
-        self.core.purged(request.job_id, request.before)
-        more = count == PURGE_AT_ONCE
-        self.history.deletions.purged(gone, request, count, more=more)
-        self.clients.deleted(gone)
-        return protocol.Purged(rid=request.rid, count=count, more=more)
-
-    def _deleted(self, delete: Callable[[], Deleted]) -> tuple[Deleted, set[str]]:
-        """What ``delete`` says, and the jobs that are there no more."""
-        before = {name for name in self.history.jobs if self.store.job(name) is not None}
-        told = delete()
-        return told, {name for name in before if self.store.job(name) is None}
+                self._effect(Send(peer, no_room(message)))
 
     def _looked_up(self, inbox: list[Incoming], core: BrokerCore) -> Iterator[Mail]:
         """As ``broker.server``: what jobs there are is asked once, the rest when it is a message's turn."""
@@ -378,7 +340,7 @@ class World:
                 if not self._strikes(0.05):
                     self.clients.published(tokens)
             case FromStore(peer, request):
-                return self._effect(Send(peer, self._answer(request)))
+                return self._effect(Send(peer, self.archive.answer(request)))
             case SendJob():
                 return self._send_job(action)
             case Send(peer, message):
@@ -414,30 +376,6 @@ class World:
             for _ in range(self._copies()):
                 self.at(self._delay(), lambda: worker.hear(peer, message))
         return []
-
-    def _answer(self, request: protocol.AnyRequest) -> protocol.Reply:
-        """As the shell answers what is about the past."""
-        store, rid = self.store, request.rid
-        if isinstance(request, protocol.GetBatch | protocol.CancelBatch):
-            batch = store.batch(request.batch_id)
-            if batch is None:
-                return protocol.Refused(rid=rid, code='not_found', detail='')
-            asked = isinstance(request, protocol.GetBatch)
-            return protocol.Batches(rid=rid, batches=(batch,)) if asked else protocol.Done(rid=rid)
-        if isinstance(request, protocol.Purge):
-            return self._purge(request)
-        return self._about(request, store.job(getattr(request, 'job_id', '')))
-
-    def _about(self, request: protocol.AnyRequest, job: Job | None) -> protocol.Reply:
-        rid = request.rid
-        if job is None or job.state not in FINAL:  # it came after the question, or is gone
-            return protocol.Refused(rid=rid, code='not_found', detail='')
-        if isinstance(request, protocol.Replay):
-            return protocol.Refused(rid=rid, code='not_dead', detail='')
-        if isinstance(request, protocol.Read):
-            page = intake.page_of(request, job.epoch, self.store.answer(job.job_id), ended=True)
-            return msgspec.structs.replace(page, rid=rid)
-        return protocol.Refused(rid=rid, code='final', detail='')
 
     def crash(self) -> None:
         """The broker is gone; a supervisor starts it again."""
