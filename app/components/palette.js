@@ -64,6 +64,7 @@ export default {
       document.querySelectorAll("dialog[open]").forEach((each) => each.close());
       this.text = "";
       this.at = 0;
+      if (this.about) Object.assign(this, { about: "", found: [] }); // nothing of the time before: the answer is on its way
       this.open = true;
       dialog.showModal();
       this.$refs.input.focus();
@@ -79,6 +80,7 @@ export default {
       this.timer = setTimeout(this.ask, ASK_MS);
     },
     ask() {
+      this.asked = folded(this.text);
       this.$emit("ask", ++this.nth, this.text.trim());
     },
     // called from the server
@@ -87,7 +89,7 @@ export default {
       if (fixed) this.own = fixed;
       if (nth !== this.nth) return; // more was typed meanwhile
       this.found = found;
-      this.about = folded(this.text);
+      this.about = this.asked;
       const same = this.items.findIndex((item) => item.name === chosen?.name && item.kind === chosen?.kind);
       this.at = this.at && same > 0 ? same : 0; // who has moved already stays there
     },

@@ -170,7 +170,7 @@ class _History:
             else said.tr('{n} jobs so far', n=said.number(total))
         )
         self._total.set_text(known if complete or total else '')
-        self._newer.set_text(said.trn('{n} newer', '{n} newer', self._new) if self._new else '')
+        self._say_newer()
         self._filters.say(self._query)
         self._none.set_visibility(not self._query.narrow)
         self._nothing.set_visibility(self._query.narrow)
@@ -187,6 +187,14 @@ class _History:
                     theme.text(said.tr('It goes on…'), 'faint')
                 else:
                     theme.button('Look further back', lambda: self._grid.go_on(LOOK))
+
+    def _say_newer(self) -> None:
+        """What is read on the button is said first by its name, too."""
+        said = speech()
+        newer = said.trn('{n} newer', '{n} newer', self._new) if self._new else ''
+        self._newer.set_text(newer)
+        self._anew.props['aria-label'] = ' · '.join(filter(None, (newer, said.tr('Load anew'))))
+        self._anew.update()
 
     def _export(self, form: str) -> None:
         ui.download.from_url(self._query.address(FILE, format=form))

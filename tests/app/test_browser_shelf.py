@@ -29,6 +29,7 @@ WORDS = {
         'bring': 'Import conversations…',
         'done': 'Imported: 1.',
         'markdown': 'Export as Markdown',
+        'json': 'Export as JSON',
         'none': 'Nothing was found for “zzz',
         'remove_folder': 'Remove the folder',
         'no_json': 'This is no JSON file.',
@@ -45,6 +46,7 @@ WORDS = {
         'bring': '导入对话…',
         'done': '已导入 1 个对话',
         'markdown': '导出为 Markdown',
+        'json': '导出为 JSON',
         'none': '没有找到“zzz',
         'remove_folder': '移除文件夹',
         'no_json': '这不是 JSON 文件',
@@ -206,6 +208,12 @@ async def test_files_are_downloaded_and_taken_in(opened, lang, tmp_path):
     assert (
         saved.read_text().startswith('# <b>话题</b> 2\n')
         and (await download.value).suggested_filename == 'b 话题 b 2.md'
+    )
+    async with page.expect_download() as download:
+        await shown.choose(shown.row(2), 'json')
+    saved = json.loads(await asyncio.to_thread((await (await download.value).path()).read_text))
+    assert 'b 话题' in (await download.value).suggested_filename and '<b>话题</b> 2' in json.dumps(
+        saved, ensure_ascii=False
     )
     file = tmp_path / 'conversations.json'
     talk = {'uuid': f'u-{lang}', 'sender': 'human', 'text': f'imported {lang}', 'created_at': '2024-01-15T10:30:00Z'}

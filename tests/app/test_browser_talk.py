@@ -158,6 +158,7 @@ async def test_files_waiting_messages_versions_and_a_comparison(ollama_desk, per
     await expect(someone.answers.last.locator('.katex')).to_have_count(2)
     await stop_and_go_on(someone, ollama)
     await look_at_versions(someone)
+    await send_what_waits_now(someone, ollama)
     await compare(someone)
 
 
@@ -235,6 +236,24 @@ async def look_at_versions(someone):
     await someone.page.reload()
     await expect(first.locator('.turns')).to_contain_text('2/2')
     await expect(bubbles).to_have_text(['anew'])
+
+
+async def send_what_waits_now(someone, ollama):
+    """A message that is held back by a stop goes at a click, without the answer being continued."""
+    teach(ollama, 'brief:latest', text=LONG, chars_per_s=SLOW)
+    await someone.ask('first')
+    await expect(someone.answers.last).to_contain_text('句')
+    await someone.ask('held')
+    lines = someone.page.locator('.next li')
+    await expect(lines).to_have_count(1)
+    await someone.send.get_by_text(someone.say('Stop'), exact=True).click()
+    await expect(someone.answers.last).to_contain_text(someone.say('Stopped.'))
+    teach(ollama, 'brief:latest', text='at last')
+    await someone.button('Send now').click()
+    await expect(lines).to_have_count(0)
+    await expect(someone.page.locator('.bubble')).to_have_text(['anew', 'first', 'held'])
+    await expect(someone.answers).to_have_count(3)
+    assert await someone.ended() == 'at last'
 
 
 async def compare(someone):
