@@ -65,7 +65,7 @@ def test_embeddings_are_json(call):
 def test_a_raw_reply_with_an_error_status_ends_with_1(call):
     ended = call('submit', 'raw', '/v1/rerank', '{"model": "demo", "query": "x"}', '--wait')
     assert ended.code == 1
-    assert 'connect an Ollama' in json.loads(ended.out)['error']
+    assert 'connect an Ollama' in json.loads(ended.out)['error']['message']
     assert ended.err == 'The engine answered with HTTP status 501.\n'
     stream = call('submit', 'raw', '/v1/rerank', '--stream', stdin='{"model": "demo"}')
     assert (stream.code, 'connect an Ollama' in stream.out) == (1, True)
