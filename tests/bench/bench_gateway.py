@@ -42,7 +42,8 @@ def both(streams: int) -> Iterator[tuple[str, str]]:
         stack.callback(lambda: (standin.stdin.close(), standin.wait()))
         direct = json.loads(standin.stdout.readline())['url']
         paced = {'text': TEXT, 'chars_per_s': CHARS_PER_S}
-        httpx.post(f'{direct}/control/models', json={'paced:latest': paced, 'quick:latest': {'text': 'Hello.'}})
+        models = {'paced:latest': paced, 'quick:latest': {'text': 'Hello.'}, 'flood:latest': {'text': 'word ' * TOKENS}}
+        httpx.post(f'{direct}/control/models', json=models)
         command = [sys.executable, str(ROOT / 'run.py'), '--no-browser', '--port', '0', '--engine', 'ollama']
         command += ['--ollama-url', direct, '--workers', '1', '--slots', str(streams), '--data-dir', f'{folder}/data']
         environment = os.environ | {'CORRAL_NO_SETUP': '1', 'CORRAL_CONFIG': f'{folder}/corral.toml'}
@@ -112,11 +113,10 @@ async def waiting(desk: str) -> None:
     print(f'{WAITING} streams that wait: {after - before:.0f} MB more in all processes (bound 100 MB)')
 
 
-async def followed(direct: str, desk: str) -> None:
+async def followed(desk: str) -> None:
     """Many who follow one answer that comes as fast as it can, and somebody else who asks meanwhile."""
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=desk, timeout=120, limits=limits) as client:
-        await client.post(f'{direct}/control/models', json={'flood:latest': {'text': 'word ' * TOKENS}})
         async with paused(client):
             job = (await client.post('/api/jobs', json={'model': 'flood', 'prompt': 'x'})).json()
             readers = [asyncio.create_task(last_event(desk, job['id'])) for _ in range(READERS)]
@@ -168,7 +168,7 @@ async def measure(streams: int, rounds: int) -> None:
             p95 = through[round(0.95 * len(through)) - 1] - straight[round(0.95 * len(straight)) - 1]
             print(f'  {path:22} p50 +{added:.1f} ms   p95 +{p95:.1f} ms')
         await waiting(desk)
-        await followed(direct, desk)
+        await followed(desk)
 
 
 if __name__ == '__main__':
