@@ -13,7 +13,7 @@ import typer
 from app.commands import jobs, request, telling
 from app.commands.command import CommandError, Exit, Here, command, usage
 from app.commands.request import Wish
-from app.commands.views import job_dict
+from app.commands.views import counted, job_dict
 from broker import protocol
 from broker.job import State
 
@@ -75,7 +75,7 @@ async def batch(
     else:
         here.out.text(batch_id)
         if here.out.on_terminal:
-            here.out.note(f'{len(orders)} jobs are queued. How far they are: batch show {batch_id}')
+            here.out.note(f'{counted(len(orders), "job is", "jobs are")} queued. How far: batch show {batch_id}')
     return Exit.OK
 
 
@@ -93,7 +93,7 @@ async def results(here: Here, broker: 'BrokerClient', batch_id: str, total: int)
         here.out.note(f'The batch goes on; "batch results {batch_id}" goes on with it.')
         raise
     if failed:
-        here.out.note(f'{failed} of {number} jobs have no complete answer.')
+        here.out.note(f'{failed} of {counted(number, "job has", "jobs have")} no complete answer.')
     return Exit.FAILED if failed else Exit.OK
 
 

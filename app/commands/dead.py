@@ -7,7 +7,7 @@ import typer
 
 from app.commands import jobs, moments
 from app.commands.command import CommandError, Here, command, usage
-from app.commands.views import JOB_COLUMNS, job_dict, job_row
+from app.commands.views import JOB_COLUMNS, counted, job_dict, job_row
 from broker import protocol
 from broker.job import State
 
@@ -86,4 +86,4 @@ def _tell(here: Here, count: int, one: str, many: str) -> None:
     if here.out.as_json:
         here.out.document({'count': count})
     else:
-        here.out.say(f'{count} job {one}.' if count == 1 else f'{count} jobs {many}.')
+        here.out.say(f'{counted(count, f"job {one}", f"jobs {many}")}.')

@@ -13,7 +13,7 @@ import typer
 
 from app.commands import jobs, moments, tables, telling
 from app.commands.command import CommandError, Here, command, usage
-from app.commands.views import job_dict
+from app.commands.views import counted, job_dict
 from app.jobs import sheets
 from broker import protocol
 
@@ -81,7 +81,7 @@ async def export(
             progress.reach(count)
         end()
     if to:
-        here.out.note(f'{count} jobs are in {to}.')
+        here.out.note(f'{counted(count, "job is", "jobs are")} in {to}.')
 
 
 def _by_name(to: Path | None) -> Form | None:

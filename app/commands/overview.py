@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.commands.command import Here
 from app.commands.moments import iso, took
-from app.commands.views import WORKER_COLUMNS, pause_text, worker_dict, worker_row
+from app.commands.views import WORKER_COLUMNS, counted, pause_text, worker_dict, worker_row
 from broker import protocol
 from broker.job import HELD_BY_WORKER
 
@@ -33,7 +33,7 @@ async def show(here: Here, broker: 'BrokerClient') -> None:
             ('desk', corral.url or 'starting'),
             ('data', here.data_dir),
             ('waiting', str(found['waiting'])),
-            ('running', f'{found["running"]} of {found["slots"]} slots'),
+            ('running', f'{found["running"]} of {counted(found["slots"], "slot", "slots")}'),
             *((f'… {state}', count) for state, count in found['states'].items() if state not in ('running', 'waiting')),
             ('oldest', f'waits for {took(found["oldest_waits_s"])}' if found['oldest_waits_s'] else ''),
             ('paused', ', '.join(pause_text(pause) for pause in snapshot.pauses) or 'nothing'),

@@ -12,6 +12,7 @@ import typer
 from app.commands import moments
 from app.commands.command import CommandError, Exit, Here, command, usage
 from app.commands.moments import took
+from app.commands.views import counted
 from broker.rehearsal import POLICIES
 
 app = typer.Typer()
@@ -88,7 +89,8 @@ def _show(here: Here, found: dict[str, Any]) -> None:
     here.out.say('')
     cut = ', the last of them' if found['cut'] else ''
     here.out.say(
-        f'{found["jobs"]} jobs{cut}. Outages and pauses of then are not played again; limits are those of now.'
+        f'{counted(found["jobs"], "job", "jobs")}{cut}. '
+        'Outages and pauses of then are not played again; limits are those of now.'
     )
 
 

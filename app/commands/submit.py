@@ -11,6 +11,7 @@ import typer
 from app.commands import answers, bulk, jobs, request, telling
 from app.commands.command import Here, command, usage
 from app.commands.request import Wish
+from app.commands.views import counted
 from broker import protocol
 
 if TYPE_CHECKING:
@@ -164,6 +165,6 @@ def _acknowledge(here: Here, accepted: protocol.Accepted, state: protocol.JobSta
         return
     here.out.text(accepted.job_id)
     if here.out.on_terminal:
-        ahead = f', {state.ahead} go first' if state.ahead > 0 else ''
+        ahead = f', {counted(state.ahead, "goes", "go")} first' if state.ahead > 0 else ''
         known = 'It was there before' if accepted.duplicate else 'Queued'
         here.out.note(f'{known}: {state.job.state}{ahead}. Its answer: result {accepted.job_id} --wait')

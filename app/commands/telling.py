@@ -198,8 +198,8 @@ class _Waiting:
         if isinstance(news, follow.Waits):
             if not (self._on or self._told) and news.place.reason in ('no_worker', 'paused'):
                 self._told = True
-                self._here.out.note(f'The job is {why_waiting(news.place, time.time())}.')
-            self._show(why_waiting(news.place, time.time()))
+                self._here.out.note(f'The job is waiting: {why_waiting(news.place, time.time())}.')
+            self._show(f'waiting: {why_waiting(news.place, time.time())}')
         elif isinstance(news, follow.Back):
             self._show('failed, is tried again' if news.fact.reason == 'retry' else 'goes to another worker')
         elif isinstance(news, follow.Began):

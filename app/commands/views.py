@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from app.commands.moments import iso, shown, took
 from broker import facts, protocol
 from broker.job import FINAL, Job, State
+
+if TYPE_CHECKING:
+    from app.views import JobView
 
 JOB_COLUMNS = ('id', 'state', 'kind', 'model', 'prio', 'user', 'queued', 'took', 'note')
 WORKER_COLUMNS = ('worker', 'engine', 'slots', 'models', 'labels', 'note')
@@ -45,7 +48,7 @@ def job_fields(job: Job, ahead: int, now: float) -> list[tuple[str, object]]:
     return [
         ('id', job.job_id),
         ('state', job.state),
-        ('ahead', f'{ahead} go first' if ahead >= 0 else ''),
+        ('ahead', counted(ahead, 'goes', 'go') + ' first' if ahead >= 0 else ''),
         ('kind', job.kind),
         ('path', job.terms.path),
         ('model', job.model),
@@ -107,8 +110,8 @@ def fact_text(fact: facts.AnyFact) -> str:
     return say(fact) if say else _spaced(type(fact).__name__)
 
 
-def why_waiting(place: protocol.Place, now: float | None = None) -> str:
-    """Where a job stands and why it waits."""
+def why_waiting(place: 'protocol.Place | JobView', now: float | None = None) -> str:
+    """Where a job stands and why it waits; '' while nothing is known."""
     now = time.time() if now is None else now
     if place.reason == 'no_worker':
         hints = {
@@ -117,16 +120,23 @@ def why_waiting(place: protocol.Place, now: float | None = None) -> str:
             'group': 'only machines outside its group have this model',
             'failing': 'the machines that have this model are out of order',
         }
-        return f'waiting: {hints.get(place.hint, "no worker is there")}'
+        return hints.get(place.hint, 'no worker is there')
     if place.reason == 'paused':
-        return 'waiting: it is paused'
+        return 'it is paused'
     if place.reason == 'limited':
         until = f' until {shown(place.not_before, now)}' if place.not_before else ''
-        return f'waiting: a limit holds it back{until}'
-    text = f'waiting: {place.ahead} go first'
-    if place.latest_at > now:
-        text += f', about {took(max(0.0, place.earliest_at - now))} to {took(place.latest_at - now)}'
-    return text
+        return f'a limit holds it back{until}'
+    if place.ahead is None:
+        return ''
+    text = counted(place.ahead, 'goes', 'go') + ' first' if place.ahead else 'it is next'
+    if place.earliest_at > now:
+        return f'{text}, starts in about {took(place.earliest_at - now)} to {took(place.latest_at - now)}'
+    return f'{text}, starts within {took(place.latest_at - now)}' if place.latest_at > now else text
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """``1 worker``, ``2 workers``."""
+    return f'{number} {one if number == 1 else many}'
 
 
 def _ran_s(job: Job, now: float) -> float:
@@ -137,7 +147,7 @@ def _note(job: Job, now: float) -> str:
     if job.state is State.DELAYED:
         return f'not before {shown(job.due_at, now)}'
     if job.state is State.BLOCKED:
-        return f'after {len(job.terms.after)} others'
+        return f'after {counted(len(job.terms.after), "other", "others")}'
     return f'{job.code}: {job.detail}' if job.code else ''
 
 
@@ -152,15 +162,19 @@ def _spaced(name: str) -> str:
 
 
 _SAID: dict[type, Callable[[Any], str]] = {
-    facts.JobQueued: lambda fact: 'queued' + (f', waits for {fact.blocked_by} other jobs' if fact.blocked_by else ''),
+    facts.JobQueued: lambda fact: (
+        'queued' + (f', waits for {counted(fact.blocked_by, "other job", "other jobs")}' if fact.blocked_by else '')
+    ),
     facts.JobStarted: lambda fact: f'started on {fact.worker} after {took(fact.waited_s)} (run {fact.starts})',
     facts.JobRequeued: _requeued,
     facts.JobPriorityChanged: lambda fact: f'priority {fact.was} → {fact.priority}',
     facts.JobCancelRequested: lambda fact: 'told to stop',
     facts.JobDue: lambda fact: 'may run now',
     facts.JobUnblocked: lambda fact: 'the jobs before it are completed',
-    facts.JobShared: lambda fact: f'{fact.claims} callers wait for it',
-    facts.JobCompleted: lambda fact: f'completed in {took(fact.ran_s)}, {fact.usage.output_tokens} tokens',
+    facts.JobShared: lambda fact: f'{counted(fact.claims, "caller waits", "callers wait")} for it',
+    facts.JobCompleted: lambda fact: (
+        f'completed in {took(fact.ran_s)}, {counted(fact.usage.output_tokens, "token", "tokens")}'
+    ),
     facts.JobCancelled: lambda fact: 'cancelled',
     facts.JobDied: lambda fact: f'failed for good: {fact.code}: {fact.detail}',
     facts.WorkerRetired: lambda fact: 'worker was asked to leave',

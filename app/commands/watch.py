@@ -12,8 +12,9 @@ from app.commands.command import Here, command
 from app.commands.moments import shown, took
 from app.commands.output import rich_table
 from app.commands.terminal import clean_line
-from app.commands.views import fact_dict, fact_text, pause_text
+from app.commands.views import counted, fact_dict, fact_text, pause_text, why_waiting
 from broker import facts, protocol
+from broker.job import State
 
 if TYPE_CHECKING:
     from app.board import Board
@@ -41,16 +42,21 @@ async def watch(
 def row(job: 'JobView', now: float) -> list[str]:
     """A job that waits or runs, in a table with ``COLUMNS``."""
     if job.held:
-        what = f'{job.worker}, {job.tokens} tokens, {job.tokens_per_s:.0f}/s'
+        what = f'{job.worker}, {counted(job.tokens, "token", "tokens")}, {job.tokens_per_s:.0f}/s'
         since = took(now - job.started_at)
     else:
-        ahead = '' if job.ahead is None else f'{job.ahead} go first'
-        soon = f'about {took(max(0.0, job.earliest_at - now))}' if job.earliest_at else ''
-        reason = {'no_worker': 'no worker can run it', 'paused': 'paused', 'limited': 'limited'}.get(job.reason, '')
-        what = ', '.join(filter(None, (reason or ahead, soon)))
+        what = _why(job, now)
         since = took(now - job.queued_at)
     cells = (job.job_id, job.state, job.model, job.priority, job.user, since, what)
     return [clean_line(str(cell)) for cell in cells]
+
+
+def _why(job: 'JobView', now: float) -> str:
+    if job.state is State.DELAYED:
+        return f'not before {shown(job.due_at, now)}'
+    if job.state is State.BLOCKED:
+        return f'after {counted(job.after, "other", "others")}'
+    return why_waiting(job, now)
 
 
 async def _tell(here: Here, broker: 'BrokerClient') -> None:
@@ -102,8 +108,8 @@ def picture(board: 'Board', now: float, limit: int) -> Any:
 
     counts = board.counts()
     head = (
-        f'{counts.waiting} waiting, {counts.running} running on {counts.workers} workers with {counts.slots} slots, '
-        f'{counts.tokens_per_s:.0f} tokens/s'
+        f'{counts.waiting} waiting, {counts.running} running on {counted(counts.workers, "worker", "workers")} with '
+        f'{counted(counts.slots, "slot", "slots")}, {counts.tokens_per_s:.0f} tokens/s'
     )
     pauses = [protocol.PauseInfo(scope=scope, name=name) for scope, name in sorted(board.pauses)]
     parts = [Text(head, style='bold')]

@@ -10,6 +10,7 @@ import pytest
 
 from app.board import Board
 from app.commands import watch
+from broker import protocol
 from tests.app.news import T0, News
 
 pytestmark = pytest.mark.whole
@@ -43,9 +44,21 @@ def test_on_a_terminal_the_queue_is_shown_until_ctrl_c(call, start):
     process.send_signal(signal.SIGINT)
     assert process.wait(40) == 130
     os.close(screen)
-    assert re.search(rb'\d+ waiting, \d+ running on 1 workers with 2 slots', shown)
+    assert re.search(rb'\d+ waiting, \d+ running on 1 worker with 2 slots', shown)
     call('cancel', job_id)
     call('resume', 'model', 'other')
+
+
+def test_a_row_says_where_a_job_stands_or_how_far_it_is():
+    board, news = Board(clock=lambda: T0), News()
+    for job_id in 'ab':
+        board.apply(news.queued(job_id))
+    place = protocol.Place(job_id='b', ahead=1, latest_at=T0 + 8)
+    board.apply(protocol.Standing(places=(place,), waiting=1))
+    board.apply(news.started('a'))
+    assert [watch.row(job, T0 + 1)[-1] for job in board.waiting(2)] == ['1 goes first, starts within 7.0 s']
+    (running,) = board.running()
+    assert ', 0 tokens, ' in watch.row(running, T0 + 1)[-1]
 
 
 def test_a_row_says_what_a_job_waits_for_and_nothing_that_steers_the_terminal():
