@@ -11,7 +11,7 @@ from typing import NamedTuple
 import psutil
 
 from analytics.versions import SCHEMA_VERSION
-from app import desk
+from app import desk_schema
 from app.commands import checkup
 from app.settings import AppSettings
 from broker import protocol
@@ -46,7 +46,7 @@ def look(settings: AppSettings, told: protocol.Settings | None, address: str) ->
     folder = settings.data_dir
     schemas = {
         'queue.db': told.schema if told else 0,
-        'desk.db': len(desk.MIGRATIONS),
+        'desk.db': len(desk_schema.MIGRATIONS),
         'analytics.duckdb': SCHEMA_VERSION,
     }
     process = psutil.Process()

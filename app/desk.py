@@ -14,214 +14,16 @@ from typing import Any, Self, TypeVar
 import apsw
 import msgspec
 
+from app.desk_schema import MIGRATIONS
+from app.messages import API, Conversation, Exchange, Extras, Message, Stats
+
 Result = TypeVar('Result')
 
-# One entry per schema version, never edited once released.
-MIGRATIONS = (
-    """
-    CREATE TABLE conversations (
-        id TEXT PRIMARY KEY, title TEXT NOT NULL, created_at REAL NOT NULL, updated_at REAL NOT NULL,
-        model TEXT NOT NULL, priority INTEGER NOT NULL, deleted_at REAL NOT NULL DEFAULT 0
-    );
-    CREATE TABLE messages (
-        id TEXT PRIMARY KEY, conversation_id TEXT NOT NULL, ordinal INTEGER NOT NULL, role TEXT NOT NULL,
-        content TEXT NOT NULL, thinking TEXT NOT NULL, job_id TEXT NOT NULL, state TEXT NOT NULL,
-        model TEXT NOT NULL, priority INTEGER NOT NULL, stats TEXT NOT NULL, code TEXT NOT NULL,
-        detail TEXT NOT NULL, created_at REAL NOT NULL
-    );
-    CREATE UNIQUE INDEX messages_order ON messages (conversation_id, ordinal);
-    CREATE INDEX messages_open ON messages (state) WHERE state IN ('pending', 'unsent');
-    """,
-    """
-    ALTER TABLE conversations ADD COLUMN origin TEXT NOT NULL DEFAULT '';
-    ALTER TABLE conversations ADD COLUMN user TEXT NOT NULL DEFAULT '';
-    ALTER TABLE conversations ADD COLUMN state TEXT NOT NULL DEFAULT 'active';
-    ALTER TABLE conversations ADD COLUMN notes TEXT NOT NULL DEFAULT '';
-    ALTER TABLE messages ADD COLUMN notes TEXT NOT NULL DEFAULT '';
-    CREATE INDEX conversations_of_user ON conversations (origin, user, created_at);
-    CREATE INDEX messages_of_job ON messages (job_id) WHERE job_id != '';
-    """,
-    """
-    CREATE TABLE records (
-        number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, tag TEXT NOT NULL,
-        data BLOB NOT NULL
-    );
-    CREATE UNIQUE INDEX records_name ON records (kind, name);
-    """,
-    """
-    ALTER TABLE messages ADD COLUMN parent TEXT NOT NULL DEFAULT '';
-    ALTER TABLE messages ADD COLUMN extras TEXT NOT NULL DEFAULT '{}';
-    ALTER TABLE conversations ADD COLUMN shown TEXT NOT NULL DEFAULT '';
-    ALTER TABLE conversations ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
-    CREATE TABLE files (
-        id TEXT PRIMARY KEY, conversation_id TEXT NOT NULL, name TEXT NOT NULL, media_type TEXT NOT NULL,
-        width INTEGER NOT NULL, height INTEGER NOT NULL, created_at REAL NOT NULL, data BLOB NOT NULL
-    );
-    CREATE INDEX files_of_conversation ON files (conversation_id);
-    CREATE TABLE next_messages (
-        id TEXT PRIMARY KEY, conversation_id TEXT NOT NULL, place INTEGER NOT NULL, after TEXT NOT NULL,
-        content TEXT NOT NULL, model TEXT NOT NULL, priority INTEGER NOT NULL, files TEXT NOT NULL,
-        created_at REAL NOT NULL
-    );
-    CREATE INDEX next_messages_of ON next_messages (conversation_id, place);
-    """,
-    # The shelf (``shelf.py``) and the index of what was said (``shelf_search.py``). Triggers keep that in step, whoever
-    # changes a message. It has every three characters; with two more at the end the last one, too, begins such a three.
-    # What leaves the table leaves the index's pages.
-    """
-    CREATE TABLE folders (id TEXT PRIMARY KEY, name TEXT NOT NULL, created_at REAL NOT NULL);
-    CREATE TABLE placements (
-        conversation_id TEXT PRIMARY KEY, folder_id TEXT NOT NULL, pinned_at REAL NOT NULL, archived_at REAL NOT NULL
-    );
-    CREATE TRIGGER placements_gone AFTER DELETE ON conversations BEGIN
-        DELETE FROM placements WHERE conversation_id = old.id;
-    END;
-    CREATE TABLE searched (number INTEGER PRIMARY KEY AUTOINCREMENT, message_id TEXT NOT NULL UNIQUE);
-    CREATE VIEW searchable AS
-        SELECT s.number AS number, m.content || char(10, 10) AS content
-        FROM searched s JOIN messages m ON m.id = s.message_id WHERE m.content != '';
-    CREATE VIRTUAL TABLE found USING fts5 (
-        content, content = 'searchable', content_rowid = 'number', tokenize = 'trigram'
-    );
-    INSERT INTO found (found, rank) VALUES ('secure-delete', 1);
-    INSERT INTO searched (message_id) SELECT m.id FROM messages m JOIN conversations c ON c.id = m.conversation_id
-        WHERE c.origin = '' ORDER BY m.created_at, m.rowid;
-    INSERT INTO found (rowid, content) SELECT number, content FROM searchable;
-    CREATE TRIGGER searched_new AFTER INSERT ON messages
-        WHEN (SELECT origin FROM conversations WHERE id = new.conversation_id) = '' BEGIN
-        INSERT INTO searched (message_id) VALUES (new.id);
-        INSERT INTO found (rowid, content)
-            SELECT number, new.content || char(10, 10) FROM searched
-            WHERE message_id = new.id AND new.content != '';
-    END;
-    CREATE TRIGGER searched_changed AFTER UPDATE OF content ON messages WHEN old.content IS NOT new.content BEGIN
-        INSERT INTO found (found, rowid, content)
-            SELECT 'delete', number, old.content || char(10, 10) FROM searched
-            WHERE message_id = old.id AND old.content != '';
-        INSERT INTO found (rowid, content)
-            SELECT number, new.content || char(10, 10) FROM searched
-            WHERE message_id = new.id AND new.content != '';
-    END;
-    CREATE TRIGGER searched_gone AFTER DELETE ON messages BEGIN
-        INSERT INTO found (found, rowid, content)
-            SELECT 'delete', number, old.content || char(10, 10) FROM searched
-            WHERE message_id = old.id AND old.content != '';
-        DELETE FROM searched WHERE message_id = old.id;
-    END;
-    """,
-)
-
-
 DRAFT_S = 7 * 86_400.0  # so long what was attached to a message waits for it to be sent
-API = 'api'  # the origin of conversations that programs make
 
 
 class DeskError(Exception):
     """``desk.db`` cannot be used; the text says why and what to do."""
-
-
-class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """What an answer took, in seconds and tokens; zero where unknown."""
-
-    waited_s: float = 0.0
-    first_token_s: float = 0.0
-    tokens_per_s: float = 0.0
-    ran_s: float = 0.0
-    prompt_s: float = 0.0
-    load_s: float = 0.0
-    prompt_tokens: int = 0
-    output_tokens: int = 0
-    starts: int = 0
-    losses: int = 0
-    truncated: bool = False
-    worker: str = ''
-    done_reason: str = ''
-
-
-class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was attached to a question; the bytes are in the table ``files``. A picture has a size in pixels."""
-
-    id: str
-    name: str
-    media_type: str
-    size: int
-    width: int = 0
-    height: int = 0
-
-    @property
-    def picture(self) -> bool:
-        """Whether it is one; else it is a text."""
-        return self.media_type.startswith('image/')
-
-
-class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool that the model wanted to be called; the arguments are JSON."""
-
-    name: str
-    arguments: str
-
-
-class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What only some messages have. ``kept`` is the text that a continued answer goes on from, ``beside`` the other
-    one of two answers that are being compared."""
-
-    files: tuple[File, ...] = ()
-    tools: tuple[ToolCall, ...] = ()
-    thought_s: float = 0.0
-    kept: str = ''
-    kept_thinking: str = ''
-    beside: str = ''
-
-
-class Conversation(msgspec.Struct, kw_only=True):
-    """A conversation's header; ``model`` and ``priority`` are those used last.
-
-    ``shown`` is the last message of the branch that is shown ('': the newest), ``options`` what the model is asked to
-    observe, as JSON (``chat_options``).
-
-    ``origin`` is '' for those of the chat page and API for those of programs, which have a ``user`` and a ``state`` of
-    their own; ``notes`` is JSON that a program wants kept.
-    """
-
-    id: str
-    title: str
-    created_at: float
-    updated_at: float
-    model: str
-    priority: int
-    origin: str = ''
-    user: str = ''
-    state: str = 'active'
-    notes: str = ''
-    shown: str = ''
-    options: str = '{}'
-
-
-ROOT = 'root'
-
-
-class Message(msgspec.Struct, kw_only=True):
-    """One message. ``state`` is '' for a user's; else pending, completed, cancelled, dead or unsent.
-
-    ``parent`` is the message that it follows: '' is the one stored before it, ``ROOT`` is none.
-    """
-
-    id: str
-    conversation_id: str
-    role: str
-    content: str = ''
-    thinking: str = ''
-    job_id: str = ''
-    state: str = ''
-    model: str = ''
-    priority: int = 5
-    stats: Stats = Stats()
-    code: str = ''
-    detail: str = ''
-    created_at: float = 0.0
-    notes: str = ''
-    parent: str = ''
-    extras: Extras = Extras()
 
 
 _MESSAGE = (
@@ -231,7 +33,6 @@ _MESSAGE = (
 _HEADER = 'id, title, created_at, updated_at, model, priority, origin, user, state, notes, shown, options'
 
 
-Exchange = tuple[Message, Message]  # a question and its answer
 MOST_EXCHANGES = 1000
 _EXCHANGES = (
     f'SELECT {", ".join(f"{table}.{name}" for table in "qa" for name in _MESSAGE.split(", "))} FROM messages a '

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from app.desk import ToolCall
+from app.messages import ToolCall
 
 MOST_TOOLS = 50  # calls in one line
 MOST_ARGUMENTS = 20_000  # characters

@@ -9,7 +9,8 @@ from typing import Any
 import apsw
 
 from app.chats.chat_refusal import ChatError
-from app.desk import DRAFT_S, Desk, DeskError, File
+from app.desk import DRAFT_S, Desk, DeskError
+from app.messages import File
 from broker.client import new_job_id
 from broker.errors import KEPT_FREE_BYTES
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from app.desk import ROOT, Message
+from app.messages import ROOT, Message
 
 
 class Branches:

@@ -20,8 +20,9 @@ from app.chats.presets import Presets
 from app.chats.suggestions import Suggestions
 from app.chats.talks import Talks
 from app.chats.versions import Versions
-from app.desk import ROOT, Conversation, Desk, Extras, Message
+from app.desk import Desk
 from app.listeners import Listeners, Unsubscribe
+from app.messages import ROOT, Conversation, Extras, Message
 from app.settings import AppSettings
 from broker import errors
 from broker.client import BrokerClient, new_job_id

@@ -15,7 +15,8 @@ import msgspec
 from app.board import Board
 from app.chats.answer import Answer, whole
 from app.chats.chat_refusal import ChatError
-from app.desk import Desk, DeskError, Message, Stats
+from app.desk import Desk, DeskError
+from app.messages import Message, Stats
 from app.views import END_STATES, JobView
 from broker import errors, facts, protocol
 from broker.client import BrokerClient, new_job_id

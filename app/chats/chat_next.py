@@ -11,7 +11,7 @@ import msgspec
 
 from app.chats.chat_refusal import ChatError
 from app.chats.talks import Talks
-from app.desk import ROOT, Conversation, Extras, File, Message
+from app.messages import ROOT, Conversation, Extras, File, Message
 
 MOST = 20  # of one conversation
 _COLUMNS = 'id, conversation_id, after, content, model, priority, files, created_at'

@@ -7,8 +7,8 @@ from typing import Any
 
 from app.chats import chat_options
 from app.chats.chat_options import Options
-from app.desk import File, Message
 from app.i18n import N_, tr
+from app.messages import File, Message
 from broker import protocol
 
 ROOM_BYTES = protocol.MAX_BODY_BYTES - 64 * 1024  # of a request, beside what stands around the messages

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from app.desk import File, Message, Stats, ToolCall
+from app.messages import File, Message, Stats, ToolCall
 from app.views import JobView
 from broker import protocol
 from broker.job import State

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from app.board import Board
 from app.chats import chat_request
-from app.desk import Message
+from app.messages import Message
 from broker import errors, protocol
 from broker.client import BrokerClient, new_job_id
 

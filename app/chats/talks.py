@@ -9,7 +9,8 @@ from app.chats.attachments import Attachments
 from app.chats.branches import Branches
 from app.chats.chat_jobs import AnswerJobs, answer_to
 from app.chats.chat_refusal import ChatError
-from app.desk import Conversation, Desk, Extras, Message
+from app.desk import Desk
+from app.messages import Conversation, Extras, Message
 from app.settings import AppSettings
 from broker.client import BrokerClient
 

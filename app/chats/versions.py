@@ -8,7 +8,7 @@ from app.chats.chat_jobs import answer_to
 from app.chats.chat_next import NextMessages
 from app.chats.chat_refusal import ChatError
 from app.chats.talks import Talks
-from app.desk import Extras, Message
+from app.messages import Extras, Message
 from broker.client import new_job_id
 
 

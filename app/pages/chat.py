@@ -14,9 +14,9 @@ from app.components.inspector import Inspector
 from app.components.panes import Panes
 from app.components.title import Title
 from app.components.transcript import Transcript
-from app.desk import Message
 from app.i18n import N_, T, speech
 from app.jobs import attempts, refusals
+from app.messages import Message
 from app.pages.chat_details import ALIVE, details, pickable, subject_of
 from app.pages.chat_wishes import Gone, Prompts, Settings, Suggesting, Versions, refusal
 from app.parts import Parts

@@ -13,8 +13,8 @@ import apsw
 import msgspec
 
 from app.chats.chat import ChatService
-from app.desk import Conversation
 from app.listeners import Listeners, Unsubscribe
+from app.messages import Conversation
 from broker.client import new_job_id
 
 ALL, ARCHIVE = '', 'archive'  # the lists besides those of the folders, which have their ids

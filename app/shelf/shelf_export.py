@@ -19,7 +19,7 @@ import msgspec
 from app import i18n
 from app.chats.branches import Branches
 from app.chats.chat import ChatService
-from app.desk import Conversation, File, Message
+from app.messages import Conversation, File, Message
 from app.shelf.shelf import Shelf
 
 FORMAT, VERSION = 'corral-conversations', 1

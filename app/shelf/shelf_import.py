@@ -16,7 +16,7 @@ import msgspec
 
 from app.chats.chat import ChatService
 from app.chats.chat_refusal import ChatError
-from app.desk import ROOT, Conversation, Message
+from app.messages import ROOT, Conversation, Message
 from app.shelf import shelf_read
 from app.shelf.shelf import Placement, Shelf, ShelfError
 from app.shelf.shelf_read import Read

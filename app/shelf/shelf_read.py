@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from app.desk import ROOT, Extras, File, Message, Stats
+from app.messages import ROOT, Extras, File, Message, Stats
 from broker.job import AUTO_PRIORITY, DEFAULT_PRIORITY, MAX_PRIORITY
 
 MOST_MESSAGES = 10_000  # of a conversation

@@ -14,7 +14,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response, Streami
 from starlette.requests import ClientDisconnect
 
 from app import i18n
-from app.desk import Conversation, DeskError
+from app.desk import DeskError
+from app.messages import Conversation
 from app.parts import Parts
 from app.shelf import shelf
 from app.shelf.shelf_export import Exporter, file_name

@@ -17,7 +17,8 @@ import apsw
 import msgspec
 
 from app.chats.chat import ChatService
-from app.desk import Conversation, DeskError
+from app.desk import DeskError
+from app.messages import Conversation
 
 MOST_CONVERSATIONS = 40
 HITS_EACH = 3

@@ -10,7 +10,8 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
-from app.desk import Conversation, Desk, Message
+from app.desk import Desk
+from app.messages import Conversation, Message
 from tests import browser
 from tests.app import hostile_markdown
 from tests.app.visitor import product, standin, teach

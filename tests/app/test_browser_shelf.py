@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from app.desk import Conversation, Desk, Message
+from app.desk import Desk
+from app.messages import Conversation, Message
 from tests import browser
 from tests.app.visitor import TAGS, product
 

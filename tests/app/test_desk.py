@@ -3,7 +3,9 @@
 import apsw
 import pytest
 
-from app.desk import MIGRATIONS, Conversation, Desk, DeskError, Message, Stats, problem_with
+from app.desk import Desk, DeskError, problem_with
+from app.desk_schema import MIGRATIONS
+from app.messages import Conversation, Message, Stats
 
 
 def header(name='c', **fields):

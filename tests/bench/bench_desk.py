@@ -26,7 +26,8 @@ from playwright.async_api import async_playwright
 
 from app.board import Board
 from app.chats.chat import ChatService
-from app.desk import Conversation, Desk, Message
+from app.desk import Desk
+from app.messages import Conversation, Message
 from app.shelf.shelf_search import Search
 from tests.bench.watcher import Watcher
 

@@ -12,7 +12,7 @@ from app.api.seeds import calls, routes, words
 from app.api.seeds.calls import Seeds
 from app.api.seeds.talks import Asked, Talks, new_conversation
 from app.api.trouble import AWAY, OVERLOAD, Trouble
-from app.desk import Message
+from app.messages import Message
 from broker.job import State
 
 USUAL_MODEL = 'gemini-2.5-flash'

@@ -15,7 +15,7 @@ from app.api.seeds.calls import MAX_GIVEN, Seeds, Seen
 from app.api.seeds.llm_mq_form import envelope, message_of
 from app.api.seeds.talks import Asked, Talks, new_conversation, notes_of
 from app.api.trouble import Trouble
-from app.desk import Conversation, Exchange, Message
+from app.messages import Conversation, Exchange, Message
 from broker.job import State
 
 MAX_RETRIES = 3

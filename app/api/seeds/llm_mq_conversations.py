@@ -13,7 +13,7 @@ from app.api.seeds.calls import Seeds
 from app.api.seeds.llm_mq_form import conversation_of, envelope
 from app.api.seeds.talks import Talks, new_conversation, notes_of
 from app.api.trouble import Trouble
-from app.desk import Conversation
+from app.messages import Conversation
 
 STATES = ('active', 'inactive', 'completed', 'archived')
 PAGE, MAX_PAGE = 20, 100

@@ -9,7 +9,7 @@ from app.api.seeds import routes, words
 from app.api.seeds.calls import Seen
 from app.api.seeds.talks import notes_of
 from app.api.trouble import OVERLOAD, TIMED_OUT, Trouble
-from app.desk import Conversation, Exchange
+from app.messages import Conversation, Exchange
 
 CODES = {
     'empty': 1001,

@@ -10,8 +10,9 @@ from app.api.seeds import calls
 from app.api.seeds.calls import Seeds
 from app.api.trouble import Trouble
 from app.chats.chat import title_from
-from app.desk import API, Conversation, DeskError, Exchange, Message
+from app.desk import DeskError
 from app.listeners import Unsubscribe
+from app.messages import API, Conversation, Exchange, Message
 from app.views import END_STATES, JobView
 from broker import errors, facts
 from broker.client import new_job_id

@@ -7,7 +7,8 @@ import pytest
 
 from app.chats.attachments import MOST_FILES, MOST_PICTURE_BYTES, MOST_TEXT_BYTES, UNDO_S, Attachments
 from app.chats.chat_refusal import ChatError
-from app.desk import DRAFT_S, Conversation, Desk, DeskError, File
+from app.desk import DRAFT_S, Desk, DeskError
+from app.messages import Conversation, File
 from broker.errors import KEPT_FREE_BYTES
 
 PNG = b'\x89PNG\r\n\x1a\n' + bytes(20)

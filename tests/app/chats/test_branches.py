@@ -1,7 +1,7 @@
 """A conversation is a tree: what is shown is one way through it, and nothing beside it is lost."""
 
 from app.chats.branches import Branches
-from app.desk import ROOT, Message
+from app.messages import ROOT, Message
 
 
 def message(name, parent=''):

@@ -7,7 +7,7 @@ import pytest
 
 from app.chats import chat_options, chat_request
 from app.chats.chat_options import Options
-from app.desk import Extras, File, Message
+from app.messages import Extras, File, Message
 from broker import protocol
 
 

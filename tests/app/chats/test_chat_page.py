@@ -6,8 +6,8 @@ import pytest
 
 from app.board import Board
 from app.chats import chat
-from app.desk import Message, Stats
 from app.jobs import attempts
+from app.messages import Message, Stats
 from app.pages import chat_details as page
 from app.views import ModelView
 from broker import protocol

@@ -6,7 +6,7 @@ import pytest
 
 from app.board import Board
 from app.chats.chat import ChatService
-from app.desk import Conversation, Message
+from app.messages import Conversation, Message
 from app.shelf.shelf import ALL, ARCHIVE, MOST_FOLDERS, Folder, Placement, Shelf, ShelfError
 
 DAYS = [1000.0, 900.0, 400.0]  # when today, yesterday and the last seven days began

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from fastapi import FastAPI
 
-from app.desk import ROOT, Extras, File, Stats
+from app.messages import ROOT, Extras, File, Stats
 from app.shelf import shelf_import, shelf_routes
 from app.shelf.shelf import ALL, Shelf
 from app.shelf.shelf_export import file_name

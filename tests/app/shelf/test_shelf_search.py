@@ -3,7 +3,8 @@
 import apsw
 import pytest
 
-from app.desk import MIGRATIONS, Desk
+from app.desk import Desk
+from app.desk_schema import MIGRATIONS
 from app.shelf.shelf_search import Search
 from tests.app.shelf.test_shelf import header, opened, said
 
