@@ -7,7 +7,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeGuard
+from typing import TypeGuard
 
 import msgspec
 import zmq
@@ -15,21 +15,19 @@ import zmq
 from broker import (
     doorman,
     errors,
-    facts,
     limits,
     listing,
     load,
     lookup,
     machines,
-    network,
     protocol,
     replies,
     retention,
-    sockets,
 )
 from broker.actions import Action, FromStore, Peer, Persist, Publish, Send, SendJob
 from broker.admission import NOTHING, Past
 from broker.core import BrokerCore, Mail
+from broker.doors import AT_ONCE, Doors, News, Taken, ToPeer
 from broker.endpoints import Endpoints
 from broker.rules import Rules
 from broker.runtime import CHANGEABLE, Runtime, Wrong
@@ -38,17 +36,10 @@ from broker.store import SCHEMA, Store
 
 logger = logging.getLogger(__name__)
 
-NOBLOCK, SEND_MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)  # pyzmq's own are enums, and dear to combine
-
-DRAIN_AT_ONCE = 500  # messages taken from a socket before the batch is committed
 REMEMBER_WORK_S = 4 * DECAY_S  # work longer ago no longer counts
-FACTS_AT_ONCE = 100  # in one message: it has room for so many with the longest of details and traces
 PURGE_AT_ONCE = 500  # dead jobs; meanwhile nobody else is served
 LOAD_EVERY_S = 1.0
 FULL_PAUSE_S = 0.5  # after a commit that found the disk full, for what is due is due again at once
-
-
-_SUMS = (protocol.TOPIC_STANDING, protocol.TOPIC_STAFF, protocol.TOPIC_PULSE)
 
 
 class Clock:
@@ -64,15 +55,6 @@ class Clock:
     def wall_ahead_s(self) -> float:
         """How far the wall clock has gone ahead since the start: somebody has set it, or the network has."""
         return time.time() - self.now()
-
-
-class _Taken(NamedTuple):
-    peer: Peer
-    message: protocol.AnyRequest | protocol.AnyFromWorker
-
-
-_ToPeer = protocol.Reply | protocol.ToWorker
-_Decode = Callable[[bytes], Sequence[protocol.AnyRequest | protocol.AnyFromWorker]]
 
 
 class Server:
@@ -107,32 +89,16 @@ class Server:
         self._load_told: load.Load | None = None
         self._load_at = 0.0
         self._clock = Clock()
-        self._context = zmq.Context()
         self._stopping = False
         self._wake, self._woken = socket.socketpair()
-        self._malformed = 0
         self._disk_checked_at = 0.0
         self._disk_full = False
-        self._doorman: doorman.Doorman | None = None
-        self._machines: machines.Machines | None = None
         try:
-            if listen:
-                self._machines = machines.Machines(store.path.parent / machines.FILE, listen)
-            if listen or not endpoints.client.startswith('ipc://'):
-                self._doorman = doorman.Doorman(self._context, endpoints, self._machines)
-            self._client = self._serve(zmq.ROUTER, endpoints, endpoints.client)
-            self._worker = self._serve(zmq.ROUTER, endpoints, endpoints.worker)
-            self._facts = self._serve(zmq.XPUB, endpoints, endpoints.facts)
-            if self._machines is not None:
-                self._let_join(listen, self._machines)
+            self._machines = machines.Machines(store.path.parent / machines.FILE, listen) if listen else None
+            self._doors = Doors(endpoints, self._machines, listen)
         except errors.BrokerError:
-            self._close()
+            self._close_wake()
             raise
-        self._sides = {'client': self._client, 'worker': self._worker}
-        self._decoders: dict[str, _Decode] = {
-            'client': protocol.requests_in,
-            'worker': protocol.from_worker_in,
-        }
         self._core = self._load()
 
     def stop(self) -> None:
@@ -144,8 +110,8 @@ class Server:
     def run(self) -> None:
         """Serve until stopped."""
         poller = zmq.Poller()
-        for readable in (self._client, self._worker, self._facts, self._woken):
-            poller.register(readable, zmq.POLLIN)
+        poller.register(self._woken, zmq.POLLIN)
+        self._doors.wait_in(poller)
         try:
             while not self._stopping:
                 wait_s = max(0.0, min(self._core.next_deadline(), self._sweep.due_at) - self._clock.now())
@@ -156,23 +122,22 @@ class Server:
                 self._prune()
                 self._tell_load()
         finally:
-            self._close()
+            self._doors.close()
+            self._close_wake()
 
-    def _close(self) -> None:
-        if self._doorman is not None:
-            self._doorman.stop()
-        self._context.destroy(linger=200)
+    def _close_wake(self) -> None:
         self._wake.close()
         self._woken.close()
 
     def _turn(self) -> None:
         """One batch: take what has come, let the core decide, put it on disk, then speak."""
-        self._drain_subscriptions()
+        if any(protocol.TOPIC_STANDING.startswith(topic) for topic in self._doors.listeners()):
+            self._core.tell_standing()  # it is told when it changes, and may not for long
         self._core.wall_is_ahead(self._clock.wall_ahead_s())
-        taken: list[_Taken] = []
+        taken: list[Taken] = []
         actions: list[Action] = []
         # What came while the core was busy goes into the same commit: the disk's answer is what everybody waits for.
-        while len(taken) < DRAIN_AT_ONCE and (more := [*self._take('worker'), *self._take('client')]):
+        while len(taken) < AT_ONCE and (more := [*self._doors.take('worker'), *self._doors.take('client')]):
             actions += self._core.receive_all(self._looked_up(more), self._clock.now())
             taken += more
         if self._core.next_deadline() <= self._clock.now():
@@ -267,12 +232,12 @@ class Server:
         changes = [action for action in actions if isinstance(action, Persist)]
         tokens = [action for action in actions if _are_tokens(action)]
         if tokens:  # of a run that is on disk, and kept in memory only: they have nothing to wait for
-            self._speak(_by_topic(tokens))
+            self._doors.speak(_by_topic(tokens))
             actions = [action for action in actions if not _are_tokens(action)]
         if changes:
             self._store.commit(changes)
         follow: list[Action] = []
-        mail: dict[str, dict[Peer, list[_ToPeer]]] = {'worker': {}, 'client': {}}
+        mail: dict[str, dict[Peer, list[ToPeer]]] = {'worker': {}, 'client': {}}
         news = _by_topic(action for action in actions if isinstance(action, Publish))
         for action in actions:
             if isinstance(action, Send):
@@ -294,106 +259,28 @@ class Server:
                 mail[action.peer.side].setdefault(action.peer, []).append(self._answer(action.request))
         for peer, messages in mail['worker'].items():  # they first: they can begin while the others are told
             follow += self._send(peer, messages)
-        self._publish(news, [change.fact for change in changes])
+        self._doors.publish(news, [change.fact for change in changes])
         for peer, messages in mail['client'].items():
             follow += self._send(peer, messages)
         return follow
 
-    def _publish(self, news: dict[bytes, list[protocol.Published]], told: list[facts.AnyFact]) -> None:
-        """What sums up, like the pulse, comes last."""
-        sums = {topic: news.pop(topic) for topic in _SUMS if topic in news}
-        for at in range(0, len(told), FACTS_AT_ONCE):
-            portion = protocol.FactsOut(facts=tuple(told[at : at + FACTS_AT_ONCE]))
-            news.setdefault(protocol.TOPIC_FACTS, []).append(portion)
-        self._speak(news)
-        self._speak(sums)
-
-    def _speak(self, news: dict[bytes, list[protocol.Published]]) -> None:
-        for topic, messages in news.items():
-            for letter in protocol.letters(map(protocol.encode, messages)):
-                self._facts.send(topic, SEND_MORE)
-                self._facts.send(letter, NOBLOCK)
-
-    def _send(self, peer: Peer, messages: Sequence[_ToPeer]) -> list[Action]:
-        try:
-            for letter in protocol.letters(map(protocol.encode, messages)):
-                self._sides[peer.side].send_multipart((peer.routing_id, letter), NOBLOCK)
-        except zmq.ZMQError as error:  # EHOSTUNREACH: it is gone; EAGAIN: it does not read
-            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
-                raise
-            if peer.side == 'client':
-                return []  # it asks again, if it is still there
-            follow: list[Action] = []
-            for message in messages:
-                undelivered = message if isinstance(message, protocol.ToWorker) else None
-                follow += self._core.peer_gone(peer, self._clock.now(), undelivered)
-            return follow
-        return []
-
-    def _take(self, side: str) -> list[_Taken]:
-        taken: list[_Taken] = []
-        while len(taken) < DRAIN_AT_ONCE:
-            try:
-                peer, parts = self._received(side)
-            except zmq.Again:
-                break
-            if peer is None:
-                continue
-            try:
-                (letter,) = parts
-                taken += self._let_in(peer, self._decoders[side](letter))
-            except (*protocol.Malformed, ValueError):
-                self._malformed += 1
-                if self._malformed & (self._malformed - 1) == 0:  # 1, 2, 4, 8, …: a flood must not fill the log
-                    logger.warning('%s messages not understood so far', self._malformed, extra={'action': 'malformed'})
-                if side == 'client':
-                    self._send(peer, [protocol.Refused(code='bad_request', detail='the message was not understood')])
-        return taken
-
-    def _received(self, side: str) -> tuple[Peer | None, list[bytes]]:
-        """The next message, and from whom; from None where that may not speak here any more. Raises ``zmq.Again``."""
-        if self._machines is None or self._doorman is None or side == 'client':
-            routing_id, *parts = self._sides[side].recv_multipart(NOBLOCK)
-            return Peer(side, routing_id), parts
-        frames = self._sides[side].recv_multipart(NOBLOCK, copy=False)
-        machine = self._doorman.machine_of(frames[-1])
-        peer = Peer(side, frames[0].bytes, machine or '')
-        if machine is None:
-            self._send(peer, [protocol.TurnedAway(detail=doorman.REMOVED)])
-            return None, []
-        return peer, [frame.bytes for frame in frames[1:]]
-
-    def _let_in(self, peer: Peer, messages: Sequence[protocol.AnyRequest | protocol.AnyFromWorker]) -> list[_Taken]:
-        """Those that count: nobody works under the name of a worker of another machine."""
-        if self._machines is None:
-            return [_Taken(peer, message) for message in messages]
-        taken: list[_Taken] = []
+    def _send(self, peer: Peer, messages: Sequence[ToPeer]) -> list[Action]:
+        """Do it, and return what follows where a worker is gone; a client asks again, if it is still there."""
+        if self._doors.send(peer, messages) or peer.side == 'client':
+            return []
+        follow: list[Action] = []
         for message in messages:
-            if isinstance(message, protocol.Ready) and (problem := self._machines.claim(message.worker, peer.machine)):
-                text = 'a worker of machine %s was turned away: %s'
-                logger.warning(text, peer.machine, problem, extra={'action': 'refuse'})
-                self._send(peer, [protocol.TurnedAway(detail=problem)])
-            else:
-                taken.append(_Taken(peer, message))
-        return taken
+            undelivered = message if isinstance(message, protocol.ToWorker) else None
+            follow += self._core.peer_gone(peer, self._clock.now(), undelivered)
+        return follow
 
-    def _looked_up(self, taken: list[_Taken]) -> Iterator[Mail]:
+    def _looked_up(self, taken: list[Taken]) -> Iterator[Mail]:
         """The messages, each with what only the disk knows about it when it is its turn."""
         stored = lookup.stored((message for _, message in taken), self._store, self._core.knows)
         for peer, asked in taken:
             again = isinstance(asked, protocol.Replay) and lookup.replayed(asked, self._store, self._core.knows)
             message = again or asked
             yield peer, message, self._past(message, stored if message is asked else None)
-
-    def _drain_subscriptions(self) -> None:
-        """Whoever begins to listen hears the standing soon: it is told when it changes, and may not for long."""
-        while True:
-            try:
-                subscription = self._facts.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            if subscription[:1] == b'\x01' and protocol.TOPIC_STANDING.startswith(subscription[1:]):
-                self._core.tell_standing()
 
     def _past(self, message: protocol.AnyRequest | protocol.AnyFromWorker, stored: frozenset[str] | None) -> Past:
         """What only the disk knows about a request: whether the job is long done, and whether there is room."""
@@ -455,7 +342,7 @@ class Server:
         self._core.purged(request.job_id, request.before)
         return protocol.Purged(rid=request.rid, count=gone, more=gone == PURGE_AT_ONCE)
 
-    def _refuse(self, taken: list[_Taken], detail: str) -> None:
+    def _refuse(self, taken: list[Taken], detail: str) -> None:
         """Nothing of this batch is on disk: take back what the core thinks, tell clients; workers will repeat."""
         logger.error('%s', detail, extra={'action': 'disk_full'})
         self._core = self._load()
@@ -489,33 +376,13 @@ class Server:
         )
         return core
 
-    def _serve(self, kind: int, endpoints: Endpoints, address: str) -> 'zmq.Socket[bytes]':
-        made: zmq.Socket[bytes] = self._context.socket(kind)
-        sockets.tune(made, high_water=100_000 if kind == zmq.XPUB else 10_000)
-        if kind == zmq.ROUTER:
-            made.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an unroutable message is an error, not silence
-        else:
-            made.setsockopt(zmq.XPUB_WELCOME_MSG, protocol.WELCOME)
-            made.setsockopt(zmq.XPUB_VERBOSE, 1)  # each subscription is heard of, not only the first of its kind
-        sockets.serve(made, endpoints, address)
-        return made
-
-    def _let_join(self, listen: str, joined: machines.Machines) -> None:
-        """Workers of other machines come in beside the local ones, with keys of their own."""
-        try:
-            address = network.bound(listen)
-        except ValueError as error:
-            raise errors.BrokerError(f'{listen} cannot be used: {error}.') from None
-        sockets.serve_network(self._worker, address, joined.public, joined.secret)
-        logger.info('workers of other machines join at %s', address, extra={'action': 'listen'})
-
 
 def _are_tokens(action: Action) -> TypeGuard[Publish]:
     return isinstance(action, Publish) and isinstance(action.message, protocol.TokensOut)
 
 
-def _by_topic(told: Iterable[Publish]) -> dict[bytes, list[protocol.Published]]:
-    news: dict[bytes, list[protocol.Published]] = {}
+def _by_topic(told: Iterable[Publish]) -> News:
+    news: News = {}
     for action in told:
         news.setdefault(action.topic, []).append(action.message)
     return news

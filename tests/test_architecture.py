@@ -23,7 +23,7 @@ ANY_OBJECT = {'recv_pyobj', 'send_pyobj', 'create_subprocess_shell'}
 TEXTS = {'.py', '.js', '.css', '.sql', '.po', '.toml', '.md', '.txt', '.svg', '.html', ''}
 SHELL = {
     *('__init__', '__main__', 'server', 'replies', 'store', 'client', 'jobs', 'blocking', 'thread'),
-    *('child', 'addresses', 'sockets', 'endpoints', 'settings', 'machines', 'network', 'doorman', 'runtime'),
+    *('child', 'addresses', 'sockets', 'endpoints', 'settings', 'machines', 'network', 'doors', 'doorman', 'runtime'),
 }
 HERE = re.escape(str(ROOT))  # where this checkout lies
 MACHINE = re.compile(rf'(?<![\w.])(?:/(?:home|root|Users)|{HERE})/[\w.]|\b[A-Z]:\\\\?Users\\')

@@ -184,7 +184,7 @@ def test_the_broker_on_its_sockets_tells_clients_what_it_does_not_understand_and
             answers += protocol.replies_in(_received(caller))
         assert isinstance(answers[-1], protocol.Pong) and answers[-1].rid == 77
         assert all(isinstance(answer, protocol.Refused) and answer.detail for answer in answers[:-1])
-        assert asked > 1_000 and broker.server._malformed > 1_000
+        assert asked > 1_000 and broker.server._doors.malformed > 1_000
         caller.close(0)
         worker.close(0)
 

@@ -449,7 +449,7 @@ async def test_what_follows_from_a_stored_batch_may_fail_and_nobody_is_told_othe
 
 
 async def test_tokens_do_not_wait_for_the_disk_that_the_end_which_came_with_them_needs(broker, worker, monkeypatch):
-    commit, speak, done = broker.store.commit, broker.server._speak, []
+    commit, speak, done = broker.store.commit, broker.server._doors.speak, []
 
     def committed(changes):
         done.extend(type(change.fact).__name__ for change in changes)
@@ -460,7 +460,7 @@ async def test_tokens_do_not_wait_for_the_disk_that_the_end_which_came_with_them
         speak(news)
 
     monkeypatch.setattr(broker.store, 'commit', committed)
-    monkeypatch.setattr(broker.server, '_speak', spoken)
+    monkeypatch.setattr(broker.server._doors, 'speak', spoken)
     async with client.BrokerClient(broker.endpoints.for_peers()) as desk:
         await worker.ready()
         job = a_job()
