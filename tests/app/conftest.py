@@ -2,9 +2,12 @@
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
+from app.board import Board
+from tests.app.news import T0, News
 from tests.browser import launched
 
 
@@ -13,3 +16,15 @@ async def chromium(chromium_path: str) -> AsyncIterator[Browser]:
     """A Chromium, for tests that have ``browser.MARKS``; each opens contexts of its own, and closes them."""
     async with launched(chromium_path) as browser:
         yield browser
+
+
+@pytest.fixture
+def news() -> News:
+    """What a broker tells, made by hand."""
+    return News()
+
+
+@pytest.fixture
+def board() -> Board:
+    """One that nothing has been told yet."""
+    return Board(clock=lambda: T0)

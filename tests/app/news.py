@@ -3,10 +3,17 @@
 import json
 from typing import Any
 
+from app.board import Board
 from broker import facts, protocol
 from broker.job import Job
 
 T0 = 1_795_000_000.0
+
+
+def feed(board: Board, *items: protocol.AnyPublished, now: float = T0) -> None:
+    """Have the board hear these, one after the other."""
+    for item in items:
+        board.apply(item, now)
 
 
 class News:

@@ -10,11 +10,6 @@ from tests.app import news as n
 from tests.app.news import News
 
 
-@pytest.fixture
-def board() -> Board:
-    return Board(clock=lambda: n.T0)
-
-
 async def ask(state: health.Health) -> tuple[int, dict[str, str]]:
     api = fastapi.FastAPI()
     api.include_router(health.router(state))

@@ -8,7 +8,6 @@ from app.board import Board
 from app.tap import Tap
 from broker import protocol
 from tests.app import news as n
-from tests.app.news import News
 
 LINES = [b'a', b'b', b'c', b'd', b'e', b'f']
 PARTS = [(0, LINES[0:2]), (2, LINES[2:3]), (3, LINES[3:6]), (1, LINES[1:4])]
@@ -28,11 +27,6 @@ class Reader:
 @pytest.fixture
 def board() -> Board:
     return Board()
-
-
-@pytest.fixture
-def news() -> News:
-    return News()
 
 
 def say(board: Board, *items: protocol.AnyPublished) -> None:

@@ -50,11 +50,6 @@ def test_the_lineup_is_in_order_whatever_happens(seed: int):
 
 
 @pytest.fixture
-def board() -> Board:
-    return Board(clock=lambda: n.T0)
-
-
-@pytest.fixture
 def parts(board: Board) -> Parts:
     settings = AppSettings(data_dir=Path('x'), endpoints=Endpoints(client='c', worker='w', facts='f'), version='9')
     parts = Parts(settings=settings, board=board, broker=None)

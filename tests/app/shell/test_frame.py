@@ -55,11 +55,6 @@ class FakeChats:
 
 
 @pytest.fixture
-def board() -> Board:
-    return Board(clock=lambda: n.T0)
-
-
-@pytest.fixture
 def broker() -> FakeBroker:
     return FakeBroker()
 
