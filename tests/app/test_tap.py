@@ -6,7 +6,6 @@ import pytest
 
 from app.board import Board
 from app.tap import Tap
-from broker import protocol
 from tests.app import news as n
 
 LINES = [b'a', b'b', b'c', b'd', b'e', b'f']
@@ -29,11 +28,6 @@ def board() -> Board:
     return Board()
 
 
-def say(board: Board, *items: protocol.AnyPublished) -> None:
-    for item in items:
-        board.apply(item, n.T0)
-
-
 @pytest.mark.parametrize('order', list(itertools.permutations(PARTS)), ids=str)
 def test_parts_in_any_order_make_the_same_lines(order):
     tap = Tap('a', lambda: None)
@@ -46,16 +40,16 @@ def test_parts_in_any_order_make_the_same_lines(order):
 
 def test_each_line_is_given_at_once_and_once(board, news):
     reader = Reader(board)
-    say(board, news.queued('a'), news.started('a'), n.tokens('a', 0, 'x'))
+    n.feed(board, news.queued('a'), news.started('a'), n.tokens('a', 0, 'x'))
     assert reader.tap.take() == list(n.chat_lines('x'))
     woken = reader.woken
-    say(board, n.tokens('a', 0, 'x', 'y'))
+    n.feed(board, n.tokens('a', 0, 'x', 'y'))
     assert reader.tap.take() == list(n.chat_lines('y')) and reader.woken == woken + 1
 
 
 def test_lines_can_be_taken_a_few_at_a_time_and_all_readers_find_the_same_portions(board, news):
     readers = [Reader(board).tap for _ in range(3)]
-    say(board, news.queued('a'), news.started('a'), n.tokens('a', 0, *'vwxyz'))
+    n.feed(board, news.queued('a'), news.started('a'), n.tokens('a', 0, *'vwxyz'))
     found = []
     while readers[0].waits:
         found.append(readers[0].take_portion(2))
@@ -63,20 +57,20 @@ def test_lines_can_be_taken_a_few_at_a_time_and_all_readers_find_the_same_portio
     assert [line for portion in found for line in portion.lines] == list(n.chat_lines(*'vwxyz'))
     assert [readers[1].take_portion(2) for _ in found] == found
     assert readers[2].take(3) + readers[2].take(3) == list(n.chat_lines(*'vwxyz')) and not readers[2].waits
-    say(board, n.tokens('a', 5, *'ab'))
+    n.feed(board, n.tokens('a', 5, *'ab'))
     assert readers[0].take_portion().lines is readers[1].take_portion().lines
 
 
 def test_what_is_left_of_a_portion_goes_when_the_run_begins_anew_and_nothing_was_taken(board, news):
     tap = Reader(board).tap
-    say(board, news.queued('a'), news.started('a'), n.tokens('a', 0, *'abc'), news.requeued('a', 'worker_lost'))
-    say(board, news.started('a', 2), n.tokens('a', 0, *'xyz', epoch=2))
+    n.feed(board, news.queued('a'), news.started('a'), n.tokens('a', 0, *'abc'), news.requeued('a', 'worker_lost'))
+    n.feed(board, news.started('a', 2), n.tokens('a', 0, *'xyz', epoch=2))
     assert tap.take(2) + tap.take(2) == list(n.chat_lines(*'xyz'))
 
 
 def test_a_gap_is_filled_before_what_came_after_it(board, news):
     reader = Reader(board)
-    say(board, news.queued('a'), news.started('a'), n.tokens('a', 2, 'z'))
+    n.feed(board, news.queued('a'), news.started('a'), n.tokens('a', 2, 'z'))
     assert reader.tap.take() == [] and [need.index for need in board.take_needs()] == [0]
     board.fill(n.lines('a', 0, 'x', 'y'), n.T0)
     assert reader.tap.take() == list(n.chat_lines('x', 'y', 'z'))
@@ -84,7 +78,7 @@ def test_a_gap_is_filled_before_what_came_after_it(board, news):
 
 def test_the_end_comes_with_the_last_line_and_not_before(board, news):
     reader = Reader(board)
-    say(board, news.queued('a'), news.started('a'), news.completed('a', lines=2))
+    n.feed(board, news.queued('a'), news.started('a'), news.completed('a', lines=2))
     assert reader.tap.ended is None
     board.fill(n.lines('a', 0, 'x', 'y', ended=True), n.T0)
     assert reader.tap.ended is not None and len(reader.tap.take()) == 2
@@ -92,46 +86,46 @@ def test_the_end_comes_with_the_last_line_and_not_before(board, news):
 
 def test_a_run_that_begins_anew_unread_is_not_noticed(board, news):
     reader = Reader(board)
-    say(board, news.queued('a'), news.started('a'), n.tokens('a', 0, 'old'), news.requeued('a', 'worker_lost'))
-    say(board, news.started('a', 2), n.tokens('a', 0, 'new', epoch=2))
+    n.feed(board, news.queued('a'), news.started('a'), n.tokens('a', 0, 'old'), news.requeued('a', 'worker_lost'))
+    n.feed(board, news.started('a', 2), n.tokens('a', 0, 'new', epoch=2))
     assert not reader.tap.restarted and reader.tap.take() == list(n.chat_lines('new'))
 
 
 def test_a_run_that_begins_anew_after_reading_is_told_with_its_reason(board, news):
     reader = Reader(board)
-    say(board, news.queued('a'), news.started('a'), n.tokens('a', 0, 'old'))
+    n.feed(board, news.queued('a'), news.started('a'), n.tokens('a', 0, 'old'))
     reader.tap.take()
-    say(board, n.tokens('a', 1, 'rest'), news.requeued('a', 'retry', detail='it crashed'), news.started('a', 2))
-    say(board, n.tokens('a', 0, 'new', epoch=2))
+    n.feed(board, n.tokens('a', 1, 'rest'), news.requeued('a', 'retry', detail='it crashed'), news.started('a', 2))
+    n.feed(board, n.tokens('a', 0, 'new', epoch=2))
     assert reader.tap.restarted == 'it crashed' and reader.tap.take() == list(n.chat_lines('rest'))
 
 
 def test_lines_of_a_run_that_is_over_are_not_given(board, news):
     reader = Reader(board)
-    say(board, news.queued('a'), news.started('a', 2), n.tokens('a', 0, 'new', epoch=2), n.tokens('a', 0, 'late'))
+    n.feed(board, news.queued('a'), news.started('a', 2), n.tokens('a', 0, 'new', epoch=2), n.tokens('a', 0, 'late'))
     assert reader.tap.take() == list(n.chat_lines('new'))
 
 
 def test_how_many_went_first_stays_what_it_was_at_first(board, news):
-    say(board, news.joined(), news.queued('first'), news.queued('second'))
+    n.feed(board, news.joined(), news.queued('first'), news.queued('second'))
     reader = Reader(board)
-    say(board, news.queued('a'))
+    n.feed(board, news.queued('a'))
     assert reader.tap.position == 2
-    say(board, news.started('first'), n.standing(('second', 0), ('a', 1)))
+    n.feed(board, news.started('first'), n.standing(('second', 0), ('a', 1)))
     assert reader.tap.position == 2
 
 
 def test_a_restart_of_the_broker_goes_on_where_it_was(board, news):
     reader = Reader(board)
-    say(board, news.queued('a'), news.started('a'), n.tokens('a', 0, 'x'))
+    n.feed(board, news.queued('a'), news.started('a'), n.tokens('a', 0, 'x'))
     board.restore(n.snapshot(news.seq, n.job('a', state='running', epoch=1)), n.T0)
-    say(board, n.tokens('a', 1, 'y'))
+    n.feed(board, n.tokens('a', 1, 'y'))
     assert reader.tap.take() == list(n.chat_lines('x', 'y')) and not reader.tap.lost
 
 
 def test_a_job_that_another_database_does_not_know_is_lost(board, news):
     reader = Reader(board)
-    say(board, news.queued('a'))
+    n.feed(board, news.queued('a'))
     board.restore(n.snapshot(0), n.T0)
     assert reader.tap.lost
 
@@ -140,7 +134,7 @@ def test_a_closed_tap_gets_nothing_and_leaves_nothing(board, news):
     reader, other = Reader(board), Reader(board)
     reader.tap.close()
     reader.tap.close()
-    say(board, news.queued('a'), news.started('a'), n.tokens('a', 0, 'x'))
+    n.feed(board, news.queued('a'), news.started('a'), n.tokens('a', 0, 'x'))
     assert reader.woken == 0 and reader.tap.take() == [] and other.tap.take()
     other.tap.close()
     assert board._taps == {}

@@ -19,8 +19,7 @@ def tell(board, worker, **fields):
 
 def board_with(*items):
     board = Board()
-    for item in items:
-        board.apply(item, n.T0)
+    n.feed(board, *items)
     return board
 
 
