@@ -185,10 +185,10 @@ class Worker:
             self._end(run, run.ended(protocol.HandBack))
             return
         run.sent = self._backend.sent(busy, _now(), alone=not self._watch.stand_aside())
-        logger.info('started on %s', assign.model, extra={'action': 'start', 'job_id': assign.job_id})
         run.task = asyncio.create_task(self._answer(run), name=f'run-{assign.job_id}')
         self._tasks.add(run.task)
         run.task.add_done_callback(lambda task: self._closed(run, task))
+        asyncio.get_running_loop().call_soon(_log_start, assign)  # behind the task, so that the engine is asked first
 
     def _told_to_stop(self, stop: protocol.Stop) -> None:
         run = self._held(stop.job_id, stop.epoch)
@@ -211,9 +211,9 @@ class Worker:
             async with self._engine.run(assign.kind, assign.model, assign.body, assign.path) as run.answer:
                 async for line in run.answer:
                     run.add(line)
+                    self._flush_when_due(run)
                     if run.answer.good:
                         self._gave(run)
-                    self._flush_when_due(run)
                 if run.answer.good:
                     self._gave(run)
             outcome: Outcome = run.finished()
@@ -439,6 +439,10 @@ class Worker:
                     await self._change.wait()
         except TimeoutError:
             pass
+
+
+def _log_start(assign: protocol.Assign) -> None:
+    logger.info('started on %s', assign.model, extra={'action': 'start', 'job_id': assign.job_id})
 
 
 def _now() -> float:

@@ -13,6 +13,7 @@ from tests.standin import Reply, Script
 from tests.workers.benches import body, text_of
 from tests.workers.fake_broker import JOB, FakeBroker
 from workers.engines import choice
+from workers.engines.demo import DemoEngine
 from workers.runs import MAX_TRACE_CHARS, trace_of
 from workers.settings import WorkerSettings
 from workers.worker import Worker
@@ -112,6 +113,26 @@ async def test_lines_of_ollama_arrive_byte_for_byte(broker, ollama):
         broker.tell(assign({}, model='m'))
         await broker.hear(protocol.Finished)
     assert broker.lines() == ollama.served[0].lines
+
+
+async def test_the_engine_is_asked_before_the_log_has_it(broker, monkeypatch, caplog):
+    asked, run = [], DemoEngine.run
+
+    def noted(self, *order):
+        asked.append(started(caplog))
+        return run(self, *order)
+
+    monkeypatch.setattr(DemoEngine, 'run', noted)
+    with caplog.at_level('INFO', logger='workers.worker'):
+        async with working(broker):
+            broker.tell(assign())
+            await broker.hear(protocol.Finished)
+    assert asked == [[]] and started(caplog) == [JOB]
+
+
+def started(caplog):
+    """The jobs of which the log says that they were begun."""
+    return [record.job_id for record in caplog.records if getattr(record, 'action', '') == 'start']
 
 
 async def test_a_failure_comes_after_the_lines_before_it(broker):
