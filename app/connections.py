@@ -37,7 +37,7 @@ def bounded(most: int) -> type[asyncio.Protocol]:
                 transport.write(FULL)
                 transport.close()
                 return
-            super().connection_made(transport)
+            super().connection_made(Heads(transport, self.loop))
             self.timeout_keep_alive_task = self.loop.call_later(FIRST_BYTE_S, self.timeout_keep_alive_handler)
 
         def data_received(self, data: bytes) -> None:
@@ -45,14 +45,54 @@ def bounded(most: int) -> type[asyncio.Protocol]:
                 super().data_received(data)
 
         def eof_received(self) -> None:
-            """Who closes its side in the middle of a body may still read why nothing comes of it."""
+            """Who closes its side in the middle of a body may still read why nothing comes of it.
+
+            After a whole request it counts as gone, as for Ollama: nobody can tell this from a client that has left.
+            """
             asked = None if self.full else self.cycle
             if asked is not None and asked.more_body and not asked.response_started:
                 media_type, text = corner.refusal(asked.scope['path'], 400, CUT)
                 self.transport.write(b'HTTP/1.1 400 Bad Request\r\n%b\r\n%b' % (_head(media_type, text), text))
+                self.transport.push()
 
         def connection_lost(self, exc: Exception | None) -> None:
             if not self.full:
                 super().connection_lost(exc)
 
     return Bounded
+
+
+class Heads:
+    """A transport on which the head of a reply leaves together with what follows it in the same turn of the loop.
+
+    Alone it would wake the client before there is anything to read.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b''
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``; a head in the next turn, where nothing follows it."""
+        if self._head:
+            data, self._head = self._head + data, b''
+        elif data.startswith(b'HTTP/1.1 '):
+            self._head = data
+            self._loop.call_soon(self.push)
+            return
+        self._transport.write(data)
+
+    def push(self) -> None:
+        """A head that waits leaves now."""
+        if self._head:
+            data, self._head = self._head, b''
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close the connection once all is sent."""
+        self.push()
+        self._transport.close()
