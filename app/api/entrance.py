@@ -1,21 +1,23 @@
 """All doors in one place: which paths there are, in which order, and what is said to those that there are not."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Match
 
 from analytics.ledger import Ledger
-from app.api import bodies, ollama, ollama_refusal, openai, openai_refusal, raw
+from app.api import bodies, ollama, ollama_refusal, openai, openai_calls, openai_refusal, raw
 from app.api.openai_papers import Papers
 from app.api.own import rooms
 from app.api.own.room import Room
 from app.api.seeds.calls import Seeds
 from app.api.seeds.mounts import Mounts
+from app.api.shortcut import Handler, Shortcut
 from app.api.trouble import Trouble
 from app.api.work import Doors
 from app.board import Board
@@ -56,7 +58,8 @@ class Entrance:
             *self._papers.routers(),
         )
         seeds = self._seeds.routers()
-        api.include_router(self._seeds.shared(routers))
+        quick = _quick(routers)
+        api.add_middleware(Shortcut, doors=quick | self._seeds.shared(quick))
         for routes in (*seeds, *routers, *rooms.routers(self.own)):
             api.include_router(routes)
         self._seeds.mount(api)
@@ -82,6 +85,13 @@ class Entrance:
         finally:
             self._seeds.close()
             await self._doors.close()
+
+
+def _quick(routers: Iterable[APIRouter]) -> dict[str, Handler]:
+    """What answers the calls that wait for a model, by path."""
+    paths = {*ollama.KINDS, *openai_calls.CALLS}
+    every = (route for routes in routers for route in routes.routes if isinstance(route, APIRoute))
+    return {route.path: route.endpoint for route in every if route.path in paths and 'POST' in route.methods}
 
 
 def _rest(doors: Doors, routers: tuple[APIRouter, ...]) -> APIRouter:

@@ -1,9 +1,8 @@
 """All doors of the four at their own paths, and each again below a name of its own, where nothing is shared."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
@@ -25,13 +24,13 @@ from app.api.seeds import (
 from app.api.seeds.calls import Seeds
 from app.api.seeds.routes import Refusal
 from app.api.seeds.talks import Talks
+from app.api.shortcut import Handler
 from app.api.trouble import Trouble
 from app.desk import Desk
 
 METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 MOUNTS = ('/demo6', '/ollama-queue', '/llm-mq', '/ai-task')
 
-Handler = Callable[..., Awaitable[Response]]
 Taker = Callable[[Request, bytes], Awaitable[Response | None]]
 
 
@@ -84,20 +83,15 @@ class Mounts:
             _rest_below(below, f'{prefix}/{{path:path}}', paths)
             api.include_router(below, include_in_schema=False)
 
-    def shared(self, owners: Iterable[APIRouter]) -> APIRouter:
+    def shared(self, owners: Mapping[str, Handler]) -> dict[str, Handler]:
         """The two paths that belong to others: what a body says decides whose call it is."""
-        paths = APIRouter(include_in_schema=False)
-        owned = {
-            route.path: route.endpoint for routes in owners for route in routes.routes if isinstance(route, APIRoute)
-        }
-        for path, take, refusal in (
-            ('/api/chat', self._take_chat, ollama_refusal.refusal),
-            ('/v1/chat/completions', self._take_prompt, openai_refusal.refusal),
-        ):
-            paths.add_api_route(
-                path, _by_body(take, owned[path], refusal), methods=['POST'], name=f'{path} by its body'
+        return {
+            path: _by_body(take, owners[path], refusal)
+            for path, take, refusal in (
+                ('/api/chat', self._take_chat, ollama_refusal.refusal),
+                ('/v1/chat/completions', self._take_prompt, openai_refusal.refusal),
             )
-        return paths
+        }
 
     async def _take_chat(self, request: Request, body: bytes) -> Response | None:
         if b'userId' not in body and b'prompt' not in body:  # as nearly always: not even looked at
