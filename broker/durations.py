@@ -125,6 +125,7 @@ class Spread:
         self._below = [0.0, *itertools.accumulate(weights[job] for job in jobs)]  # the weight of the first so many
         self._squares = [0.0, *itertools.accumulate(weights[job] ** 2 for job in jobs)]
         self.mean_s = sum(job.seconds * weight for job, weight in weights.items()) / self._below[-1]
+        self._guessed = any(not job.number for job in jobs)
         square = sum(job.seconds**2 * weight for job, weight in weights.items()) / self._below[-1]
         known = self._below[-1] ** 2 / self._squares[-1] if any(job.number for job in jobs) else 0.0
         differ = math.sqrt(max(0.0, square / self.mean_s**2 - 1.0)) if self.mean_s > 0.0 else 0.0
@@ -148,6 +149,8 @@ class Spread:
         weight = self._below[-1] - self._below[first]
         squares = self._squares[-1] - self._squares[first]
         known = weight**2 / squares if squares > 0.0 else 0.0  # so many of the same weight would say as much
+        if self._guessed:  # that has a tail of its own; what else is in doubt concerns all jobs alike
+            known = float(len(self._seconds) - first)
         beyond = 1.0 / (known + 1.0)
         top = max(self._seconds[-1], elapsed_s, SHORTEST_S)
         found = []

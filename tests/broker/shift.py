@@ -233,6 +233,13 @@ def closed(chance: random.Random, hours: float = 1.0) -> tuple[list[Machine], li
     return machines, jobs
 
 
+def first_batch(chance: random.Random) -> tuple[list[Machine], list[Asked]]:
+    """What somebody does who has just started it: one question, and then a batch, before anything else is known."""
+    machines, usual_s = [Machine('pc:1', 3, {'m': 0.0})], 8.0 * chance.lognormvariate(0.0, 1.0)
+    ats = [0.0] + [300.0] * 40
+    return machines, [Asked(at, 'me', 'm', 5, usual_s * chance.lognormvariate(0.0, 0.2)) for at in ats]
+
+
 def _arrivals(chance: random.Random, hours: float, every_s: float) -> Iterator[float]:
     at = chance.expovariate(1 / every_s)
     while at < hours * 3600:
