@@ -110,17 +110,29 @@ def test_ten_megabytes_are_refused_in_the_contracts_shape(http, path, chunked):
     assert isinstance(answer.json()['error'], str if path.startswith('/api') else dict)
 
 
-@pytest.mark.parametrize('path', ['/api/chat', '/v1/chat/completions', '/api/jobs', '/api/v1/messages'])
-def test_a_client_that_closes_its_side_in_the_middle_of_a_body_is_told_in_the_contracts_shape(http, path):
+@pytest.mark.parametrize(
+    ('path', 'where', 'kind'),
+    [
+        ('/api/chat', 'error', str),
+        ('/v1/chat/completions', 'error', dict),
+        ('/api/jobs', 'error', dict),
+        ('/api/v1/messages', 'error', str),
+        ('/ai-task/v1/chat/completions', 'detail', str),
+    ],
+)
+@pytest.mark.parametrize('began', ['Content-Length: 900\r\n\r\n', 'Transfer-Encoding: chunked\r\n\r\n20\r\n'])
+def test_a_client_that_closes_its_side_in_the_middle_of_a_body_is_told_in_the_contracts_shape(
+    http, path, where, kind, began
+):
     host, port = http.base_url.host, http.base_url.port
-    head = f'POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 900\r\n\r\n'
+    head = f'POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{began}'
     with socket.create_connection((host, port), timeout=PATIENCE_S) as half:
         half.sendall(head.encode() + b'{"model": "qwen3", ')
         half.shutdown(socket.SHUT_WR)
         with half.makefile('rb') as read:
             told, _, body = read.read().partition(b'\r\n\r\n')
     assert told.startswith(b'HTTP/1.1 400 ') and b'shorter than its headers say' in body
-    assert isinstance(json.loads(body)['error'], dict if path in ('/v1/chat/completions', '/api/jobs') else str)
+    assert isinstance(json.loads(body)[where], kind)
 
 
 def test_the_root_is_a_page_for_people_and_a_sign_of_life_for_programs(http):
