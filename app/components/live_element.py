@@ -12,7 +12,7 @@ class LiveElement(ui.element):
 
     def __init__(self, state: State) -> None:
         super().__init__()
-        self._props['state'] = state
+        hold(self, state)
 
     def show(self, state: State) -> None:
         """Show ``state``, unless nothing but the time differs."""
@@ -20,6 +20,13 @@ class LiveElement(ui.element):
         patch = {key: value for key, value in state.items() if key == 'now' or value != before[key]}
         if patch.keys() <= {'now'}:
             return
-        with self._props.suspend_updates():
-            self._props['state'] = {**before, **state}  # what a browser gets that shows it anew
+        hold(self, {**before, **state})
         self.run_method('show', patch)
+
+
+def hold(element: ui.element, state: State) -> None:
+    """Keep what a browser gets that shows the element anew; nothing is sent now.
+
+    Past the observing of props: that would copy every row of every state that is shown, to watch it for changes.
+    """
+    dict.__setitem__(element._props, 'state', state)

@@ -267,7 +267,8 @@ export default {
       this.rows = kept;
       this.skew = now - Date.now() / 1000;
       this.tick();
-      this.$nextTick(this.measure);
+      if (rest.running || rest.pauses || rest.filter || rest.ready) this.$nextTick(this.measure); // the list may stand elsewhere
+      else this.askSoon();
     },
     settle(ids) {
       for (const id of ids) delete this.pending[id];
@@ -282,7 +283,10 @@ export default {
       const width = this.$el.clientWidth;
       const top = list && this.scroller ? this.scroller.getBoundingClientRect().top - list.getBoundingClientRect().top : 0;
       if (top !== this.view.top || height !== this.view.height || width !== this.view.width) this.view = { top, height, width };
-      if (list && !this.late) this.late = setTimeout(this.ask, 40);
+      if (list) this.askSoon();
+    },
+    askSoon() {
+      this.late ||= setTimeout(this.ask, 40);
     },
     seen(lane, around) {
       const { rows, total } = this.places[lane];

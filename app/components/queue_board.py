@@ -7,6 +7,7 @@ from nicegui import ui
 
 from app import i18n
 from app.components import queue_words
+from app.components.live_element import hold
 
 State = dict[str, Any]
 Ids = list[str] | None  # None: all that the filter lets through
@@ -31,7 +32,7 @@ class QueueBoard(ui.element, component='queue_board.js', esm={'corral-queue': 'q
         resume: Callable[[str, str], Any],
     ) -> None:
         super().__init__()
-        self._props['state'] = {**state, 'version': 0}
+        hold(self, {**state, 'version': 0})
         _labels(self)
         self.on('look', lambda event: look(event.args))
         self.on('filter', lambda event: choose(event.args))
@@ -54,8 +55,7 @@ class QueueBoard(ui.element, component='queue_board.js', esm={'corral-queue': 'q
         if not patch and not rows:
             return
         version = before['version'] + 1
-        with self._props.suspend_updates():
-            self._props['state'] = {**state, 'version': version}  # what a browser gets that shows it anew
+        hold(self, {**state, 'version': version})
         self.run_method('patch', {**patch, 'rows': rows, 'now': state['now'], 'version': version})
 
     def settle(self, ids: list[str]) -> None:

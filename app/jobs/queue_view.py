@@ -113,6 +113,17 @@ class QueueView:
             'rows': shown,
         }
 
+    def named(self, state: Row) -> Row:
+        """The same state, with the first words of its jobs as far as they are known by now."""
+        known = self._parts.openings.known
+        rows = {
+            job_id: row | {'says': '' if row['title'] else row['says'] or known(job_id)}
+            for job_id, row in state['rows'].items()
+        }
+        follows = {job_id: row for job_id, row in rows.items() if row.get('behind')}
+        self._who_is_ahead(follows, self._parts.board.front())
+        return state | {'rows': rows}
+
     def ids(self) -> list[str]:
         """The ids of all jobs that wait and that the filter lets through."""
         match, line = self._match(), self._parts.board.lineup

@@ -42,7 +42,7 @@ def create(parts: Parts) -> None:
         T(theme.text(), 'Go to the chat')
     watch(parts.board.on_queue, live.refresh)
     watch(parts.board.on_workers, live.refresh)
-    watch(parts.openings.on_news, live.refresh)
+    watch(parts.openings.on_news, live.name)
     _follow_address(live)
 
 
@@ -63,6 +63,13 @@ class _Live:
         lanes_go_on = any(scope == 'priority' for scope, _ in board.drains)  # a lane is several priorities
         if any(scope != 'priority' or not lanes_go_on for scope, _ in over):
             theme.toast(speech().tr('Drained: nothing of it runs any more.'))
+
+    def name(self) -> None:
+        """The first words of more jobs are known: nothing else is worked out anew, unless they are searched."""
+        if self._view.filter.text:
+            self.refresh()
+        else:
+            self.board.show(self._view.named(self.board.state))
 
     def look(self, windows: dict[str, list[int]]) -> None:
         self._view.look(windows)

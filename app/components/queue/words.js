@@ -5,6 +5,7 @@ export class Words {
   constructor(labels, lang) {
     Object.assign(this, { labels, lang });
     this.clocks = {};
+    this.numbers = {};
   }
 
   fill(name, values) {
@@ -16,7 +17,8 @@ export class Words {
   }
 
   number(value, digits = 0) {
-    return new Intl.NumberFormat(this.lang, { maximumFractionDigits: digits }).format(value);
+    this.numbers[digits] ??= new Intl.NumberFormat(this.lang, { maximumFractionDigits: digits }); // to make one is slow
+    return this.numbers[digits].format(value);
   }
 
   // seconds as '40 ms', '0.4 s', '12 s', '4 min 10 s', '1 h 5 min', '3 d 4 h'

@@ -119,3 +119,19 @@ def test_a_text_is_looked_for_in_the_first_words_of_those_that_go_first(board: B
     view = QueueView(parts, Filter(text='sky'))
     assert view.ids() == [f'{7:032x}']
     assert len(wanted) == 2_000, 'not those of a hundred thousand'
+
+
+def test_first_words_that_become_known_are_put_into_the_rows_that_are_shown(board: Board, parts: Parts):
+    news = n.News()
+    for item in (news.joined(), *(news.queued(job_id, user=f'u{job_id}') for job_id in 'abc'), news.started('c')):
+        board.apply(item)
+    board.apply(n.standing(('a', 0), ('b', 1)))
+    view = QueueView(parts, Filter())
+    before = view.state()
+    assert view.named(before) == before and {row['says'] for row in before['rows'].values()} == {''}
+    parts.openings._known |= {'a': 'Why is the sky blue?', 'c': 'And the sea?'}
+    after = view.named(before)
+    assert [after['rows'][job_id]['says'] for job_id in 'abc'] == ['Why is the sky blue?', '', 'And the sea?']
+    assert after['rows']['b']['behind'] == ['Why is the sky blue?', 'chat', 'ua']
+    assert after == view.state() | {'now': before['now']}
+    assert before['rows']['a']['says'] == '', 'what was sent stays what it was'
