@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from analytics import dictionary, misses, outlet, pump, queries, recorder, spread
+from analytics import dictionary, errors, misses, outlet, pump, queries, recorder, spread
 from broker import facts
 
 log = logging.getLogger('corral.analytics')
+MANY = 10  # steps of rolling up; more than that is said
 
 
 class Ledger:
@@ -24,7 +26,7 @@ class Ledger:
         self._pump = pump.Pump(sink, fetch, self._tell)
         self._watchers: dict[int, Callable[[], object]] = {}
         self._next_watcher = 0
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
     async def open(
@@ -42,7 +44,10 @@ class Ledger:
         """
         await asyncio.to_thread(outlet.sweep, path.parent)
         ledger = cls(await recorder.Recorder.open(path, watts=watts, keep_s=keep_s), fetch)
-        ledger._task = asyncio.create_task(ledger._pump.run(), name='analytics-pump')
+        ledger._tasks = [
+            asyncio.create_task(ledger._pump.run(), name='analytics-pump'),
+            asyncio.create_task(ledger._roll_up(), name='analytics-roll-up'),
+        ]
         return ledger
 
     def push(self, fact: facts.AnyFact) -> None:
@@ -192,12 +197,28 @@ class Ledger:
 
     async def close(self) -> None:
         """Stop recording and let go of the file. What was not recorded is fetched after the next start."""
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+                await task
+        if self._tasks:
             await self._pump.flush()
         await self._sink.close()
+
+    async def _roll_up(self) -> None:
+        """Make what sums the file lacks, beside all else: those of a file that was brought up to date are many."""
+        begun, steps = time.monotonic(), 0
+        try:
+            while await self._sink.store.roll_on():
+                steps += 1
+                if steps == MANY:
+                    text = 'sums of past jobs are being made; questions over long times take longer until then'
+                    log.info(text, extra={'action': 'roll'})
+        except errors.AnalyticsError:  # recording goes on from there, and says why
+            self._pump.nudge()
+            return
+        if steps >= MANY:
+            log.info('the sums of past jobs are made, in %.0f s', time.monotonic() - begun, extra={'action': 'roll'})
 
     def _tell(self) -> None:
         for callback in list(self._watchers.values()):

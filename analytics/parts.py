@@ -5,7 +5,7 @@ Pure: it puts SQL together from fixed pieces; whatever a caller gave travels as 
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from analytics.answers import Filter
@@ -89,12 +89,20 @@ _DIMENSION_OF = {
 Span = tuple[float, float]  # from … to before
 
 
-class Rolled(NamedTuple):
-    """What is rolled up: the level of each dimension, and until when each level is."""
+class Rollup(NamedTuple):
+    """A table of what is rolled up: ``sums`` or ``counts`` by these dimensions, in steps of so long, until when.
 
-    sums: Mapping[str, float]
-    counts: Mapping[str, float]
-    until: Mapping[float, float]
+    Of one dimension the column is called ``value``; of several, as in ``jobs_ended``.
+    """
+
+    table: str
+    what: str
+    by: tuple[str, ...]
+    level_s: float
+    until: float
+
+
+Rolled = Sequence[Rollup]  # the smallest first
 
 
 class Source(NamedTuple):
@@ -119,12 +127,6 @@ def ended(only: Filter) -> Source:
     return found if found.sql == 'true' else Source(f'{found.sql} AND rowid + starts <> -1', found.parameters)
 
 
-def first_of(only: Filter) -> Filter:
-    """Only the first of these conditions, which is that on the user if there is one."""
-    field = next((field for field in _COLUMNS if getattr(only, field)), '')
-    return Filter(**{field: getattr(only, field)}) if field else Filter()
-
-
 def jobs(dimension: str, since: float, until: float, only: Filter) -> Source:
     """The jobs that ended, one by one; ``value`` is that of the dimension."""
     condition, parameters = ended(only)
@@ -135,15 +137,15 @@ def jobs(dimension: str, since: float, until: float, only: Filter) -> Source:
     return Source(sql, {'since': since, 'until': until, **parameters})
 
 
-def sums(dimension: str, span: Span, only: Filter, grain_s: float = math.inf, rolled: Rolled | None = None) -> Source:
+def sums(dimension: str, span: Span, only: Filter, grain_s: float = math.inf, rolled: Rolled = ()) -> Source:
     """Their sums by ``bucket`` (a time that is a multiple of ``grain_s``), ``value`` of the dimension and outcome."""
     condition, parameters = ended(only)
     bucket = '0.0' if grain_s == math.inf else 'floor({}) * $grain_s'
     if grain_s < math.inf:
         parameters['grain_s'] = grain_s
     columns = ', '.join(f'{sql} AS {name}' for name, sql in SUMS.items())
-    kept = _kept('sums', dimension, only, rolled)
-    whole = _whole(span, kept.level_s, kept.until) if kept and _fits(kept.level_s, grain_s) else None
+    kept = _kept('sums', dimension, only, grain_s, rolled)
+    whole = _whole(span, kept.level_s, kept.until) if kept else None
     pieces = []
     for n, (begin, end) in enumerate(_rest(span, whole)):
         parameters |= {f'from_{n}': begin, f'until_{n}': end}
@@ -157,15 +159,10 @@ def sums(dimension: str, span: Span, only: Filter, grain_s: float = math.inf, ro
         parameters |= narrowed.parameters | {'whole_from': whole[0], 'whole_until': whole[1]}
         time = bucket.format('bucket / $grain_s')
         pieces.append(
-            f'SELECT {time} AS bucket, {"value" if dimension else chr(39) * 2} AS value, outcome, {", ".join(SUMS)} '
+            f'SELECT {time} AS bucket, {kept.value} AS value, outcome, {", ".join(SUMS)} '
             f'FROM {kept.table} WHERE bucket >= $whole_from AND bucket < $whole_until AND {narrowed.sql}'
         )
     return Source(f'({" UNION ALL ".join(pieces)})', _used(pieces, parameters))
-
-
-def sums_in(template: str) -> str:
-    """Those columns of ``SUMS`` that a statement names."""
-    return ', '.join(f'{sql} AS {name}' for name, sql in SUMS.items() if re.search(rf'\b{name}\b', template))
 
 
 def counts(
@@ -173,7 +170,7 @@ def counts(
     span: Span,
     only: Filter,
     measures: tuple[str, ...],
-    rolled: Rolled | None = None,
+    rolled: Rolled = (),
     *,
     grain_s: float = math.inf,
 ) -> Source:
@@ -184,32 +181,37 @@ def counts(
     step = '0.0' if grain_s == math.inf else 'floor({} / $grain_s) * $grain_s'
     if grain_s < math.inf:
         parameters['grain_s'] = grain_s
-    kept = _kept('counts', dimension, only, rolled)
-    whole = _whole(span, kept.level_s, kept.until) if kept and _fits(kept.level_s, grain_s) else None
+    kept = _kept('counts', dimension, only, grain_s, rolled)
+    whole = _whole(span, kept.level_s, kept.until) if kept else None
     near = [_near(n, dimension, step, measures, condition) for n in range(len(_rest(span, whole)))]
     for n, (begin, end) in enumerate(_rest(span, whole)):
         parameters |= {f'from_{n}': begin, f'until_{n}': end}
-    pieces = [
-        f"SELECT step, value, '{measure}' AS measure, {measure}_b AS bucket, count(*) AS n FROM near "
-        f'WHERE {measure}_b IS NOT NULL GROUP BY ALL'
-        for measure in measures
-    ]
+    pieces = [_counted(' UNION ALL '.join(near), measures)]
     if kept and whole:
         narrowed = _where(only, kept.columns)
         parameters |= narrowed.parameters | {'whole_from': whole[0], 'whole_until': whole[1]}
         listed = ', '.join(f"'{measure}'" for measure in measures)
-        value = 'value' if dimension else "''"
         pieces.append(
-            f'SELECT {step.format("at_s")} AS step, {value} AS value, measure, bucket, n '
+            f'SELECT {step.format("at_s")} AS step, {kept.value} AS value, measure, bucket, n '
             f'FROM {kept.table} WHERE at_s >= $whole_from AND at_s < $whole_until '
             f'AND measure IN ({listed}) AND {narrowed.sql}'
         )
-    sql = f'WITH near AS MATERIALIZED ({" UNION ALL ".join(near)}) {" UNION ALL ".join(pieces)}'
-    return Source(f'({sql})', _used([sql], parameters))
+    return Source(f'({" UNION ALL ".join(pieces)})', _used(pieces, parameters))
+
+
+def _counted(near: str, measures: tuple[str, ...]) -> str:
+    """All measures with one look at the jobs."""
+    which = ' '.join(f"WHEN GROUPING({measure}_b) = 0 THEN '{measure}'" for measure in measures)
+    bucket = f'coalesce({", ".join(f"{measure}_b" for measure in measures)})'
+    sets = ', '.join(f'(step, value, {measure}_b)' for measure in measures)
+    return (
+        f'SELECT step, value, CASE {which} END AS measure, {bucket} AS bucket, count(*) AS n FROM ({near}) '
+        f'GROUP BY GROUPING SETS ({sets}) HAVING {bucket} IS NOT NULL'
+    )
 
 
 def _near(n: int, dimension: str, step: str, measures: tuple[str, ...], condition: str) -> str:
-    """The buckets of single jobs, looked up once for all measures."""
+    """The buckets of single jobs."""
     columns = ', '.join(
         f'CASE WHEN {MEASURES[measure][1]} THEN {MEASURES[measure][0]} END AS {measure}_b' for measure in measures
     )
@@ -234,32 +236,31 @@ def ranks(histogram: Source, keys: tuple[str, ...], wanted: tuple[float, ...]) -
     return Source(sql, histogram.parameters | {f'part_{n}': part for n, part in enumerate(wanted)})
 
 
-def one_by_one(dimension: str, only: Filter, rolled: Rolled) -> bool:
-    """Whether no sums are kept for this, so that each job of the time has to be looked at."""
-    return _kept('sums', dimension, only, rolled) is None
-
-
 class Kept(NamedTuple):
-    """A table of what was rolled up that can answer a question, and until when."""
+    """A table of what was rolled up that can answer a question, until when, and how it says value and filters."""
 
     table: str
     level_s: float
     until: float
+    value: str
     columns: dict[str, str]
 
 
-def _kept(what: str, dimension: str, only: Filter, rolled: Rolled | None) -> Kept | None:
-    """There is one for each dimension alone: what is narrowed or told apart by two has to look at the jobs."""
+def _kept(what: str, dimension: str, only: Filter, grain_s: float, rolled: Rolled) -> Kept | None:
+    """One dimension is asked of the table of that alone, several of the smallest that has all of them."""
     asked = {_DIMENSION_OF[field] for field in _DIMENSION_OF if getattr(only, field)} | {dimension} - {''}
-    if rolled is None or len(asked) > 1:
-        return None
-    by = next(iter(asked), '')
-    levels = rolled.sums if what == 'sums' else rolled.counts
-    if by not in levels:
-        return None
-    level_s = levels[by]
-    columns = {'outcomes': 'outcome'} | {field: 'value' for field, name in _DIMENSION_OF.items() if name == by}
-    return Kept(f'{what}_by_{by or "time"}', level_s, rolled.until.get(level_s, 0.0), columns)
+    one = next(iter(asked), '') if len(asked) <= 1 else None
+    if one is None:
+        asked = {name for each in asked for name in each.split('_')}
+    for each in rolled:
+        if each.what != what or not _fits(each.level_s, grain_s):
+            continue
+        if one is not None and each.by == (one,):
+            columns = {'outcomes': 'outcome'} | {field: 'value' for field, name in _DIMENSION_OF.items() if name == one}
+            return Kept(each.table, each.level_s, each.until, 'value' if dimension else "''", columns)
+        if one is None and len(each.by) > 1 and asked <= set(each.by):
+            return Kept(each.table, each.level_s, each.until, DIMENSIONS[dimension], _COLUMNS)
+    return None
 
 
 def _fits(level_s: float, grain_s: float) -> bool:

@@ -66,15 +66,16 @@ __all__ = [
 
 RECENT_S = 300.0  # "throughput now" is measured over this long
 EXACT = 50_000  # jobs; quantiles of so many are worked out from each of them
-FEW = 300_000  # jobs that fit the first condition; what fits all of them is then worked out with one look
 HOUR_S, QUARTER_S = 3600.0, 900.0
 MOST_CHOICES = 500
 
 
 async def summary(source: store.Store, *, since: float, until: float, only: Filter = ALL) -> Summary:
     """The jobs that ended from ``since`` to before ``until``; ``until`` is also the now of ``per_minute_now``."""
-    row, response, wait, first_token = await _summed(source, since, until, only)
+    cut = parts.sums('', (since, until), only, rolled=source.rolled())
+    [row] = await source.read(_SQL['summary'].format(parts=cut.sql), cut.parameters)
     total, completed, failed, cancelled, response_s, wait_s, first_token_s, run_s, *rest = row
+    response, wait, first_token = await _quantiles(source, since, until, only, total)
     prompt_tokens, output_tokens, tokens_per_s, retries, gpu_s, energy_wh = rest
     recent = parts.where(only)
     span = {'since': until - RECENT_S, 'until': until, **recent.parameters}
@@ -331,27 +332,6 @@ async def _by_value(
 Quantiles = list[float | None]
 
 
-async def _summed(
-    source: store.Store, since: float, until: float, only: Filter
-) -> tuple[tuple[Any, ...], Quantiles, Quantiles, Quantiles]:
-    """A row of ``summary`` and the quantiles of ``_quantiles``."""
-    if parts.one_by_one('', only, source.rolled()) and await _at_most(source, since, until, only) <= FEW:
-        which = parts.ended(only)
-        span = {'since': since, 'until': until, **which.parameters}
-        [row] = await source.read(_SQL['summary_of_few'].format(filter=which.sql, **_FEW), span)
-        return row[:-6], [*row[-6:-3]], [*row[-3:-1]], [row[-1]]
-    cut = parts.sums('', (since, until), only, rolled=source.rolled())
-    [row] = await source.read(_SQL['summary'].format(parts=cut.sql), cut.parameters)
-    return row, *await _quantiles(source, since, until, only, row[0])
-
-
-async def _at_most(source: store.Store, since: float, until: float, only: Filter) -> int:
-    """How many jobs there are at most: as many as fit the first condition, of which sums are kept."""
-    cut = parts.sums('', (since, until), parts.first_of(only), rolled=source.rolled())
-    [(total,)] = await source.read(f'SELECT coalesce(sum(jobs), 0) FROM {cut.sql}', cut.parameters)
-    return int(total)
-
-
 async def _quantiles(
     source: store.Store, since: float, until: float, only: Filter, total: int
 ) -> tuple[Quantiles, Quantiles, Quantiles]:
@@ -513,7 +493,3 @@ def _named(text: str) -> dict[str, str]:
 
 
 _SQL = _named(Path(__file__).with_name('queries.sql').read_text(encoding='utf-8'))
-_FEW = {
-    'sums': parts.sums_in(_SQL['summary']),
-    'summary': _SQL['summary'].format(parts='few').rstrip(';\n'),
-}

@@ -21,31 +21,6 @@ SELECT
     coalesce(sum(energy_wh), 0.0)
 FROM {parts};
 
--- name: summary_of_few
--- summary and exact_quantiles with one look at the jobs, for what nothing is rolled up for. Lists, because rows that are
--- kept aside cost more than all the rest.
-WITH few AS MATERIALIZED (
-    SELECT
-        outcome,
-        {sums},
-        list(waited_s + ran_s) FILTER (outcome = 'completed') AS responses,
-        list(waited_s) FILTER (starts > 0) AS waits,
-        list(first_token_s) FILTER (first_token_s > 0) AS firsts
-    FROM jobs_ended
-    WHERE happened_at >= $since AND happened_at < $until AND {filter}
-    GROUP BY outcome
-)
-SELECT * FROM ({summary}), (
-    SELECT
-        list_aggregate(flatten(list(responses)), 'quantile_cont', 0.5),
-        list_aggregate(flatten(list(responses)), 'quantile_cont', 0.95),
-        list_aggregate(flatten(list(responses)), 'quantile_cont', 0.99),
-        list_aggregate(flatten(list(waits)), 'quantile_cont', 0.5),
-        list_aggregate(flatten(list(waits)), 'quantile_cont', 0.95),
-        list_aggregate(flatten(list(firsts)), 'quantile_cont', 0.95)
-    FROM few
-);
-
 -- name: completed_between
 SELECT count(*) FROM jobs_ended
 WHERE happened_at >= $since AND happened_at < $until AND outcome = 'completed' AND {filter};

@@ -1,14 +1,17 @@
-"""Sums and histograms by hour, day and month, made once from the jobs that ended, so that a year is quickly asked for.
+"""Sums and histograms by hour, day, week and month, made once from the jobs that ended, so that a year is quickly asked
+for.
 
-Pure: SQL from fixed pieces. The table ``rolled`` says until when each span of time is in them; what ended later counts
+Pure: SQL from fixed pieces. The table ``rolled`` says until when each batch of tables is made; what ended later counts
 from the jobs themselves. A job whose end lies before that (the clock was put back) is added when it is recorded.
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from analytics import parts
 
-HOUR_S, DAY_S, MONTH_S = 3600.0, 86_400.0, 30 * 86_400.0
+HOUR_S, DAY_S, WEEK_S, MONTH_S = 3600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0
 SUMS = {
     '': HOUR_S,
     'model': HOUR_S,
@@ -28,61 +31,42 @@ COUNTS = {
     'kind': DAY_S,
     'user': MONTH_S,
 }
-LEVELS = (HOUR_S, DAY_S, MONTH_S)
-STEP_S = {HOUR_S: 4 * DAY_S, DAY_S: 8 * DAY_S, MONTH_S: MONTH_S}  # at most so much is rolled up in one transaction
+# What is narrowed and told apart by several at once: by the week; with users, who are many, by the month.
+# Kinds are few and go along with everything.
+FEW = ('worker', 'priority', 'model', 'kind')
+ALL = ('user', *FEW)
+STEP_S = {HOUR_S: 4 * DAY_S, DAY_S: 8 * DAY_S, WEEK_S: WEEK_S, MONTH_S: MONTH_S}  # so much at most in one transaction
 LATE_S = 120.0  # a span is rolled up so long after its end
+_BATCHES = {HOUR_S: 'hour', DAY_S: 'day', MONTH_S: 'month'}
 
 
-def rolled(until: Mapping[float, float]) -> parts.Rolled:
-    """For ``parts``: ``until`` is by level."""
-    return parts.Rolled(SUMS, COUNTS, until)
+class Table(NamedTuple):
+    """What a table holds, and with which others it is made: those of one batch grow in one transaction."""
+
+    what: str
+    by: tuple[str, ...]
+    level_s: float
+    batch: str
+
+    @property
+    def name(self) -> str:
+        """Its name in the file."""
+        return _name(self.what, self.by)
+
+
+def rolled(until: Mapping[str, float]) -> parts.Rolled:
+    """For ``parts``: ``until`` is by batch."""
+    return [parts.Rollup(each.name, each.what, each.by, each.level_s, until.get(each.batch, 0.0)) for each in TABLES]
 
 
 def schema() -> str:
     """The tables."""
-    kinds = {name: _type_of(sql) for name, sql in parts.SUMS.items()}
-    sums = ', '.join(f'{name} {kind}' for name, kind in kinds.items())
-    tables = [
-        f'CREATE TABLE {sums_table(dimension)} (bucket DOUBLE, value VARCHAR, outcome VARCHAR, {sums})'
-        for dimension in SUMS
-    ]
-    tables += [
-        f'CREATE TABLE {counts_table(dimension)} '
-        '(at_s DOUBLE, value VARCHAR, outcome VARCHAR, measure VARCHAR, bucket SMALLINT, n BIGINT)'
-        for dimension in COUNTS
-    ]
-    return ';\n'.join([*tables, 'CREATE TABLE rolled (level_s DOUBLE, until DOUBLE)'])
+    return ';\n'.join([*map(_created, TABLES), 'CREATE TABLE rolled (batch VARCHAR, until DOUBLE)'])
 
 
-def sums_table(dimension: str) -> str:
-    """Where the sums are, by value of this dimension."""
-    return f'sums_by_{dimension or "time"}'
-
-
-def counts_table(dimension: str) -> str:
-    """Where the histograms are."""
-    return f'counts_by_{dimension or "time"}'
-
-
-def statements(level_s: float, condition: str) -> list[str]:
+def statements(batch: str, condition: str) -> list[str]:
     """What rolls up the jobs that fit this condition. It needs no parameters but the condition's."""
-    columns = ', '.join(parts.SUMS.values())
-    made = [
-        f'INSERT INTO {sums_table(dimension)} '
-        f'SELECT floor(happened_at / {level_s}) * {level_s}, {parts.DIMENSIONS[dimension]}, outcome, {columns} '
-        f'FROM jobs_ended WHERE {condition} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3'
-        for dimension, span_s in SUMS.items()
-        if span_s == level_s
-    ]
-    made += [
-        f'INSERT INTO {counts_table(dimension)} '
-        f"SELECT floor(happened_at / {level_s}) * {level_s}, {parts.DIMENSIONS[dimension]}, outcome, '{measure}', "
-        f'{column}, count(*) FROM jobs_ended WHERE {condition} AND {which} GROUP BY ALL ORDER BY ALL'
-        for dimension, span_s in COUNTS.items()
-        if span_s == level_s
-        for measure, (column, which) in parts.MEASURES.items()
-    ]
-    return made
+    return [statement for each in TABLES if each.batch == batch for statement in _filled(each, condition)]
 
 
 def next_step(level_s: float, since: float, first_at: float | None, newest_at: float) -> tuple[float, float] | None:
@@ -97,7 +81,58 @@ def next_step(level_s: float, since: float, first_at: float | None, newest_at: f
     return begin, min(end, begin + max(STEP_S[level_s], level_s))
 
 
+def _tables() -> Iterator[Table]:
+    for what, levels in (('sums', SUMS), ('counts', COUNTS)):
+        for dimension, level_s in levels.items():
+            yield Table(what, (dimension,), level_s, _BATCHES[level_s])
+    yield Table('sums', FEW, WEEK_S, 'week')
+    for two in itertools.combinations(FEW[:-1], 2):
+        yield Table('counts', (*two, 'kind'), WEEK_S, 'week')
+    for name in FEW[:-1]:  # each takes long enough for a transaction of its own
+        for what in ('sums', 'counts'):
+            yield Table(what, (name, 'kind', 'user'), MONTH_S, f'{name}_user')
+    yield Table('sums', ALL, MONTH_S, 'all')
+
+
+def _name(what: str, by: tuple[str, ...]) -> str:
+    return f'{what}_by_{"_".join(by) or "time"}'
+
+
+def _created(table: Table) -> str:
+    kinds = ', '.join(f'{name} {_type_of(sql)}' for name, sql in parts.SUMS.items())
+    value = 'value VARCHAR'
+    if len(table.by) > 1:
+        value = ', '.join(f'"{name}" {"BIGINT" if name == "priority" else "VARCHAR"}' for name in table.by)
+    if table.what == 'sums':
+        return f'CREATE TABLE {table.name} (bucket DOUBLE, {value}, outcome VARCHAR, {kinds})'
+    return (
+        f'CREATE TABLE {table.name} (at_s DOUBLE, {value}, outcome VARCHAR, measure VARCHAR, bucket SMALLINT, n BIGINT)'
+    )
+
+
+def _filled(table: Table, condition: str) -> Iterator[str]:
+    several = len(table.by) > 1
+    value = ', '.join(f'"{name}"' for name in table.by) if several else parts.DIMENSIONS[table.by[0]]
+    keys = f'floor(happened_at / {table.level_s}) * {table.level_s}, {value}, outcome'
+    first = ', '.join(str(n + 1) for n in range(len(table.by) + 2))
+    if table.what == 'sums':
+        yield (
+            f'INSERT INTO {table.name} SELECT {keys}, {", ".join(parts.SUMS.values())} '
+            f'FROM jobs_ended WHERE {condition} GROUP BY {first} ORDER BY {first}'
+        )
+        return
+    for measure, (column, which) in parts.MEASURES.items():
+        yield (
+            f"INSERT INTO {table.name} SELECT {keys}, '{measure}', {column}, count(*) "
+            f'FROM jobs_ended WHERE {condition} AND {which} GROUP BY ALL ORDER BY ALL'
+        )
+
+
 def _type_of(sql: str) -> str:
     if 'HUGEINT' in sql:
         return 'HUGEINT'
     return 'BIGINT' if sql.startswith('count(') or 'BIGINT' in sql else 'DOUBLE'
+
+
+TABLES = tuple(_tables())
+BATCHES = {each.batch: each.level_s for each in TABLES}  # and how long their steps are, the shortest first

@@ -76,7 +76,7 @@ class Store:
         self._closed = False
         self._inode = 0
         self._types: dict[str, dict[str, str]] = {}
-        self._rolled: dict[float, float] = {}  # by level of rollups.py: until when
+        self._rolled: dict[str, float] = {}  # by batch of rollups.py: until when
         self._newest_at = 0.0  # end of a job
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix='analytics')
         self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix='analytics-reader')
@@ -140,6 +140,10 @@ class Store:
     async def roll_up(self) -> None:
         """Roll up all that is old enough at once; otherwise it goes a step at a time with what is recorded."""
         await self._run(self._roll_all)
+
+    async def roll_on(self) -> bool:
+        """Roll up the next step of what is old enough; False when there is none. Raises as ``insert`` does."""
+        return await self._run(lambda: self._connection is not None and self._roll(self._connection))
 
     def rolled(self) -> parts.Rolled:
         """What is rolled up."""
@@ -245,7 +249,7 @@ class Store:
         """Look after old rows."""
         try:
             connection.execute('BEGIN')
-            rolled = min(self._rolled.get(level_s, 0.0) for level_s in rollups.LEVELS)
+            rolled = min(self._rolled.get(batch, 0.0) for batch in rollups.BATCHES)
             before = min(self._newest_at - self._keep_s, rolled) if self._keep_s else 0.0
             for sql, parameters in upkeep.statements(self._newest_at, self._kept_up_at, before):
                 connection.execute(sql, parameters)
@@ -263,48 +267,48 @@ class Store:
         if not times:
             return
         self._newest_at = max(self._newest_at, *times)
-        for level_s, until in self._rolled.items():
+        for batch, until in self._rolled.items():
             if min(times) < until:
-                for sql in rollups.statements(level_s, 'seq > $after AND happened_at < $until'):
+                for sql in rollups.statements(batch, 'seq > $after AND happened_at < $until'):
                     connection.execute(sql, {'after': after, 'until': until})
 
     def _roll_all(self) -> None:
         self._ensure_open()
         connection = self._alive()
         [(self._newest_at,)] = connection.execute('SELECT coalesce(max(happened_at), 0.0) FROM jobs_ended').fetchall()
-        before: dict[float, float] | None = None
-        while self._rolled != before:
-            before = self._rolled
-            self._roll(connection)
+        while self._roll(connection):
+            pass
 
-    def _roll(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Roll up what is old enough, a step at a time, so that nothing waits long for it."""
-        for level_s in rollups.LEVELS:
-            if self._newest_at - rollups.LATE_S < self._rolled.get(level_s, 0.0) + level_s:
+    def _roll(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Roll up one step of what is old enough, so that nothing waits long for it. Whether there was one."""
+        for batch, level_s in rollups.BATCHES.items():
+            if self._newest_at - rollups.LATE_S < self._rolled.get(batch, 0.0) + level_s:
                 continue
             try:
                 connection.execute('BEGIN')
-                self._roll_step(connection, level_s)
+                self._roll_step(connection, batch, level_s)
                 connection.execute('COMMIT')
+                return True
             except duckdb.Error as error:
                 self._roll_back()
                 self._rolled = _rolled(connection)
                 if not isinstance(error, _HARMLESS):
                     self._judge(error)
                 log.warning('not rolled up yet: %s', _first_line(str(error)), extra={'action': 'roll'})
+        return False
 
-    def _roll_step(self, connection: duckdb.DuckDBPyConnection, level_s: float) -> None:
-        since = self._rolled.get(level_s, 0.0)
+    def _roll_step(self, connection: duckdb.DuckDBPyConnection, batch: str, level_s: float) -> None:
+        since = self._rolled.get(batch, 0.0)
         sql = 'SELECT min(happened_at) FROM jobs_ended WHERE happened_at >= ?'
         [(first_at,)] = connection.execute(sql, [since]).fetchall()
         step = rollups.next_step(level_s, since, first_at, self._newest_at)
         if step is None:
             return
-        for sql in rollups.statements(level_s, 'happened_at >= $since AND happened_at < $until'):
+        for sql in rollups.statements(batch, 'happened_at >= $since AND happened_at < $until'):
             connection.execute(sql, {'since': step[0], 'until': step[1]})
-        connection.execute('DELETE FROM rolled WHERE level_s = ?', [level_s])
-        connection.execute('INSERT INTO rolled VALUES (?, ?)', [level_s, step[1]])
-        self._rolled = {**self._rolled, level_s: step[1]}
+        connection.execute('DELETE FROM rolled WHERE batch = ?', [batch])
+        connection.execute('INSERT INTO rolled (batch, until) VALUES (?, ?)', [batch, step[1]])
+        self._rolled = {**self._rolled, batch: step[1]}
 
     def _judge_later(self, broken: '_Broken') -> None:
         if broken.opened == self._opened and self._connection is not None:
@@ -460,8 +464,8 @@ def _bring_up(connection: duckdb.DuckDBPyConnection, version: int) -> None:
     log.info('analytics file brought from version %s to %s', version, versions.SCHEMA_VERSION, extra={'action': 'open'})
 
 
-def _rolled(connection: duckdb.DuckDBPyConnection) -> dict[float, float]:
-    return dict(connection.execute('SELECT level_s, until FROM rolled').fetchall())
+def _rolled(connection: duckdb.DuckDBPyConnection) -> dict[str, float]:
+    return dict(connection.execute('SELECT batch, until FROM rolled').fetchall())
 
 
 def _types(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:

@@ -5,8 +5,43 @@ what makes a file of the version before one of the new one, for example ``ALTER 
 has pruned facts of long ago, so a file that is set aside and rebuilt has lost them.
 """
 
-SCHEMA_VERSION = 5
-STEPS: dict[int, tuple[str, ...]] = {}  # by version: the statements that make a file of it one of the next version
+SCHEMA_VERSION = 6
+_SUMS_6 = """
+    jobs BIGINT, started BIGINT, retries BIGINT, response_s DOUBLE, wait_s DOUBLE, started_wait_s DOUBLE, run_s DOUBLE,
+    first_token_s DOUBLE, first_tokens BIGINT, prompt_tokens HUGEINT, output_tokens HUGEINT, timed_tokens HUGEINT,
+    decode_s DOUBLE, load_s DOUBLE, prompt_s DOUBLE, behind_s DOUBLE, limited_s DOUBLE, paused_s DOUBLE,
+    no_worker_s DOUBLE, delayed_s DOUBLE, blocked_s DOUBLE, retry_s DOUBLE, gpu_s DOUBLE, energy_wh DOUBLE, told BIGINT,
+    hits BIGINT, early BIGINT, eta_error_s DOUBLE, eta_distance_s DOUBLE
+"""
+_COLUMNS_6 = {
+    'user': '"user" VARCHAR',
+    'model': '"model" VARCHAR',
+    'priority': '"priority" BIGINT',
+    'kind': '"kind" VARCHAR',
+    'worker': '"worker" VARCHAR',
+}
+_OF_USERS_6 = (('worker', 'kind', 'user'), ('priority', 'kind', 'user'), ('model', 'kind', 'user'))
+_OF_FEW_6 = (('worker', 'priority', 'kind'), ('worker', 'model', 'kind'), ('priority', 'model', 'kind'))
+_MOST_6 = ('worker', 'priority', 'model', 'kind')
+# By version: the statements that make a file of it one of the next version.
+STEPS: dict[int, tuple[str, ...]] = {
+    # Sums and histograms by several dimensions at once. They are empty, and made from the jobs while the file is used.
+    5: (
+        *(
+            f'CREATE TABLE sums_by_{"_".join(by)} '
+            f'(bucket DOUBLE, {", ".join(_COLUMNS_6[name] for name in by)}, outcome VARCHAR, {_SUMS_6})'
+            for by in (*_OF_USERS_6, _MOST_6, ('user', *_MOST_6))
+        ),
+        *(
+            f'CREATE TABLE counts_by_{"_".join(by)} (at_s DOUBLE, {", ".join(_COLUMNS_6[name] for name in by)}, '
+            'outcome VARCHAR, measure VARCHAR, bucket SMALLINT, n BIGINT)'
+            for by in (*_OF_USERS_6, *_OF_FEW_6)
+        ),
+        'ALTER TABLE rolled ADD COLUMN batch VARCHAR',
+        "UPDATE rolled SET batch = CASE level_s WHEN 3600 THEN 'hour' WHEN 86400 THEN 'day' ELSE 'month' END",
+        'ALTER TABLE rolled DROP COLUMN level_s',
+    ),
+}
 
 
 def statements(found: int) -> list[str] | None:

@@ -3,6 +3,7 @@
 import pytest
 
 from analytics import queries, recorder, upkeep
+from analytics.answers import Filter
 from tests.analytics import made
 
 T0 = made.T0
@@ -36,6 +37,9 @@ async def test_single_jobs_go_after_a_while_and_their_sums_stay(path):
     assert await sink.store.read('SELECT count(*) FROM queued') == [(0,)]
     found = await queries.groups(sink.store, 'model', since=T0 - DAY_S, until=T0 + 90 * DAY_S)
     assert [(each.name, each.total, each.completed) for each in found] == [('m', 42, 22)]
+    for only in (Filter(models=('m',), priorities=(5,)), Filter(users=('',), workers=('w:1',), kinds=('chat',))):
+        several = await queries.summary(sink.store, since=T0 - 100 * DAY_S, until=T0 + 90 * DAY_S, only=only)
+        assert (several.total, several.completed) == (42, 22)
     await sink.close()
 
 

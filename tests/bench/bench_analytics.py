@@ -182,7 +182,7 @@ async def _ask(source: store.Store) -> None:
                 worked.append((time.process_time() - cpu) * 1000)
         p50, p95, work = statistics.median(times), statistics.quantiles(times, n=20)[-1], max(worked)
         worst = max(worst, p95)
-        print(f'  {name:28} p50 {p50:6.1f} ms   p95 {p95:6.1f} ms   worst {max(times):6.1f} ms   CPU {work:6.1f} ms')
+        print(f'  {name:33} p50 {p50:6.1f} ms   p95 {p95:6.1f} ms   worst {max(times):6.1f} ms   CPU {work:6.1f} ms')
     begun = time.perf_counter()
     span = {'since': SINCE, 'until': made.T0}
     await asyncio.gather(*(QUESTIONS[name](source, span, step_of(DAYS * 86_400)) for name in PAGE))
@@ -193,6 +193,13 @@ async def _ask(source: store.Store) -> None:
 USER = Filter(users=('user-7',))
 MODEL = Filter(models=('model-1',))
 BOTH = Filter(users=('user-7', 'user-8'), models=('model-1',), priorities=(5,))
+BROAD = {  # two filters that each fit very many jobs
+    'model and priority': Filter(models=('model-1',), priorities=(5,)),
+    'user and model': Filter(users=('user-7',), models=('model-1',)),
+    'user and priority': Filter(users=('user-7',), priorities=(5,)),
+    'worker and priority': Filter(workers=('worker-1',), priorities=(5,)),
+    'kind and priority': Filter(kinds=('chat',), priorities=(5,)),
+}
 QUESTIONS = {
     'summary': lambda s, span, step: queries.summary(s, **span),
     'summary of a model': lambda s, span, step: queries.summary(s, **span, only=MODEL),
@@ -218,6 +225,16 @@ QUESTIONS = {
     'usage by model': lambda s, span, step: queries.usage(s, **span, models=True),
     'waits': lambda s, span, step: queries.waits(s, **span),
     'choices': lambda s, span, step: queries.choices(s, **span),
+    'users of a priority': lambda s, span, step: queries.groups(s, 'user', **span, only=Filter(priorities=(5,))),
+    'models of a kind': lambda s, span, step: queries.groups(s, 'model', **span, only=Filter(kinds=('chat',))),
+} | {
+    f'{name} of {filters}': lambda s, span, step, ask=ask, only=only: ask(s, span, step, only)
+    for filters, only in BROAD.items()
+    for name, ask in {
+        'summary': lambda s, span, step, only: queries.summary(s, **span, only=only),
+        'users': lambda s, span, step, only: queries.groups(s, 'user', **span, only=only),
+        'per_minute': lambda s, span, step, only: queries.per_minute(s, **span, step_s=step, only=only),
+    }.items()
 }
 PAGE = (
     'compare', 'per_minute', 'spread', 'groups by model', 'groups by worker', 'groups by user', 'groups by priority',
