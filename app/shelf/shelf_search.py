@@ -27,6 +27,18 @@ MOST_TRIGRAMS = 300  # that one or two characters may begin; what begins more of
 PATIENCE_S = 2.0  # then what was found until then has to do
 CHECK_EVERY = 20_000  # steps of SQLite's machine between two looks at the clock
 BEFORE, AFTER = 24, 70  # characters of a snippet around what was found
+SIGNS: list[
+    tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
+] = [  # of Markdown, and what is to be read in their place
+    (re.compile(r'^[ \t]*(?:```|~~~).*$', re.MULTILINE), ''),
+    (re.compile(r'^[ \t]*\|?[ \t]*:?-{3,}[-:| \t]*$', re.MULTILINE), ''),
+    (re.compile(r'^[ \t]*(?:#{1,6}[ \t]+|>[ \t]?|[-*+][ \t]+)+', re.MULTILINE), ''),
+    (re.compile(r'^[ \t]*\|.*$', re.MULTILINE), lambda row: row.group().replace('|', ' ')),
+    (re.compile(r'!?\[([^\[\]\n]*)\]\([^()\s]*\)'), r'\1'),
+    (re.compile(r'(?<![A-Za-z0-9_*])(?:\*\*|~~)(?=\S)|(?<=\S)(?:\*\*|~~)(?![A-Za-z0-9_*])'), ''),
+    (re.compile(r'(?<![\w*])\*(?=[^\s*])([^*\n]*[^\s*])\*(?![\w*])'), r'\1'),
+    (re.compile(r'`+'), ''),
+]
 
 Segments = list[tuple[str, bool]]  # parts of a text, and whether each is what was looked for
 
@@ -168,15 +180,26 @@ class _Query:
         return [*parts, (text[end:], False)] if end < len(text) or not parts else parts
 
     def snippet(self, text: str) -> Segments:
-        """The place where the first of the words stands, on one line."""
+        """The place where the first of the words stands, on one line and without the signs of Markdown."""
         match = self._any.search(text)
         at, end = match.span() if match else (0, 0)
-        before, after = text[max(0, at - 4 * BEFORE) : at], text[end : end + 4 * AFTER]
-        before, after = ' '.join(before.split()), ' '.join(after.split())
-        before = ('…' if len(before) > BEFORE or at > 4 * BEFORE else '') + before[-BEFORE:]
+        cut = at > 4 * BEFORE
+        text = text[max(0, at - 4 * BEFORE) : end + 4 * AFTER]
+        plain = _plain(text)
+        # where it was the signs that were looked for, they are shown
+        text, match = (plain, found) if (found := self._any.search(plain)) else (text, self._any.search(text))
+        at, end = match.span() if match else (0, 0)
+        before, after = ' '.join(text[:at].split()), ' '.join(text[end:].split())
+        before = ('…' if len(before) > BEFORE or cut else '') + before[-BEFORE:]
         gap = ' ' if at and text[at - 1].isspace() else ''
         space = ' ' if text[end : end + 1].isspace() else ''
         return self.mark(before + gap + text[at:end] + space + after[:AFTER] + ('…' if len(after) > AFTER else ''))
+
+
+def _plain(text: str) -> str:
+    for sign, instead in SIGNS:
+        text = sign.sub(instead, text)
+    return text
 
 
 def _quoted(text: str) -> str:

@@ -89,10 +89,32 @@ async def test_a_snippet_shows_the_place_with_the_words_marked(search):
     [found] = (await search.find('fox sure')).found
     assert found.title == [('Waiting lines', False)]
     [hit] = found.hits
-    assert ''.join(part for part, _ in hit.snippet).startswith('The **Quick** brown fox; 100% sure')
+    assert ''.join(part for part, _ in hit.snippet).startswith('The Quick brown fox; 100% sure')
     assert [part for part, there in hit.snippet if there] == ['fox', 'sure']
     [found] = (await search.find('畜栏')).found
     assert found.title == [('什么是', False), ('畜栏', True), ('？', False)]
+
+
+@pytest.mark.parametrize(
+    ('text', 'shown'),
+    [
+        ('## 概述\n\n- 这是**重点**的 needle', '概述 这是重点的 needle'),
+        ('see [the docs](https://example.org/a) and `needle`', 'see the docs and needle'),
+        ('```python\nneedle = a ** b\n```', 'needle = a ** b'),
+        ('| a | needle |\n|---|:--:|\n| 1 | 2 |', 'a needle 1 2'),
+        ('> ~~old~~ *needle* __init__ 2**3 * 4', 'old needle __init__ 2**3 * 4'),
+        ('**needle** and # no heading', 'needle and # no heading'),
+    ],
+)
+async def test_a_snippet_is_plain_text(search, chat, text, shown):
+    await chat.desk.put(header('c1', title='Waiting lines'), said('c1', 'm9', text))
+    [found] = (await search.find('needle')).found
+    assert ''.join(part for part, _ in found.hits[0].snippet).strip() == shown
+
+
+async def test_signs_that_were_looked_for_are_shown(search):
+    [found] = (await search.find('**Quick**')).found
+    assert ('**Quick**', True) in found.hits[0].snippet
 
 
 async def test_a_long_message_is_cut_around_the_words(search, chat):
