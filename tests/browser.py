@@ -1,6 +1,7 @@
 """A headless Chromium for the browser tests; the fixture ``chromium`` is the one that all tests of a process share."""
 
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,8 @@ MARKS = [pytest.mark.browser, pytest.mark.asyncio(loop_scope='session')]
 
 # What Chromium says by itself where a test takes away its network, or leaves a page that is just connecting
 OWN_WORDS = ('net::ERR_INTERNET_DISCONNECTED', 'closed before the connection is established')
+
+LIVELY = {'reduced_motion': 'no-preference'}  # every frame of a movement is drawn by the processor: not for every test
 
 expect.set_options(timeout=20_000)  # what is expected comes at once, except where the machine is busy
 
@@ -63,3 +66,68 @@ async def visiting(chromium: Browser, **options: object) -> AsyncIterator[Page]:
     await context.close()
     wrong = [text for text in wrong if 'status of 404' not in text]
     assert not wrong, wrong
+
+
+class Tabs:
+    """Tabs of one browser that every test finds as if they were new, and that cost a third of new ones.
+
+    What a tab has loaded before is compiled already. Between two tests it shows no page, and keeps neither cookies nor
+    anything else that the desk has stored.
+    """
+
+    def __init__(self, chromium: Browser) -> None:
+        self._chromium = chromium
+        self._idle: dict[str, list[Tab]] = {}
+
+    async def take(self, **options: object) -> 'Tab':
+        """One of a context with these options, until it is given back; nothing moves on it, except ``LIVELY``."""
+        size = {'width': 1440, 'height': 900}
+        options = {'locale': 'en-US', 'viewport': size, 'reduced_motion': 'reduce', **options}
+        idle = self._idle.setdefault(repr(sorted(options.items())), [])
+        if idle:
+            return idle.pop()
+        context = await self._chromium.new_context(**options)
+        tab = Tab(await context.new_page(), idle)
+        await listen(tab.page, tab.wrong)
+        return tab
+
+    @contextlib.asynccontextmanager
+    async def visiting(self, url: str, **options: object) -> AsyncIterator[Page]:
+        """A page for a visit to the desk at this address, which must end without an error in its console."""
+        tab = await self.take(**options)
+        try:
+            yield tab.page
+        except BaseException:
+            await tab.page.context.close()
+            raise
+        wrong = [text for text in await tab.give_back(url) if 'status of 404' not in text]
+        assert not wrong, wrong
+
+    async def close(self) -> None:
+        """Close those that nobody uses."""
+        for tab in itertools.chain(*self._idle.values()):
+            await tab.page.context.close()
+
+
+class Tab:
+    """A page with a context of its own."""
+
+    def __init__(self, page: Page, idle: list['Tab']) -> None:
+        self.page = page
+        self.wrong: list[str] = []
+        self._idle = idle
+        self._size = page.viewport_size
+
+    async def give_back(self, url: str) -> list[str]:
+        """Leave the desk at this address, which forgets all; returns what went wrong until then."""
+        wrong = [*self.wrong]
+        page, context = self.page, self.page.context
+        await context.set_offline(False)
+        await page.goto(f'{url}/static/tokens.css')  # of the same server, and runs nothing
+        await page.evaluate('localStorage.clear(); sessionStorage.clear()')
+        await context.clear_cookies()
+        await page.set_viewport_size(self._size)
+        await page.mouse.move(0, 0)  # where no page has anything to point to
+        self.wrong.clear()
+        self._idle.append(self)
+        return wrong

@@ -29,14 +29,14 @@ def demo_desk(tmp_path_factory):
 
 
 @pytest_asyncio.fixture(loop_scope='session')
-async def person(chromium):
-    async with visitors(chromium) as open_desk:
+async def person(tabs):
+    async with visitors(tabs) as open_desk:
         yield open_desk
 
 
 @pytest.mark.parametrize('lang', ['en', 'zh'])
 async def test_an_answer_grows_and_is_what_the_engine_sent(demo_desk, person, lang):
-    someone = await person(demo_desk, lang=lang)
+    someone = await person(demo_desk, lang=lang, **(browser.LIVELY if lang == 'zh' else {}))
     await someone.page.evaluate(WATCH)
     await someone.ask()
     await someone.addressed()
@@ -252,7 +252,8 @@ CONTRAST = """(toast) => {
 
 @pytest.mark.parametrize('lang', ['en', 'zh'])
 async def test_settings_presets_prompts_and_a_suggested_question(demo_desk, person, lang):
-    someone = await person(demo_desk, lang=lang, color_scheme={'en': 'dark', 'zh': 'light'}[lang])
+    night = {'color_scheme': 'dark'} if lang == 'en' else {}
+    someone = await person(demo_desk, lang=lang, **night)
     page, panel, tune = someone.page, someone.page.locator('.side-sheet'), someone.button('Model settings')
     await tune.click()
     warmth = panel.get_by_label(someone.say('Temperature'))

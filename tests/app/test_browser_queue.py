@@ -59,10 +59,11 @@ async def fits(page: Page) -> None:
     await page.set_viewport_size(size)
 
 
-async def test_the_live_queue_moves_and_obeys(desk, chromium, lang: str, said: Said, colon: str):
+async def test_the_live_queue_moves_and_obeys(desk, tabs, lang: str, said: Said, colon: str):
     change = said('Change the priority') + colon
     user = f'anna-{lang}'
-    async with broker_of(desk) as broker, browser.visiting(chromium, locale=LOCALES[lang]) as page:
+    motion = browser.LIVELY if lang == 'en' else {}
+    async with broker_of(desk) as broker, tabs.visiting(desk.url, locale=LOCALES[lang], **motion) as page:
         await page.goto(f'{desk.url}/queue')
         asks = b'{"messages": [{"role": "user", "content": "Why is the sky <i>blue</i>?"}]}'
         first, second, third = [*await submit(broker, 1, user=user, body=asks), *await submit(broker, 2, user=user)]
@@ -113,8 +114,8 @@ async def test_the_live_queue_moves_and_obeys(desk, chromium, lang: str, said: S
         await broker.cancel(first)
 
 
-async def test_what_is_paused_waits_and_says_so(desk, chromium, lang: str, said: Said):
-    async with broker_of(desk) as broker, browser.visiting(chromium, locale=LOCALES[lang]) as page:
+async def test_what_is_paused_waits_and_says_so(desk, tabs, lang: str, said: Said):
+    async with broker_of(desk) as broker, tabs.visiting(desk.url, locale=LOCALES[lang]) as page:
         await page.goto(f'{desk.url}/queue')
         (worker,) = (each.worker for each in (await broker.staff()).workers)
         paused = page.locator('.qb-paused')
@@ -150,8 +151,8 @@ async def test_what_is_paused_waits_and_says_so(desk, chromium, lang: str, said:
         await fits(page)
 
 
-async def test_a_schedule_is_made_changed_run_and_removed(desk, chromium, lang: str, said: Said, colon: str):
-    async with broker_of(desk) as broker, browser.visiting(chromium, locale=LOCALES[lang]) as page:
+async def test_a_schedule_is_made_changed_run_and_removed(desk, tabs, lang: str, said: Said, colon: str):
+    async with broker_of(desk) as broker, tabs.visiting(desk.url, locale=LOCALES[lang]) as page:
         await page.goto(f'{desk.url}/queue/schedules')
         await expect(page.get_by_role('heading', name=said('No schedule yet'))).to_be_visible()
         await page.get_by_role('button', name=said('Add a schedule')).click()
@@ -200,8 +201,8 @@ async def test_a_schedule_is_made_changed_run_and_removed(desk, chromium, lang: 
         assert not (await broker.schedules()).schedules
 
 
-async def test_a_batch_is_followed_and_cancelled_whole(desk, chromium, lang: str, said: Said, colon: str):
-    async with broker_of(desk) as broker, browser.visiting(chromium, locale=LOCALES[lang]) as page:
+async def test_a_batch_is_followed_and_cancelled_whole(desk, tabs, lang: str, said: Said, colon: str):
+    async with broker_of(desk) as broker, tabs.visiting(desk.url, locale=LOCALES[lang]) as page:
         ids, batch = [client.new_job_id() for _ in range(4)], client.new_job_id()
         await broker.open_batch(batch, 4, name='handbook <b>')
         fine = b'{"prompt": "Page one", "options": {"demo": {"chars_per_s": 90000}}}'
@@ -226,8 +227,8 @@ async def test_a_batch_is_followed_and_cancelled_whole(desk, chromium, lang: str
         assert (await broker.batch(batch)).cancelled == 3
 
 
-async def test_what_failed_is_looked_into_done_again_and_deleted(desk, chromium, lang: str, said: Said):
-    async with broker_of(desk) as broker, browser.visiting(chromium, locale=LOCALES[lang]) as page:
+async def test_what_failed_is_looked_into_done_again_and_deleted(desk, tabs, lang: str, said: Said):
+    async with broker_of(desk) as broker, tabs.visiting(desk.url, locale=LOCALES[lang]) as page:
         fails = b'{"prompt": "x", "options": {"demo": {"fail": {"detail": "out of <i>memory</i>", "after": 3}}}}'
         ids = await submit(broker, 2, kind='generate', model='demo', body=fails)
         await page.goto(f'{desk.url}/queue')

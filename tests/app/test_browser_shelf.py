@@ -117,21 +117,19 @@ class List:
 
 
 @pytest_asyncio.fixture(loop_scope='session')
-async def opened(chromium, desk):
-    contexts, wrong = [], []
+async def opened(tabs, desk):
+    taken, wrong = [], []
 
-    async def open_list(lang):
-        context = await chromium.new_context(locale=TAGS[lang], viewport={'width': 1280, 'height': 800})
-        contexts.append(context)
-        page = await context.new_page()
-        await browser.listen(page, wrong)
+    async def open_list(lang, **motion):
+        taken.append(await tabs.take(locale=TAGS[lang], viewport={'width': 1280, 'height': 800}, **motion))
+        page = taken[-1].page
         await page.goto(f'{desk.url}/chat')
         await expect(page.locator('.conv').first).to_be_visible()
         return List(page, lang)
 
     yield open_list
-    for context in contexts:
-        await context.close()
+    for tab in taken:
+        wrong += await tab.give_back(desk.url)
     assert [text for text in wrong if '400 (Bad Request)' not in text] == []
 
 
@@ -170,7 +168,7 @@ async def test_hundreds_of_rows_are_scrolled_by_keys_and_a_search_leads_to_the_m
 
 @pytest.mark.parametrize('lang', ['en', 'zh'])
 async def test_conversations_are_pinned_put_into_folders_and_away_and_back(opened, lang):
-    shown = await opened(lang)
+    shown = await opened(lang, **(browser.LIVELY if lang == 'en' else {}))
     page, words = shown.page, shown.words
     await shown.choose(shown.row(3), 'pin')
     await expect(page.locator('.convs-day').first).to_have_text(words['pinned'])

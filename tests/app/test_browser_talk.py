@@ -42,8 +42,8 @@ def ollama_desk(tmp_path_factory, ollama):
 
 
 @pytest_asyncio.fixture(loop_scope='session')
-async def person(chromium):
-    async with visitors(chromium) as open_desk:
+async def person(tabs):
+    async with visitors(tabs) as open_desk:
         yield open_desk
 
 
@@ -96,7 +96,7 @@ async def test_a_failed_answer_says_why_and_can_be_tried_again(ollama_desk, pers
 
 
 async def test_a_killed_worker_is_told_and_its_answer_completes(ollama_desk, person, hurry):
-    someone = await person(ollama_desk, lang='zh')
+    someone = await person(ollama_desk, lang='zh', **browser.LIVELY)
     await someone.pick('slow:latest')
     await someone.ask()
     await someone.addressed()

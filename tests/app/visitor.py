@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 import httpx
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Page, expect
 
 from app import i18n
 from tests import browser
@@ -55,24 +55,20 @@ def pace(url: str, model: str, chars_per_s: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def visitors(chromium: Browser) -> AsyncIterator[Callable[..., Awaitable['Visitor']]]:
+async def visitors(tabs: browser.Tabs) -> AsyncIterator[Callable[..., Awaitable['Visitor']]]:
     """A function that opens the desk as somebody with a browser of their own; no page may log an error."""
-    contexts, wrong = [], []
+    taken, wrong = [], []
 
     async def open_desk(desk: Corral, *, lang: str = 'en', path: str = '/chat', **options: object) -> Visitor:
-        size = {'width': 1440, 'height': 900}
-        context = await chromium.new_context(
-            locale=TAGS[lang], viewport=size, permissions=['clipboard-read'], **options
-        )
-        contexts.append(context)
-        someone = Visitor(await context.new_page(), desk, lang)
-        await browser.listen(someone.page, wrong)
+        tab = await tabs.take(locale=TAGS[lang], permissions=['clipboard-read'], **options)
+        taken.append((tab, desk))
+        someone = Visitor(tab.page, desk, lang)
         await someone.go(path)
         return someone
 
     yield open_desk
-    for context in contexts:
-        await context.close()
+    for tab, desk in taken:
+        wrong += await tab.give_back(desk.url)
     assert wrong == []
 
 
