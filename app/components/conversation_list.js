@@ -4,6 +4,7 @@ import { markRaw } from "vue"; // rows are replaced, never changed: watching eac
 
 const DAY = 86_400_000;
 const UNDO_MS = 8000;
+const PROGRESS_MS = 700; // between two looks at how far an import is
 const HEAD_PX = 30; // of a section's title; the style sheet says the same
 const SPARE = 8; // rows that are drawn above and below
 const AHEAD = 60; // rows that are fetched above and below
@@ -491,16 +492,24 @@ export default {
       const [file] = this.$refs.file?.files ?? []; // one may have left before the file was picked
       if (!file || this.busy) return;
       this.busy = true;
-      const dismiss = this.$q.notify({ message: this.labels.importing, position: "bottom", timeout: 0, classes: "toast" });
-      const { message, bad } = await this.send(file);
-      dismiss();
+      const name = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+      const told = this.$q.notify({ group: false, message: this.labels.importing, position: "bottom", timeout: 0, classes: "toast num" });
+      const watch = setInterval(() => this.busy && this.tellProgress(name, told), PROGRESS_MS);
+      const { message, bad } = await this.send(file, name);
+      clearInterval(watch);
+      told();
       this.busy = false;
       this.$q.notify({ message, position: "bottom", timeout: bad ? 8000 : 4000, classes: bad ? "toast-bad" : "toast" });
     },
-    async send(file) {
+    // how far a large file is
+    async tellProgress(name, told) {
+      const { what, share } = await fetch(`${IMPORT}/${name}`).then((answer) => answer.json()).catch(() => ({}));
+      if (what && this.busy) told({ message: this.labels[what].replace("{n}", Math.floor(share * 100)) });
+    },
+    async send(file, name) {
       const say = (name, values = {}) => Object.entries(values).reduce((text, [key, value]) => text.replace(`{${key}}`, this.number(value)), this.labels[name]);
       try {
-        const response = await fetch(IMPORT, { method: "POST", body: file, headers: { "content-type": "application/json" } });
+        const response = await fetch(`${IMPORT}?name=${name}`, { method: "POST", body: file, headers: { "content-type": "application/json" } });
         if (response.status === 413) return { message: say("import_too_large", { n: 64 }), bad: true };
         const told = await response.json();
         if (!response.ok) return { message: say(`import_${told.code}`) ?? this.labels.import_failed, bad: true };

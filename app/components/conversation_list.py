@@ -267,6 +267,8 @@ def _labels(element: ConversationList) -> None:
         you='You',
         answer='Answer',
         importing='Importing…',
+        uploading='Uploading… {n}%',
+        storing='Importing… {n}%',
         imported='Imported: {n}.',
         import_known='Here already: {n}.',
         import_skipped='Not readable: {n}.',

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apsw
@@ -54,14 +54,20 @@ class Importer:
         self._chat = chat
         self._shelf = shelf
 
-    async def take(self, body: bytes | memoryview) -> Told:
-        """Store what is in a file, a part after the other. Raises ``ImportRefused``, and ``desk.DeskError``."""
+    async def take(self, body: bytes | memoryview, tell: Callable[[float], None] = lambda share: None) -> Told:
+        """Store what is in a file, a part after the other, and ``tell`` after each what share of it is done.
+
+        Raises ``ImportRefused``, and ``desk.DeskError``.
+        """
         raws = await asyncio.to_thread(_split, body)
         told = Told()
+        size, done = sum(memoryview(raw).nbytes for raw in raws), 0
         for part in _parts(raws):
             found = await asyncio.to_thread(lambda part: [shelf_read.conversation(raw) for raw in part], part)
             told.broken += found.count(None)
             await self._store([each for each in found if each is not None], told)
+            done += sum(memoryview(raw).nbytes for raw in part)
+            tell(done / size)
         if told.broken and not told.done and not told.known:
             raise ImportRefused('unknown')
         return told

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import mmap
+import re
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from app.shelf.shelf_import import Importer, ImportRefused
 
 IMPORT = '/shelf/import'
 GONE = 'This conversation was deleted.'
+_NAME = re.compile('[0-9a-f]{32}')  # that a page gives its import, to ask how far it is
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ def router(parts: Callable[[], Parts]) -> APIRouter:
     """The routes below ``/shelf``; ``parts`` is asked for each request."""
     routes = APIRouter(prefix='/shelf', include_in_schema=False)
     turn = asyncio.Lock()  # of imports: each takes memory for a part of a file
+    under_way: dict[str, tuple[str, float]] = {}  # imports by name: what is done, and what share of it
 
     @routes.get('/conversations.{form}')
     async def several(request: Request, form: Literal['json', 'zip'], folder: str = '') -> Response:
@@ -50,12 +53,18 @@ def router(parts: Callable[[], Parts]) -> APIRouter:
         return _file(written, header.title, form)
 
     @routes.post('/import')
-    async def take(request: Request) -> Response:
+    async def take(request: Request, name: str = '') -> Response:
         here = parts()
+
+        def tell(what: str, share: float) -> None:
+            if _NAME.fullmatch(name):
+                under_way[name] = (what, share)
+
         try:
-            body = await _kept(request, here.settings.data_dir)
+            body = await _kept(request, here.settings.data_dir, lambda share: tell('uploading', share))
             async with turn:
-                told = await Importer(here.chat, here.shelf).take(body)
+                tell('storing', 0)
+                told = await Importer(here.chat, here.shelf).take(body, lambda share: tell('storing', share))
         except ImportRefused as refused:
             return JSONResponse({'code': refused.code}, 507 if refused.code == 'room' else 400)
         except ClientDisconnect:
@@ -63,16 +72,26 @@ def router(parts: Callable[[], Parts]) -> APIRouter:
         except (DeskError, OSError):
             log.exception('an import failed', extra={'action': 'import'})
             return JSONResponse({'code': 'failed'}, 507)
+        finally:
+            under_way.pop(name, None)
         return JSONResponse({'done': told.done, 'known': told.known, 'broken': told.broken})
+
+    @routes.get('/import/{name}')
+    async def how_far(name: str) -> Response:
+        what, share = under_way.get(name, ('', 0.0))
+        return JSONResponse({'what': what, 'share': share}, headers={'cache-control': 'no-store'})
 
     return routes
 
 
-async def _kept(request: Request, folder: Path) -> memoryview:
+async def _kept(request: Request, folder: Path, tell: Callable[[float], None]) -> memoryview:
     """The body, on the disk and not in memory, for as long as somebody looks at it. Raises ``ImportRefused``."""
     with tempfile.TemporaryFile(dir=folder) as file:
+        size, came = int(request.headers.get('content-length') or 0), 0
         async for piece in request.stream():
             await asyncio.to_thread(file.write, piece)
+            came += len(piece)
+            tell(min(1.0, came / size) if size else 0.0)
         file.flush()
         if not file.tell():
             raise ImportRefused('broken')

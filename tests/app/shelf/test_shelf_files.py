@@ -288,6 +288,26 @@ async def test_an_odd_conversation_neither_stops_the_others_nor_breaks_the_desk(
         assert all(message.priority == 5 for message in await desk.chat.messages(each.id))
 
 
+async def test_an_import_tells_how_far_it_is_to_those_who_know_its_name(desk, monkeypatch):
+    monkeypatch.setattr(shelf_import, 'AT_ONCE_BYTES', len(msgspec.json.encode(CLAUDE)))
+    body = msgspec.json.encode([CLAUDE | {'uuid': f'{n}'} for n in range(4)])
+    shares = []
+    await desk.importer.take(body, shares.append)
+    assert shares == sorted(shares) and len(shares) == 4 and shares[-1] == 1
+    name, adopt, told = '0123456789abcdef' * 2, desk.chat.adopt, []
+
+    async def adopted(talks):
+        told.append((await desk.http.get(f'/shelf/import/{name}')).json())
+        await adopt(talks)
+
+    monkeypatch.setattr(desk.chat, 'adopt', adopted)
+    more = msgspec.json.encode([CLAUDE | {'uuid': f'more {n}'} for n in range(4)])
+    await desk.http.post('/shelf/import', params={'name': name}, content=more)
+    assert [each['what'] for each in told] == ['storing'] * 4
+    assert told[0]['share'] == 0 and 0.7 < told[-1]['share'] < 0.8
+    assert (await desk.http.get(f'/shelf/import/{name}')).json()['what'] == ''  # it is over
+
+
 async def test_a_large_file_is_stored_in_parts_and_others_are_served_in_between(desk, monkeypatch):
     monkeypatch.setattr(shelf_import, 'AT_ONCE_BYTES', 2 * len(msgspec.json.encode(CLAUDE)))
     adopt, parts = desk.chat.adopt, []
