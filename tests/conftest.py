@@ -32,7 +32,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 READY = 'Corral is ready: '
 PATIENCE_S = 45  # what has not come by then does not come; a busy machine may need many times what a quiet one does
-BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome')
+BROWSERS = (
+    'chromium-headless-shell',  # without windows: a page costs half of what it does in the others
+    'chromium',
+    'chromium-browser',
+    'google-chrome',
+    'google-chrome-stable',
+    'chrome',
+)
 
 
 def pytest_configure() -> None:

@@ -304,12 +304,19 @@ async def test_a_chart_may_be_measured_in_another_unit(book):
 
 
 @pytest.mark.parametrize(('minutes', 'shown'), [(5, '15m'), (40, '1h'), (300, '6h'), (600, '24h'), (99_999, '24h')])
-async def test_the_first_hours_are_shown_over_a_time_that_they_fill_until_one_is_chosen(book, minutes, shown):
+async def test_the_first_hours_are_shown_over_a_time_that_they_fill(book, minutes, shown):
     book.first_at = time.time() - minutes * 60
     async with opened(book) as user:
         look(user, 'failures')
         await soon(lambda: state(user)['range'] == shown and book.names())
         assert state(user)['address'] == '/analytics'
+
+
+async def test_the_first_hours_are_shown_so_until_a_time_is_chosen(book):
+    book.first_at = time.time() - 5 * 60
+    async with opened(book) as user:
+        look(user, 'failures')
+        await soon(lambda: state(user)['range'] == '15m' and book.names())
         wish(user, range='30d')
         await soon(lambda: state(user)['range'] == '30d')
         assert state(user)['address'] == '/analytics?range=30d'

@@ -191,11 +191,12 @@ async def test_a_server_that_goes_and_comes_back_is_noticed(engine, ollama):
 
 
 async def test_one_slow_reply_is_no_outage(engine, ollama, monkeypatch):
-    monkeypatch.setattr('workers.engines.ollama._DESCRIBE_S', 0.05)
     known = await engine.describe()
     ollama.slow_tags_s = 9
-    assert await engine.describe() == known
-    assert (await engine.describe()).problem == 'unreachable'
+    with monkeypatch.context() as impatient:  # for the slow replies alone: a busy machine needs longer for a quick one
+        impatient.setattr('workers.engines.ollama._DESCRIBE_S', 0.05)
+        assert await engine.describe() == known
+        assert (await engine.describe()).problem == 'unreachable'
     ollama.slow_tags_s = 0
     assert await engine.describe() == known
 
