@@ -46,7 +46,7 @@ def create() -> list[Part]:
             choice_jobs=N_('Jobs'),
             choice_tokens=N_('Tokens'),
             choice_gpu=N_('GPU time'),
-        ).classes('third')
+        ).classes('third beside-ledger')
         ledger = _ledger()
         tables = [
             (_table('models', N_('By model'), N_('Model')), 'model'),

@@ -263,7 +263,7 @@ export default {
       return this.lang.startsWith("zh") ? "：" : ": ";
     },
     number(value, digits = 0) {
-      return new Intl.NumberFormat(this.lang, { maximumFractionDigits: digits }).format(value);
+      return this.form("number" + digits, Intl.NumberFormat, { maximumFractionDigits: digits }).format(value);
     },
     when(at) {
       if (!at) return at === 0 ? "—" : "";
@@ -271,7 +271,12 @@ export default {
       const today = then.toDateString() === new Date().toDateString();
       const day = then.getFullYear() === new Date().getFullYear() ? { month: "numeric", day: "numeric" } : { year: "2-digit", month: "numeric", day: "numeric" };
       const clock = { hour: "2-digit", minute: "2-digit", hour12: false, ...(today ? { second: "2-digit" } : {}) };
-      return new Intl.DateTimeFormat(this.lang, today ? clock : { ...day, ...clock }).format(then);
+      return this.form("when" + Object.keys(day).length + day.year + today, Intl.DateTimeFormat, today ? clock : { ...day, ...clock }).format(then);
+    },
+    // to make one takes longer than all else about a cell
+    form(name, Kind, options) {
+      this.forms ??= {};
+      return (this.forms[this.lang + name] ??= new Kind(this.lang, options));
     },
     length(value) {
       if (value === undefined || value === null) return "";
