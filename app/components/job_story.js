@@ -16,7 +16,7 @@ export default {
   <div class="job">
     <header class="job-head">
       <div class="job-titles"><div class="row-line"><span class="chip soft job-state" :class="colour"><i v-if="job.held" class="dot run live" aria-hidden="true"></i>{{ labels["state_" + job.state] }}</span>
-        <h2>{{ words.title(job) }}</h2></div>
+        <h2 :title="words.title(job)">{{ words.title(job) }}</h2></div>
         <p class="job-id"><code class="mono">{{ job.id }}</code><button type="button" class="btn ghost square" :aria-label="labels.copy_id" :data-tip="copied ? labels.copied : labels.copy_id" @click="copy"><i class="icon small" :class="copied ? 'icon-check' : 'icon-copy'" aria-hidden="true"></i></button></p></div>
       <div class="job-do">
         <a v-if="job.title" class="btn" :href="'/chat/' + encodeURIComponent(job.conversation)"><i class="icon icon-chat small" aria-hidden="true"></i>{{ labels.open_chat }}</a>

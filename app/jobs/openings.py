@@ -33,6 +33,10 @@ class Openings:
             self.want((job_id,))
         return words or ''
 
+    def looked_up(self, job_id: str) -> bool:
+        """Whether it is known, be it that there are none."""
+        return job_id in self._known
+
     def known(self, job_id: str) -> str:
         """The same, and nothing is looked up."""
         return self._known.get(job_id, '')

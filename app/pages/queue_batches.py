@@ -9,6 +9,7 @@ from nicegui import background_tasks, context
 from app.components.batches import Batches
 from app.i18n import speech
 from app.jobs import refusals
+from app.jobs.openings import Openings
 from app.parts import Parts
 from app.shell import theme
 from app.soon import Soon
@@ -83,7 +84,7 @@ class _Page:
                     'more': len(found) > self._limit and self._limit < MOST,
                     'opened': self._opened,
                     'state': self._state,
-                    'jobs': [_brief(job) | {'says': self._parts.openings.of(job.job_id)} for job in jobs],
+                    'jobs': [_brief(job) | _name(self._parts.openings, job.job_id) for job in jobs],
                     'more_jobs': more_jobs,
                 }
             )
@@ -118,6 +119,10 @@ class _Page:
         else:
             theme.toast(speech().tr('The batch is cancelled.'))
         await self.load()
+
+
+def _name(openings: Openings, job_id: str) -> dict[str, Any]:
+    return {'says': openings.of(job_id), 'known': openings.looked_up(job_id)}
 
 
 def _brief(job: Job) -> dict[str, Any]:

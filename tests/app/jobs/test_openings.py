@@ -45,10 +45,11 @@ async def known(openings: Openings, job_id: str) -> str:
 async def test_what_is_looked_at_is_asked_for_together_and_once(broker: Broker):
     openings = Openings(broker)
     assert [openings.of(job_id) for job_id in ('a', 'b', 'embed')] == ['', '', '']
+    assert not openings.looked_up('a')
     told = []
     openings.on_news(lambda: told.append(openings.of('a')))
     assert await known(openings, 'b') == 'Why b?'
-    assert told == ['Why a?'] and openings.of('embed') == ''
+    assert told == ['Why a?'] and openings.of('embed') == '' and openings.looked_up('embed')
     assert broker.asked == [('a', 'b', 'embed')], 'also the one without words is known'
 
 
