@@ -16,7 +16,7 @@ from app.parts import Parts
 from app.shelf.shelf import ARCHIVE, MOST_FOLDERS, Folder, Shelf
 from app.shelf.shelf_search import Search
 from app.shell import frame
-from tests.app.chats.test_chat import Setup
+from tests.app.chats.chatting import Setup
 from tests.app.shelf.test_shelf import header, opened, said
 
 MANY = 1000

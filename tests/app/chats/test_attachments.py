@@ -14,13 +14,6 @@ from broker.errors import KEPT_FREE_BYTES
 PNG = b'\x89PNG\r\n\x1a\n' + bytes(20)
 
 
-@pytest.fixture
-async def desk(tmp_path):
-    opened = await Desk.open(tmp_path / 'desk.db')
-    yield opened
-    await opened.close()
-
-
 async def test_a_picture_is_kept_as_it_is_and_a_name_without_its_folders(desk):
     attachments = Attachments(desk)
     file = await attachments.add('../../etc/`shot`\n.png', PNG, width=640, height=480)

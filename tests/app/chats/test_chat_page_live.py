@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 
-import pytest
 from nicegui.testing import user_simulation
 
 from app.components.inspector import Inspector
@@ -13,15 +12,7 @@ from app.parts import Parts
 from app.shelf.shelf import Shelf
 from app.shell import frame
 from broker import protocol
-from tests.app.chats.test_chat import Setup, lines
-
-
-@pytest.fixture
-async def setup(tmp_path):
-    made = Setup(tmp_path)
-    await made.open()
-    yield made
-    await made.service.close()
+from tests.app.chats.chatting import lines
 
 
 @contextlib.asynccontextmanager

@@ -8,7 +8,7 @@ import pytest
 from app.chats.chat_options import Options
 from app.chats.chat_refusal import ChatError
 from broker import facts, protocol
-from tests.app.chats.test_chat import Setup, lines
+from tests.app.chats.chatting import Setup, lines
 
 
 class Talk(Setup):

@@ -1,17 +1,7 @@
 """Presets and prompts are kept under their names, over a restart, and every page hears of a change."""
 
-import pytest
-
 from app.chats.chat_options import Options
 from app.chats.presets import BUILT_IN, MOST_NAME, Presets
-from app.desk import Desk
-
-
-@pytest.fixture
-async def desk(tmp_path):
-    opened = await Desk.open(tmp_path / 'desk.db')
-    yield opened
-    await opened.close()
 
 
 async def test_a_preset_is_saved_named_changed_made_the_default_and_deleted(desk):
