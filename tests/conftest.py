@@ -61,6 +61,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what stays to the end anyway: NiceGUI's tests collect before and after each test."""
+    _spare()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Also what has come to stay with a module, as what it has imported has."""
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        _spare()
+
+
+def _spare() -> None:
     gc.collect()
     gc.freeze()
 
