@@ -76,7 +76,14 @@ async def asked() -> list[list[Any]]:
 
 if __name__ == '__main__':
     static_files.mount(api)
-    ui.run_with(api, root=root, tailwind=False, show_welcome_message=False, binding_refresh_interval=None)
+    ui.run_with(
+        api,
+        root=root,
+        tailwind=False,
+        show_welcome_message=False,
+        binding_refresh_interval=None,
+        reconnect_timeout=60,  # a busy machine may take long to draw; by the default the page would be loaded anew then
+    )
     listener = socket.create_server(('127.0.0.1', 0))
     print(listener.getsockname()[1], flush=True)
     server = uvicorn.Server(uvicorn.Config(api, log_level='warning', timeout_graceful_shutdown=1))
