@@ -7,16 +7,10 @@ import pytest
 
 from broker import protocol
 from tests.standin import Loaded, Script, StandIn
-from tests.workers.fake_broker import JOB, FakeBroker
-from tests.workers.test_worker import assign, until, working
+from tests.workers.crew import assign, until, working
+from tests.workers.fake_broker import JOB
 
 QWEN = 'qwen3:latest'
-
-
-@pytest.fixture
-async def broker():
-    async with FakeBroker() as made:
-        yield made
 
 
 @pytest.fixture(autouse=True)
