@@ -7,6 +7,7 @@ from typing import Any
 from nicegui import background_tasks
 
 from analytics import answers, errors
+from app.charts import refusals
 from app.charts.examples import EXAMPLES
 from app.charts.part import REBUILDING, UNREADABLE
 from app.components.sql_box import SqlBox
@@ -65,7 +66,8 @@ class _Desk:
         try:
             result = await self._book.query(sql, limit_rows=MOST_ROWS, limit_bytes=MOST_BYTES, timeout_s=MOST_S)
         except errors.Refused as error:
-            self._box.refuse(ticket, error.sentence, line=error.line, column=error.column)
+            sentence = refusals.in_words(self._said, error.sentence)
+            self._box.refuse(ticket, sentence, line=error.line, column=error.column)
         except errors.Rebuilding:
             self._box.refuse(ticket, self._said.tr(REBUILDING))
         except errors.AnalyticsError:

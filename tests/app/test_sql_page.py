@@ -8,10 +8,11 @@ import pytest
 from nicegui.testing import user_simulation
 
 from analytics import answers, dictionary, errors, ledger
+from app.charts import refusals
 from app.charts.examples import EXAMPLES
 from app.charts.sql_words import SENTENCES
 from app.components.sql_box import SqlBox
-from app.i18n import speech
+from app.i18n import Speech, speech
 from app.pages import analytics_sql as page
 from tests.analytics import busy_week
 from tests.analytics.made import T0, Queue
@@ -128,6 +129,33 @@ def test_what_a_browser_would_round_or_cannot_read_comes_as_text():
 @pytest.fixture(scope='module')
 def story():
     return busy_week.week(T0, 200, days=2.0)
+
+
+REFUSALS = {
+    'DELETE FROM jobs_ended': '这里只能运行 SELECT 语句，不能更改任何内容。',
+    'SELECT 1; SELECT 2': '这里一次只能运行一条语句。',
+    "SELECT * FROM read_csv('/etc/passwd')": '这里不能使用函数 read_csv。',
+    'SELECT * FROM nowhere': '这里没有数据表 nowhere。现有数据表：jobs_ended',
+    'SELECT {model} FROM jobs_endd WHER': '处或其附近有语法错误',
+    'SELECT modell FROM jobs_ended': 'FROM 中的数据表没有“modell”列。相近的名称：',
+    'SELECT model, count(*) FROM jobs_ended': '“model”列必须写入 GROUP BY',
+    "SELECT 'x'::INT": "无法把字符串 'x' 转换为 INT32",
+}
+
+
+async def test_a_refusal_is_said_in_the_language_of_the_page(tmp_path):
+    """Of the real box: another version of DuckDB may word its own sentences anew."""
+    book = await ledger.Ledger.open(tmp_path / 'analytics.duckdb', Queue().facts_after)
+    try:
+        for sql, told in REFUSALS.items():
+            with pytest.raises(errors.Refused) as refused:
+                await book.query(sql)
+            sentence = refused.value.sentence
+            assert told in refusals.in_words(Speech('zh'), sentence)
+            assert refusals.in_words(Speech('en'), sentence) == sentence
+    finally:
+        await book.close()
+    assert refusals.in_words(Speech('zh'), 'Something {else}.') == 'Something {else}.'
 
 
 async def test_every_example_runs_and_finds_something(tmp_path, story, monkeypatch):
