@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from app.charts import residency
 from app.options import ROOT
 from broker import rehearsal
 from broker.client import BrokerClient
@@ -18,7 +19,10 @@ _busy = asyncio.Semaphore(1)  # it takes a processor for itself
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """What was, and what would have been. ``jobs``: how many; ``cut``: only the last ``MOST_JOBS`` were looked at."""
+    """What was, and what would have been. ``jobs``: how many; ``cut``: only the last ``MOST_JOBS`` were looked at;
+    ``resident``: how many models engines kept in memory in what was played; ``strangers``: workers that were asked
+    about but ran nothing then, so that they change nothing.
+    """
 
     since: float
     until: float
@@ -26,6 +30,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     cut: bool
     recorded: rehearsal.Outcome | None
     outcomes: list[rehearsal.Outcome]
+    resident: int = 1
+    strangers: list[str] = []
 
 
 class RehearsalFailed(Exception):
@@ -45,21 +51,25 @@ async def compare(
     until: float,
     policies: Sequence[rehearsal.Policy] = rehearsal.POLICIES,
     slots: Mapping[str, int] | None = None,
-    resident: int = 1,
+    resident: int | None = None,
     progress: Callable[[float], object] = lambda share: None,
 ) -> Comparison:
     """Play the jobs that ended from ``since`` to ``until`` (unix seconds) under each policy.
 
-    Bounds and limits are those that the ``broker`` has now. ``progress`` hears the share that is done. One at a time:
-    who comes second waits. Raises ``RehearsalFailed``, and as the ledger does.
+    Bounds and limits are those that the ``broker`` has now; without ``resident`` engines keep as many models in memory
+    as they did. ``progress`` hears the share that is done. One at a time: who comes second waits.
+    Raises ``RehearsalFailed``, and as the ledger does.
     """
     async with _busy:
         runs = await ledger.runs(since=since, until=until, limit=MOST_JOBS + 1)
         used = runs[-MOST_JOBS:]
         outcomes: list[rehearsal.Outcome] = []
+        kept = resident or 1
+        ran = {run.worker for run in used}
+        machines = {name: n for name, n in (slots or {}).items() if name in ran}
         if used:
-            rest = {'policies': tuple(policies), 'settings': await _settings(broker), 'slots': dict(slots or {})}
-            wish = await asyncio.to_thread(_packed, used, **rest, resident=resident)
+            rest = {'policies': tuple(policies), 'settings': await _settings(broker), 'slots': machines}
+            wish, kept = await asyncio.to_thread(_packed, used, resident, rest)
             outcomes = await _played(wish, 1 + len(policies), lambda done: progress(done / (len(used) * len(policies))))
         return Comparison(
             since=since,
@@ -68,6 +78,8 @@ async def compare(
             cut=len(runs) > len(used),
             recorded=outcomes[0] if outcomes else None,
             outcomes=outcomes[1:],
+            resident=kept,
+            strangers=[name for name in slots or () if name not in ran],
         )
 
 
@@ -80,10 +92,11 @@ async def _settings(broker: BrokerClient | None) -> bytes:
         raise RehearsalFailed('the queue does not say by which rules it goes; try it once more') from error
 
 
-def _packed(runs: Sequence[Any], **rest: Any) -> bytes:
-    """What the other process is asked; with very many jobs this takes a second."""
+def _packed(runs: Sequence[Any], resident: int | None, rest: Mapping[str, Any]) -> tuple[bytes, int]:
+    """What the other process is asked, and how many models stay in memory there. Of very many jobs it takes seconds."""
     jobs = tuple(rehearsal.Recorded(**msgspec.structs.asdict(run)) for run in runs)
-    return msgspec.msgpack.encode(rehearsal.Wish(jobs=jobs, **rest))
+    kept = resident or residency.seen(jobs)
+    return msgspec.msgpack.encode(rehearsal.Wish(jobs=jobs, resident=kept, **rest)), kept
 
 
 async def _played(wish: bytes, expected: int, progress: Callable[[int], object]) -> list[rehearsal.Outcome]:

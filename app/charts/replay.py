@@ -35,10 +35,10 @@ def create() -> list[Part]:
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """The machines that are asked about: slots by worker (otherwise as it was), models in memory."""
+    """The machines that are asked about: slots by worker, models in memory; what is not there is as it was."""
 
     slots: dict[str, int] = {}
-    resident: int = 1
+    resident: int | None = None
 
     @classmethod
     def read(cls, sent: Any) -> Self:
@@ -47,7 +47,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
             wish = msgspec.convert(sent, cls)
         except msgspec.ValidationError as error:
             raise ValueError(str(error)) from None
-        numbers = [(n, MOST_SLOTS) for n in wish.slots.values()] + [(wish.resident, MOST_RESIDENT)]
+        numbers = [(n, MOST_SLOTS) for n in wish.slots.values()] + [
+            (1 if wish.resident is None else wish.resident, MOST_RESIDENT)
+        ]
         if len(wish.slots) > MOST_WORKERS or not all(1 <= n <= most for n, most in numbers):
             raise ValueError('not such machines')
         return wish

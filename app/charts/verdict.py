@@ -38,15 +38,21 @@ def findings(said: Speech, found: Comparison) -> list[str]:
     return [_most(said, played), *_best(said, played), *_level(said, played), *_loads(said, played)]
 
 
-def asked_for(said: Speech, found: Comparison, slots: Mapping[str, int], resident: int) -> list[str]:
+def asked_for(said: Speech, found: Comparison, slots: Mapping[str, int], resident: int | None) -> list[str]:
     """What is to be known about the figures: that they are not of all jobs, or of other machines."""
     lines = []
     if found.cut:
         lines.append(said.tr('These are the last {n} jobs of that time; there were more.', n=said.number(MOST_JOBS)))
     for worker, n in slots.items():
+        if worker in found.strangers:
+            continue
         lines.append(said.trn('As if {worker} had {n} slot.', 'As if {worker} had {n} slots.', n, worker=worker))
-    if resident != 1:
-        lines.append(said.tr('As if {n} models fitted into memory at once.', n=said.number(resident)))
+    if resident is not None:
+        lines.append(
+            said.trn('As if {n} model fitted into memory.', 'As if {n} models fitted into memory at once.', resident)
+        )
+    elif found.resident > 1:
+        lines.append(said.tr('As recorded, {n} models stayed in memory at once.', n=said.number(found.resident)))
     return lines
 
 

@@ -42,7 +42,12 @@ def replay(  # noqa: PLR0917  typer makes the options from the parameters
         list[str] | None,
         typer.Option('--slots', metavar='WORKER=N', help='As if a worker had so many slots; may be repeated.'),
     ] = None,
-    resident: Annotated[int, typer.Option('--resident', min=1, help='Models that an engine keeps in memory.')] = 1,
+    resident: Annotated[
+        int | None,
+        typer.Option(
+            '--resident', min=1, max=100, help='As if engines kept so many models in memory.', show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Play the jobs of a time once more under other orders, and compare how long people waited.
 
@@ -67,10 +72,10 @@ def replay(  # noqa: PLR0917  typer makes the options from the parameters
     elif not found['jobs']:
         here.out.note('No job ended in that time.')
     else:
-        _show(here, found)
+        _show(here, found, asked=resident is not None)
 
 
-def _show(here: Here, found: dict[str, Any]) -> None:
+def _show(here: Here, found: dict[str, Any], *, asked: bool) -> None:
     outcomes = [found['recorded'], *found['outcomes']]
     worst = max(each['waits']['p95_s'] for each in outcomes)
     here.out.table(COLUMNS, [_row(each, worst) for each in outcomes], empty='')
@@ -86,10 +91,13 @@ def _show(here: Here, found: dict[str, Any]) -> None:
         ]
         here.out.say('')
         here.out.table((f'wait p95 by {title}', *(each['policy'] for each in outcomes), 'jobs'), rows, empty='')
+    for name in found['strangers']:
+        here.out.note(f'No job ran on {name} in that time, so its slots change nothing.')
     here.out.say('')
     cut = ', the last of them' if found['cut'] else ''
     here.out.say(
         f'{counted(found["jobs"], "job", "jobs")}{cut}. '
+        f'{counted(found["resident"], "model", "models")} in memory at once, as {"asked" if asked else "recorded"}. '
         'Outages and pauses of then are not played again; limits are those of now.'
     )
 

@@ -5,7 +5,7 @@ export default {
   props: { labels: Object, lang: String },
   emits: ["ready", "seen", "run", "stop"],
   data() {
-    return { state: null, resident: 1, slots: {} };
+    return { state: null, resident: "", slots: {} };
   },
   template: `
   <section class="chart-card replay" :aria-label="labels.title" :aria-busy="busy">
@@ -14,7 +14,7 @@ export default {
       <span v-if="percent != null" class="replay-share">{{ written(percent / 100) }}</span></template>
       <p class="replay-note" role="status">{{ state?.phase === "queued" ? labels.queued : busy ? labels.running : state?.note }}</p></div>
     <details class="replay-machines"><summary>{{ labels.machines }}</summary>
-      <form class="replay-fields" @submit.prevent="busy || run()"><label><span>{{ labels.resident }}</span><input class="field" type="number" min="1" max="100" required v-model.number="resident"></label>
+      <form class="replay-fields" @submit.prevent="busy || run()"><label><span>{{ labels.resident }}</span><input class="field" type="number" min="1" max="100" :placeholder="labels.as_was" v-model="resident"></label>
         <fieldset v-if="state?.workers?.length"><legend>{{ labels.slots }}<small>{{ labels.slots_hint }}</small></legend><div class="replay-slots">
           <label v-for="worker in state.workers" :key="worker"><span class="clip mono" :title="worker">{{ worker }}</span><input class="field" type="number" min="1" max="1024" :placeholder="labels.as_was" :aria-label="labels.slots_of.replace('{name}', () => worker)" v-model="slots[worker]"></label></div></fieldset></form></details>
     <div v-if="state?.about" class="replay-found"><p v-for="(line, n) in state.lines" :class="{ lead: !n }">{{ line }}</p>
@@ -47,7 +47,7 @@ export default {
       if (!this.valid()) return;
       const known = this.state.workers ?? [];
       const slots = Object.fromEntries(Object.entries(this.slots).filter(([worker, n]) => n && known.includes(worker)).map(([worker, n]) => [worker, Number(n)]));
-      this.$emit("run", { slots, resident: this.resident });
+      this.$emit("run", { slots, resident: Number(this.resident) || null });
     },
     // a field that is wrong is shown and told by the browser
     valid() {

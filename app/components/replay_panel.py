@@ -12,7 +12,7 @@ class ReplayPanel(Fed, component='replay_panel.js', esm={'corral-figures': 'figu
 
     ``phase`` is 'idle', 'queued' or 'running', ``share`` what is done of it, None while that is not known. ``about``
     has '{time}' where the browser writes the time from ``since`` to ``until``. ``on_run(wish)`` gets ``{'slots':
-    {worker: number}, 'resident': number}`` as the browser has it; ``on_gone`` is called when the page was left.
+    {worker: number}, 'resident': number or None}`` as the browser has it; ``on_gone`` is called when the page was left.
     """
 
     def __init__(self, *, on_run: Callable[[Any], Any], on_stop: Callable[[], Any]) -> None:

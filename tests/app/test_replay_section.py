@@ -108,6 +108,10 @@ async def test_nothing_is_played_until_it_is_asked_for_then_the_time_that_is_sho
         assert asked['slots'] == {'w': 4} and asked['resident'] == 2
         assert before <= asked['until'] <= time.time() and asked['until'] - asked['since'] == 3600
         assert stage.state['notes'] == ['As if w had 4 slots.', 'As if 2 models fitted into memory at once.']
+        await stage.play(compared(73, 41, resident=3), resident=None)
+        assert player.asked.pop()['resident'] is None
+        assert stage.state['notes'] == ['As recorded, 3 models stayed in memory at once.']
+        await stage.play(resident=0)
         await stage.play(resident=10**9)
         await stage.play(slots={'w': 'x'})
         assert len(player.asked) == 1

@@ -21,7 +21,9 @@ Moment = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 
 
 class ReplayRequest(BaseModel):
-    """What to play once more. ``slots`` are by worker; ``resident`` is how many models an engine keeps in memory."""
+    """What to play once more. ``slots`` are by worker; ``resident`` is how many models an engine keeps in
+    memory, without it as many as the record shows.
+    """
 
     model_config = ConfigDict(
         extra='forbid', json_schema_extra={'examples': [{'since': 0, 'policies': ['fifo', 'affinity']}]}
@@ -31,7 +33,7 @@ class ReplayRequest(BaseModel):
     until: Moment = Field(default=0.0, description='Unix seconds; 0: now.')
     policies: list[rehearsal.Policy] = Field(default=list(rehearsal.POLICIES), min_length=1, max_length=4)
     slots: dict[str, Annotated[int, Field(ge=1, le=1024)]] = Field(default={}, max_length=1000)
-    resident: int = Field(default=1, ge=1, le=100)
+    resident: int | None = Field(default=None, ge=1, le=100)
 
 
 def routes(room: Room) -> APIRouter:

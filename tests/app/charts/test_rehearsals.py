@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from analytics.queries import Run
-from app.charts import rehearsals
+from app.charts import rehearsals, residency
 from broker import rehearsal
 from broker.errors import BrokerUnreachable
 
@@ -37,9 +37,44 @@ def where(monkeypatch):
     return seen
 
 
+def runs(*told, worker='w'):
+    """One after the other, each as its model, with ! where it began with a load."""
+    return [
+        rehearsal.Recorded(
+            ready_at=float(n), waited_s=0.0, ran_s=0.9, load_s=0.6 if name.endswith('!') else 0.0,
+            model=name.strip('!'), runner='', worker=worker, user='u', priority=5,
+        )
+        for n, name in enumerate(told)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('told', 'resident'),
+    [
+        ([], 1),
+        (['a!', 'a', 'a'], 1),  # nothing speaks for more
+        (['a!', 'b!', 'a!', 'b!', 'b', 'a!'], 1),
+        (['a!', 'b!', 'a', 'b', 'a'], 2),
+        (['a!', 'b!', 'c!', 'a!', 'b!', 'a', 'c!'], 2),
+        (['a', 'b', 'c', 'a', 'b', 'c'], 3),
+        (['a!', 'b!', 'a!', 'b', 'a!', 'b!', 'a!'], 1),  # one failed before it could tell of its load
+        (['a!', 'b!', 'a', 'b!', 'a', 'b', 'a'], 2),  # once the engine had let go of one in an idle time
+    ],
+)
+def test_the_record_shows_how_many_models_stayed_in_memory(told, resident):
+    assert residency.seen(runs(*told)) == resident
+
+
+def test_what_runs_on_another_worker_takes_no_room_of_this_one():
+    assert residency.seen([*runs('a!', 'a', 'a', 'a!'), *runs('b!', 'b', 'b', worker='v')]) == 1
+
+
 async def test_the_jobs_are_made_ready_beside_the_pages_and_played_elsewhere(where):
     shares = []
-    found = await rehearsals.compare(Ledger(), None, since=0.0, until=9.0, policies=('fifo',), progress=shares.append)
+    found = await rehearsals.compare(
+        Ledger(), None, since=0.0, until=9.0, policies=('fifo',), slots={'w': 2, 'v': 3}, progress=shares.append
+    )
+    assert (found.resident, found.strangers) == (1, ['v'])
     assert (found.jobs, found.cut, [each.policy for each in found.outcomes]) == (2, True, ['fifo'])
     assert found.recorded is not None and shares[-1] == 1.0
     assert len(where) == 2 and threading.main_thread() not in where

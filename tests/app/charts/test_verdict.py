@@ -82,4 +82,5 @@ def test_what_was_left_out_or_only_supposed_is_said():
         'As if gpu:2 had 4 slots.',
         'As if 2 models fitted into memory at once.',
     ]
-    assert verdict.asked_for(Speech('zh'), compared(1, 1), {}, 1) == []
+    assert verdict.asked_for(Speech('zh'), compared(1, 1), {}, None) == []
+    assert verdict.asked_for(Speech('en'), compared(1, 1, resident=2), {}, 1) == ['As if 1 model fitted into memory.']

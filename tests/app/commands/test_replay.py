@@ -26,6 +26,8 @@ def test_orders_are_compared_as_a_table_and_for_programs(call, says):
     table = call('replay', '--policy', 'fair', '--slots', 'gpu:1=2')
     assert table.code == 0
     assert [line.split()[0] for line in table.out.splitlines()[1:3]] == ['recorded', 'fair']
+    assert table.err == 'No job ran on gpu:1 in that time, so its slots change nothing.\n'
+    assert ' in memory at once, as recorded.' in table.out
     assert 'wait p95 by level' in table.out and 'wait p95 by user' in table.out
 
 
