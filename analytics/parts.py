@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from analytics.answers import Filter
 
-RATIO = 1.08  # the upper end of a bucket is so many times its lower end: a quantile read from it is 4 % off at most
-LEAST_S = 0.001  # the upper end of bucket 0
 DIMENSIONS = {
     '': "''",
     'model': 'model',
@@ -69,13 +67,6 @@ SUMS = {
     'eta_distance_s': 'coalesce(sum(abs(started_at - (predicted_from + predicted_until) / 2))'
     ' FILTER (predicted_until > 0 AND starts > 0), 0.0)',
 }
-# How long things took, and of which jobs that counts.
-MEASURES = {
-    'response': ('response_b', "outcome = 'completed'"),
-    'wait': ('wait_b', 'starts > 0'),
-    'first_token': ('first_token_b', 'first_token_s > 0'),
-}
-
 
 _DIMENSION_OF = {
     'users': 'user',
@@ -86,11 +77,13 @@ _DIMENSION_OF = {
     'engines': 'engine',
     'sources': 'source',
 }
+TIMES = {'sums': 'bucket', 'counts': 'at_s', 'lists': 'at_s'}  # the column with the time, of each sort of table
 Span = tuple[float, float]  # from … to before
 
 
 class Rollup(NamedTuple):
-    """A table of what is rolled up: ``sums`` or ``counts`` by these dimensions, in steps of so long, until when.
+    """A table of what is rolled up: ``sums``, ``counts`` or ``lists`` by these dimensions, in steps of so long, until
+    when.
 
     Of one dimension the column is called ``value``; of several, as in ``jobs_ended``.
     """
@@ -109,6 +102,17 @@ class Source(NamedTuple):
     """A piece of SQL, and what it needs."""
 
     sql: str
+    parameters: dict[str, object]
+
+
+class Cut(NamedTuple):
+    """Where an answer comes from, as FROM … WHERE …: ``far`` is a table of what is rolled up ('': none can answer), in
+    which the dimension is called ``value``; ``near`` are the single jobs of what is left of the time.
+    """
+
+    far: str
+    value: str
+    near: list[str]
     parameters: dict[str, object]
 
 
@@ -139,104 +143,49 @@ def jobs(dimension: str, since: float, until: float, only: Filter) -> Source:
 
 def sums(dimension: str, span: Span, only: Filter, grain_s: float = math.inf, rolled: Rolled = ()) -> Source:
     """Their sums by ``bucket`` (a time that is a multiple of ``grain_s``), ``value`` of the dimension and outcome."""
-    condition, parameters = ended(only)
-    bucket = '0.0' if grain_s == math.inf else 'floor({}) * $grain_s'
-    if grain_s < math.inf:
-        parameters['grain_s'] = grain_s
+    found = cut('sums', dimension, span, only, grain_s=grain_s, rolled=rolled)
     columns = ', '.join(f'{sql} AS {name}' for name, sql in SUMS.items())
-    kept = _kept('sums', dimension, only, grain_s, rolled)
-    whole = _whole(span, kept.level_s, kept.until) if kept else None
-    pieces = []
-    for n, (begin, end) in enumerate(_rest(span, whole)):
-        parameters |= {f'from_{n}': begin, f'until_{n}': end}
-        pieces.append(
-            f'SELECT {bucket.format("happened_at / $grain_s")} AS bucket, {DIMENSIONS[dimension]} AS value, outcome, '
-            f'{columns} FROM jobs_ended '
-            f'WHERE happened_at >= $from_{n} AND happened_at < $until_{n} AND {condition} GROUP BY 1, 2, 3'
-        )
-    if kept and whole:
-        narrowed = _where(only, kept.columns)
-        parameters |= narrowed.parameters | {'whole_from': whole[0], 'whole_until': whole[1]}
-        time = bucket.format('bucket / $grain_s')
-        pieces.append(
-            f'SELECT {time} AS bucket, {kept.value} AS value, outcome, {", ".join(SUMS)} '
-            f'FROM {kept.table} WHERE bucket >= $whole_from AND bucket < $whole_until AND {narrowed.sql}'
-        )
-    return Source(f'({" UNION ALL ".join(pieces)})', _used(pieces, parameters))
+    pieces = [
+        f'SELECT {step("happened_at", grain_s)} AS bucket, {DIMENSIONS[dimension]} AS value, outcome, {columns} '
+        f'{jobs} GROUP BY 1, 2, 3'
+        for jobs in found.near
+    ]
+    if found.far:
+        time = step('bucket', grain_s)
+        pieces.append(f'SELECT {time} AS bucket, {found.value} AS value, outcome, {", ".join(SUMS)} {found.far}')
+    return source(f'({" UNION ALL ".join(pieces)})', found.parameters, grain_s=grain_s)
 
 
-def counts(
-    dimension: str,
-    span: Span,
-    only: Filter,
-    measures: tuple[str, ...],
-    rolled: Rolled = (),
-    *,
-    grain_s: float = math.inf,
-) -> Source:
-    """How many took how long: by ``step`` (a multiple of ``grain_s``), value of the dimension, ``measure`` and
-    ``bucket``, see ``bucket_of``.
-    """
+def cut(what: str, dimension: str, span: Span, only: Filter, *, grain_s: float, rolled: Rolled) -> Cut:
+    """Cut a span into what the best table of ``rolled`` holds and the rest."""
     condition, parameters = ended(only)
-    step = '0.0' if grain_s == math.inf else 'floor({} / $grain_s) * $grain_s'
-    if grain_s < math.inf:
-        parameters['grain_s'] = grain_s
-    kept = _kept('counts', dimension, only, grain_s, rolled)
+    kept = _kept(what, dimension, only, grain_s, rolled)
     whole = _whole(span, kept.level_s, kept.until) if kept else None
-    near = [_near(n, dimension, step, measures, condition) for n in range(len(_rest(span, whole)))]
-    for n, (begin, end) in enumerate(_rest(span, whole)):
-        parameters |= {f'from_{n}': begin, f'until_{n}': end}
-    pieces = [_counted(' UNION ALL '.join(near), measures)]
+    far, value = '', ''
     if kept and whole:
-        narrowed = _where(only, kept.columns)
-        parameters |= narrowed.parameters | {'whole_from': whole[0], 'whole_until': whole[1]}
-        listed = ', '.join(f"'{measure}'" for measure in measures)
-        pieces.append(
-            f'SELECT {step.format("at_s")} AS step, {kept.value} AS value, measure, bucket, n '
-            f'FROM {kept.table} WHERE at_s >= $whole_from AND at_s < $whole_until '
-            f'AND measure IN ({listed}) AND {narrowed.sql}'
-        )
-    return Source(f'({" UNION ALL ".join(pieces)})', _used(pieces, parameters))
+        narrowed, value = _where(only, kept.columns), kept.value
+        parameters = parameters | narrowed.parameters | {'whole_from': whole[0], 'whole_until': whole[1]}
+        time = TIMES[what]
+        far = f'FROM {kept.table} WHERE {time} >= $whole_from AND {time} < $whole_until AND {narrowed.sql}'
+    near = []
+    for n, (begin, end) in enumerate(_rest(span, whole)):
+        parameters = parameters | {f'from_{n}': begin, f'until_{n}': end}
+        near.append(f'FROM jobs_ended WHERE happened_at >= $from_{n} AND happened_at < $until_{n} AND {condition}')
+    return Cut(far, value, near, parameters)
 
 
-def _counted(near: str, measures: tuple[str, ...]) -> str:
-    """All measures with one look at the jobs."""
-    which = ' '.join(f"WHEN GROUPING({measure}_b) = 0 THEN '{measure}'" for measure in measures)
-    bucket = f'coalesce({", ".join(f"{measure}_b" for measure in measures)})'
-    sets = ', '.join(f'(step, value, {measure}_b)' for measure in measures)
-    return (
-        f'SELECT step, value, CASE {which} END AS measure, {bucket} AS bucket, count(*) AS n FROM ({near}) '
-        f'GROUP BY GROUPING SETS ({sets}) HAVING {bucket} IS NOT NULL'
-    )
+def step(time: str, grain_s: float) -> str:
+    """The begin of the step that contains a time; all of time is one step when ``grain_s`` is infinite."""
+    return '0.0' if grain_s == math.inf else f'floor({time} / $grain_s) * $grain_s'
 
 
-def _near(n: int, dimension: str, step: str, measures: tuple[str, ...], condition: str) -> str:
-    """The buckets of single jobs."""
-    columns = ', '.join(
-        f'CASE WHEN {MEASURES[measure][1]} THEN {MEASURES[measure][0]} END AS {measure}_b' for measure in measures
-    )
-    return (
-        f'SELECT {step.format("happened_at")} AS step, {DIMENSIONS[dimension]} AS value, {columns} '
-        f'FROM jobs_ended WHERE happened_at >= $from_{n} AND happened_at < $until_{n} AND {condition}'
-    )
+def source(sql: str, parameters: Mapping[str, object], **more: object) -> Source:
+    """What DuckDB takes: no parameter that the text does not name."""
+    named = set(re.findall(r'\$(\w+)', sql))
+    return Source(sql, {name: value for name, value in {**parameters, **more}.items() if name in named})
 
 
-def ranks(histogram: Source, keys: tuple[str, ...], wanted: tuple[float, ...]) -> Source:
-    """One row for each combination of ``keys`` (columns of ``counts``): these, and the bucket that each part in
-    ``wanted`` reaches, which is the first one that more than that part of all others lie up to.
-    """
-    by = ', '.join(keys)
-    columns = ', '.join(f'min(bucket) FILTER (reached > $part_{n} * (total - 1))' for n in range(len(wanted)))
-    sql = (
-        f'WITH added AS (SELECT {by}, bucket, sum(n) AS n FROM {histogram.sql} GROUP BY ALL), '
-        f'reaching AS (SELECT {by}, bucket, sum(n) OVER (PARTITION BY {by} ORDER BY bucket) AS reached, '
-        f'sum(n) OVER (PARTITION BY {by}) AS total FROM added) '
-        f'SELECT {by}, {columns} FROM reaching GROUP BY {by}'
-    )
-    return Source(sql, histogram.parameters | {f'part_{n}': part for n, part in enumerate(wanted)})
-
-
-class Kept(NamedTuple):
+class _Kept(NamedTuple):
     """A table of what was rolled up that can answer a question, until when, and how it says value and filters."""
 
     table: str
@@ -246,7 +195,7 @@ class Kept(NamedTuple):
     columns: dict[str, str]
 
 
-def _kept(what: str, dimension: str, only: Filter, grain_s: float, rolled: Rolled) -> Kept | None:
+def _kept(what: str, dimension: str, only: Filter, grain_s: float, rolled: Rolled) -> _Kept | None:
     """One dimension is asked of the table of that alone, several of the smallest that has all of them."""
     asked = {_DIMENSION_OF[field] for field in _DIMENSION_OF if getattr(only, field)} | {dimension} - {''}
     one = next(iter(asked), '') if len(asked) <= 1 else None
@@ -257,9 +206,9 @@ def _kept(what: str, dimension: str, only: Filter, grain_s: float, rolled: Rolle
             continue
         if one is not None and each.by == (one,):
             columns = {'outcomes': 'outcome'} | {field: 'value' for field, name in _DIMENSION_OF.items() if name == one}
-            return Kept(each.table, each.level_s, each.until, 'value' if dimension else "''", columns)
+            return _Kept(each.table, each.level_s, each.until, 'value' if dimension else "''", columns)
         if one is None and len(each.by) > 1 and asked <= set(each.by):
-            return Kept(each.table, each.level_s, each.until, DIMENSIONS[dimension], _COLUMNS)
+            return _Kept(each.table, each.level_s, each.until, DIMENSIONS[dimension], _COLUMNS)
     return None
 
 
@@ -294,24 +243,3 @@ def _where(only: Filter, columns: Mapping[str, str]) -> Source:
                 name: str(one) if column == 'value' else one for name, one in zip(names, wanted, strict=True)
             }
     return Source(' AND '.join(conditions) or 'true', parameters)
-
-
-def _used(pieces: list[str], parameters: dict[str, object]) -> dict[str, object]:
-    """DuckDB takes no parameter that the text does not name."""
-    named = set(re.findall(r'\$(\w+)', ' '.join(pieces)))
-    return {name: value for name, value in parameters.items() if name in named}
-
-
-def bucket_of(seconds: float) -> int:
-    """The bucket of a length of time: 0 up to ``LEAST_S``, then each ``RATIO`` times as long."""
-    if seconds <= LEAST_S:
-        return 0
-    return min(math.ceil(math.log(seconds / LEAST_S) / _LOG), 32_000)
-
-
-def length_of(bucket: int) -> float:
-    """The length of time in the middle of a bucket, seconds."""
-    return LEAST_S * RATIO ** (bucket - 0.5) if bucket else LEAST_S
-
-
-_LOG = math.log(RATIO)

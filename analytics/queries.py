@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from analytics import parts, store
+from analytics import parts, quantiles, store
 from analytics.answers import (
     ALL,
     Choices,
@@ -340,32 +340,27 @@ async def _quantiles(
         cut = parts.jobs('', since, until, only)
         [row] = await source.read(_SQL['exact_quantiles'].format(jobs=cut.sql), cut.parameters)
         return row[0] or [None] * 3, row[1] or [None] * 2, row[2] or [None]
-    cut = parts.counts('', (since, until), only, tuple(parts.MEASURES), source.rolled())
-    rows = await source.read(*parts.ranks(cut, ('measure',), (0.5, 0.95, 0.99)))
-    found = {measure: _lengths(buckets) for measure, *buckets in rows}
-    none: Quantiles = [None] * 3
-    response, wait, first_token = (found.get(measure, none) for measure in ('response', 'wait', 'first_token'))
-    return response, wait[:2], first_token[1:2]
+    wanted = {'response': (50, 95, 99), 'wait': (50, 95), 'first_token': (95,)}
+    rows = await source.read(*quantiles.quantiles('', (since, until), only, wanted, source.rolled()))
+    measured = rows[0][2:] if rows else (None, None, None)
+    response, wait, first_token = map(quantiles.lengths, measured, wanted.values())
+    return response, wait, first_token
 
 
 async def _quantiles_by_value(
-    source: store.Store, dimension: str, span: tuple[float, float], only: Filter, total: int
+    source: store.Store, dimension: str, span: parts.Span, only: Filter, total: int
 ) -> dict[str, tuple[Quantiles, Quantiles]]:
     """Of the response (50, 95 %) and the wait (95 %), by value."""
     if total <= EXACT:
         cut = parts.jobs(dimension, *span, only)
         rows = await source.read(_SQL['exact_quantiles_by_value'].format(jobs=cut.sql), cut.parameters)
         return {value: (response or [None, None], wait or [None]) for value, response, wait in rows}
-    cut = parts.counts(dimension, span, only, ('response', 'wait'), source.rolled())
-    found: dict[str, dict[str, Quantiles]] = {}
-    for value, measure, *buckets in await source.read(*parts.ranks(cut, ('value', 'measure'), (0.5, 0.95))):
-        found.setdefault(value, {})[measure] = _lengths(buckets)
-    none: Quantiles = [None, None]
-    return {value: (each.get('response', none), each.get('wait', none)[1:]) for value, each in found.items()}
-
-
-def _lengths(buckets: list[int]) -> Quantiles:
-    return [parts.length_of(bucket) for bucket in buckets]
+    wanted = {'response': (50, 95), 'wait': (95,)}
+    rows = await source.read(*quantiles.quantiles(dimension, span, only, wanted, source.rolled()))
+    return {
+        value: (quantiles.lengths(response, wanted['response']), quantiles.lengths(wait, wanted['wait']))
+        for _, value, response, wait in rows
+    }
 
 
 def _group(row: tuple[Any, ...], response: Quantiles, wait: Quantiles) -> Group:

@@ -9,7 +9,7 @@ from typing import Self
 
 import msgspec
 
-from analytics import errors, parts, store, timekeeper
+from analytics import errors, quantiles, store, timekeeper
 from broker import facts
 
 log = logging.getLogger('corral.analytics')
@@ -198,9 +198,9 @@ def _times(ended: dict[str, list[object]], told: dict[int, timekeeper.Times]) ->
         name: _sane([getattr(times, name) for times in in_order]) for name in timekeeper.Times.__struct_fields__
     }
     responses = zip(ended['happened_at'], ended['queued_at'], strict=True)
-    columns['response_b'] = [parts.bucket_of(end - begin) for end, begin in responses]  # type: ignore[operator]
-    columns['wait_b'] = [parts.bucket_of(waited_s) for waited_s in ended['waited_s']]  # type: ignore[arg-type]
-    columns['first_token_b'] = [parts.bucket_of(passed) for passed in ended['first_token_s']]  # type: ignore[arg-type]
+    columns['response_b'] = [quantiles.bucket_of(end - begin) for end, begin in responses]  # type: ignore[operator]
+    columns['wait_b'] = [quantiles.bucket_of(waited_s) for waited_s in ended['waited_s']]  # type: ignore[arg-type]
+    columns['first_token_b'] = [quantiles.bucket_of(passed) for passed in ended['first_token_s']]  # type: ignore[arg-type]
     return columns
 
 

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from analytics import parts
+from analytics import parts, quantiles
 
 HOUR_S, DAY_S, WEEK_S, MONTH_S = 3600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0
 SUMS = {
@@ -33,8 +33,7 @@ COUNTS = {
 }
 # What is narrowed and told apart by several at once: by the week; with users, who are many, by the month.
 # Kinds are few and go along with everything.
-FEW = ('worker', 'priority', 'model', 'kind')
-ALL = ('user', *FEW)
+FEW = ('worker', 'priority', 'model')
 STEP_S = {HOUR_S: 4 * DAY_S, DAY_S: 8 * DAY_S, WEEK_S: WEEK_S, MONTH_S: MONTH_S}  # so much at most in one transaction
 LATE_S = 120.0  # a span is rolled up so long after its end
 _BATCHES = {HOUR_S: 'hour', DAY_S: 'day', MONTH_S: 'month'}
@@ -85,13 +84,21 @@ def _tables() -> Iterator[Table]:
     for what, levels in (('sums', SUMS), ('counts', COUNTS)):
         for dimension, level_s in levels.items():
             yield Table(what, (dimension,), level_s, _BATCHES[level_s])
-    yield Table('sums', FEW, WEEK_S, 'week')
-    for two in itertools.combinations(FEW[:-1], 2):
+    yield Table('sums', (*FEW, 'kind'), WEEK_S, 'week')
+    for two in itertools.combinations(FEW, 2):
         yield Table('counts', (*two, 'kind'), WEEK_S, 'week')
-    for name in FEW[:-1]:  # each takes long enough for a transaction of its own
-        for what in ('sums', 'counts'):
-            yield Table(what, (name, 'kind', 'user'), MONTH_S, f'{name}_user')
-    yield Table('sums', ALL, MONTH_S, 'all')
+    for name in FEW:
+        yield _of_users('sums', name)
+        yield _of_users('counts', name)
+    for two in itertools.combinations(FEW, 2):
+        yield _of_users('sums', *two)
+        yield _of_users('lists', *two)
+
+
+def _of_users(what: str, *names: str) -> Table:
+    """Each takes long enough for a transaction of its own."""
+    by = (*names, 'kind', 'user')
+    return Table(what, by, MONTH_S, _name(what, by))
 
 
 def _name(what: str, by: tuple[str, ...]) -> str:
@@ -103,10 +110,13 @@ def _created(table: Table) -> str:
     value = 'value VARCHAR'
     if len(table.by) > 1:
         value = ', '.join(f'"{name}" {"BIGINT" if name == "priority" else "VARCHAR"}' for name in table.by)
-    if table.what == 'sums':
-        return f'CREATE TABLE {table.name} (bucket DOUBLE, {value}, outcome VARCHAR, {kinds})'
+    columns = {
+        'sums': kinds,
+        'counts': 'measure VARCHAR, bucket SMALLINT, n BIGINT',
+        'lists': ', '.join(f'{measure} SMALLINT[]' for measure in quantiles.MEASURES),
+    }
     return (
-        f'CREATE TABLE {table.name} (at_s DOUBLE, {value}, outcome VARCHAR, measure VARCHAR, bucket SMALLINT, n BIGINT)'
+        f'CREATE TABLE {table.name} ({parts.TIMES[table.what]} DOUBLE, {value}, outcome VARCHAR, {columns[table.what]})'
     )
 
 
@@ -115,17 +125,20 @@ def _filled(table: Table, condition: str) -> Iterator[str]:
     value = ', '.join(f'"{name}"' for name in table.by) if several else parts.DIMENSIONS[table.by[0]]
     keys = f'floor(happened_at / {table.level_s}) * {table.level_s}, {value}, outcome'
     first = ', '.join(str(n + 1) for n in range(len(table.by) + 2))
-    if table.what == 'sums':
-        yield (
-            f'INSERT INTO {table.name} SELECT {keys}, {", ".join(parts.SUMS.values())} '
-            f'FROM jobs_ended WHERE {condition} GROUP BY {first} ORDER BY {first}'
-        )
+    if table.what == 'counts':
+        for measure, (column, which) in quantiles.MEASURES.items():
+            yield (
+                f"INSERT INTO {table.name} SELECT {keys}, '{measure}', {column}, count(*) "
+                f'FROM jobs_ended WHERE {condition} AND {which} GROUP BY ALL ORDER BY ALL'
+            )
         return
-    for measure, (column, which) in parts.MEASURES.items():
-        yield (
-            f"INSERT INTO {table.name} SELECT {keys}, '{measure}', {column}, count(*) "
-            f'FROM jobs_ended WHERE {condition} AND {which} GROUP BY ALL ORDER BY ALL'
-        )
+    columns = list(parts.SUMS.values())
+    if table.what == 'lists':
+        columns = [f'list({column}) FILTER ({which})' for column, which in quantiles.MEASURES.values()]
+    yield (
+        f'INSERT INTO {table.name} SELECT {keys}, {", ".join(columns)} '
+        f'FROM jobs_ended WHERE {condition} GROUP BY {first} ORDER BY {first}'
+    )
 
 
 def _type_of(sql: str) -> str:

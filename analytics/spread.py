@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 
-from analytics import parts, store
+from analytics import parts, quantiles, store
 from analytics.answers import ALL, Filter
 
-EXACT = 50_000  # jobs; beyond it the quantiles are read from buckets, see ``parts.ranks``
-PARTS = (0.5, 0.95)
+EXACT = 50_000  # jobs; beyond it they are read from buckets
+WANTED = dict.fromkeys(quantiles.MEASURES, (50, 95))
 _LENGTHS = {'wait': 'waited_s', 'response': 'waited_s + ran_s', 'first_token': 'first_token_s'}
 
 
@@ -46,22 +46,23 @@ Found = dict[int, dict[str, float | None]]
 async def _exact(source: store.Store, span: parts.Span, step_s: float, only: Filter) -> Found:
     columns = ', '.join(
         f'quantile_cont({_LENGTHS[measure]}, [0.5, 0.95]) FILTER ({which})'
-        for measure, (_, which) in parts.MEASURES.items()
+        for measure, (_, which) in quantiles.MEASURES.items()
     )
     cut = parts.jobs('', *span, only)
     sql = f'SELECT CAST(floor(happened_at / $step_s) AS BIGINT), {columns} FROM {cut.sql} GROUP BY 1'
     found: Found = {}
-    for step, *quantiles in await source.read(sql, {'step_s': step_s, **cut.parameters}):
-        for measure, pair in zip(parts.MEASURES, quantiles, strict=True):
+    for step, *pairs in await source.read(sql, {'step_s': step_s, **cut.parameters}):
+        for measure, pair in zip(quantiles.MEASURES, pairs, strict=True):
             found.setdefault(step, {}).update(_named(measure, pair or [None, None]))
     return found
 
 
 async def _counted(source: store.Store, span: parts.Span, step_s: float, only: Filter) -> Found:
-    cut = parts.counts('', span, only, tuple(parts.MEASURES), source.rolled(), grain_s=step_s)
+    cut = quantiles.quantiles('', span, only, WANTED, source.rolled(), grain_s=step_s)
     found: Found = {}
-    for step, measure, *pair in await source.read(*parts.ranks(cut, ('step', 'measure'), PARTS)):
-        found.setdefault(round(step / step_s), {}).update(_named(measure, [parts.length_of(each) for each in pair]))
+    for step, _, *pairs in await source.read(*cut):
+        for measure, pair in zip(WANTED, pairs, strict=True):
+            found.setdefault(round(step / step_s), {}).update(_named(measure, quantiles.lengths(pair, WANTED[measure])))
     return found
 
 

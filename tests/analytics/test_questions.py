@@ -6,7 +6,7 @@ import inspect
 import msgspec
 import pytest
 
-from analytics import ledger, parts, queries, recorder, rollups, store
+from analytics import ledger, quantiles, queries, recorder, rollups, store
 from analytics.answers import Filter
 from broker import facts
 from tests.analytics import made
@@ -318,8 +318,8 @@ async def test_ends_that_lie_in_a_time_that_is_rolled_up_are_counted(path):
 
 def test_lengths_and_buckets_fit_together():
     for seconds in (0.0, 0.0005, 0.001, 0.0011, 0.5, 1, 61, 3600, 9e5, 1e12):
-        bucket = parts.bucket_of(seconds)
-        assert seconds <= 0.001 or parts.length_of(bucket) == pytest.approx(seconds, rel=0.04)
+        bucket = quantiles.bucket_of(seconds)
+        assert seconds <= 0.001 or quantiles.length_of(bucket) == pytest.approx(seconds, rel=0.04)
 
 
 def test_every_question_can_be_asked_of_the_ledger_and_every_named_query_is_used():

@@ -7,8 +7,9 @@ import math
 import msgspec
 import pytest
 
-from analytics import parts, queries, recorder, spread, store
+from analytics import parts, quantiles, queries, recorder, spread, store
 from analytics.answers import Filter
+from broker import facts
 from tests.analytics import made
 
 DAY_S = 86_400
@@ -95,7 +96,7 @@ async def test_sums_that_are_kept_say_what_the_jobs_say(source, names, monkeypat
         monkeypatch.setattr(room, 'EXACT', 0)  # quantiles are read from buckets, whatever they are counted from
     only = Filter(**{field: wanted for name in names for field, wanted in CHOSEN[name].items()})
     span = {'since': SINCE, 'until': UNTIL}
-    assert '_kind' in parts.sums('', (SINCE, UNTIL), only, rolled=source.rolled()).sql
+    assert ('_kind' in parts.sums('', (SINCE, UNTIL), only, rolled=source.rolled()).sql) == (names != tuple(CHOSEN))
     kept = {name: await ask(source, span, only) for name, ask in ASKED.items()}
     source.rolled = lambda: ()
     for name, ask in ASKED.items():
@@ -116,7 +117,11 @@ async def test_sums_that_are_kept_say_what_the_jobs_say(source, names, monkeypat
         ('', Filter(kinds=('chat',), workers=('v',)), 7.0 * DAY_S,
          ('sums_by_worker_priority_model_kind', 'counts_by_worker_priority_kind')),
         ('user', Filter(priorities=(5,)), math.inf, ('sums_by_priority_kind_user', 'counts_by_priority_kind_user')),
-        ('user', Filter(models=('m',), priorities=(5,)), math.inf, ('sums_by_user_worker_priority_model_kind', '')),
+        ('user', Filter(models=('m',), priorities=(5,)), math.inf,
+         ('sums_by_priority_model_kind_user', 'lists_by_priority_model_kind_user')),
+        ('', Filter(users=('ann',), workers=('v',), models=('m',), kinds=('chat',)), math.inf,
+         ('sums_by_worker_model_kind_user', 'lists_by_worker_model_kind_user')),
+        ('user', Filter(models=('m',), priorities=(5,), workers=('v',)), math.inf, ('', '')),
         ('', Filter(models=('m',), priorities=(5,)), DAY_S, ('', '')),
         ('', Filter(models=('m',), engines=('demo',)), math.inf, ('', '')),
         ('user_model', Filter(), math.inf, ('sums_by_user_model', '')),
@@ -124,9 +129,42 @@ async def test_sums_that_are_kept_say_what_the_jobs_say(source, names, monkeypat
     ],
 )  # fmt: skip
 async def test_each_question_is_answered_by_the_smallest_table_that_can(source, dimension, only, grain_s, tables):
-    rolled = [each for each in source.rolled() if each.until]
-    for what, table in zip((parts.sums, parts.counts), tables, strict=True):
-        more = (('response',),) if what is parts.counts else ()
-        cut = what(dimension, (SINCE, UNTIL), only, *more, grain_s=grain_s, rolled=rolled)
+    rolled, span = [each for each in source.rolled() if each.until], (SINCE, UNTIL)
+    wanted = {'response': (50,)}
+    for cut, table in zip(
+        (
+            parts.sums(dimension, span, only, grain_s=grain_s, rolled=rolled),
+            quantiles.quantiles(dimension, span, only, wanted, rolled, grain_s=grain_s),
+        ),
+        tables,
+        strict=True,
+    ):
         named = [each.table for each in rolled if f'FROM {each.table} ' in cut.sql]
         assert named == [table] * bool(table)
+
+
+@pytest.mark.parametrize('only', [Filter(), Filter(models=('m',), priorities=(5,))])
+async def test_a_quantile_is_the_bucket_of_the_nearest_rank(source, only):
+    """From a histogram or from lists, and single jobs: the first that so many percent lie up to."""
+    wanted = {'wait': (0, 1, 50, 94, 95, 99, 100), 'response': (50, 95)}
+    span = (SINCE, UNTIL)
+    for rolled in (source.rolled(), ()):
+        rows = await source.read(*quantiles.quantiles('user', span, only, wanted, rolled))
+        found = {value: found for _, value, *found in rows}
+        assert found.keys() == {'ann', 'bob', 'eve'}
+        for user, (wait, response) in found.items():
+            of_user = [
+                end for end in ends()
+                if SINCE <= end.at < UNTIL and end.user == user
+                and (not only.models or end.model in only.models)
+                and (not only.priorities or end.priority in only.priorities)
+            ]  # fmt: skip
+            waits = [end.waited_s for end in of_user if end.starts]
+            whole = [end.at - end.queued_at for end in of_user if isinstance(end, facts.JobCompleted)]
+            assert wait == [nearest(waits, percent) for percent in wanted['wait']]
+            assert response == [nearest(whole, percent) for percent in wanted['response']]
+
+
+def nearest(times, percent):
+    rank = max(1, -(-len(times) * percent // 100))
+    return sorted(map(quantiles.bucket_of, times))[rank - 1]

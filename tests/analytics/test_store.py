@@ -11,7 +11,7 @@ import sys
 import duckdb
 import pytest
 
-from analytics import errors, ledger, recorder, rollups, store, versions
+from analytics import errors, ledger, parts, quantiles, recorder, rollups, store, versions
 from tests.analytics import made
 
 STORY = made.life(100)
@@ -128,30 +128,65 @@ async def test_a_file_of_an_earlier_version_keeps_its_rows_and_goes_on(path, fil
     await sink.close()
 
 
-async def test_a_file_of_version_5_gets_the_sums_it_lacks_from_its_jobs(path):
+def as_version_6(connection):
+    """Sums by users and all others at once were one table; sums and histograms by users were made together."""
+    sums = ', '.join(f'{sql} AS {name}' for name, sql in parts.SUMS.items())
+    connection.execute(
+        'CREATE TABLE sums_by_user_worker_priority_model_kind AS SELECT floor(happened_at / 2592000) * 2592000 AS '
+        f'bucket, "user", worker, priority, model, kind, outcome, {sums} FROM jobs_ended '
+        "WHERE happened_at < (SELECT until FROM rolled WHERE batch = 'month') GROUP BY ALL"
+    )
+    for each in rollups.TABLES:
+        if each.by[-2:] == ('kind', 'user'):
+            connection.execute('DELETE FROM rolled WHERE batch = ?', [each.name])
+            if len(each.by) > 3:
+                connection.execute(f'DROP TABLE {each.name}')
+    for batch in ('worker_user', 'priority_user', 'model_user', 'all'):
+        connection.execute("INSERT INTO rolled SELECT ?, until FROM rolled WHERE batch = 'month'", [batch])
+
+
+def as_version_5(connection):
+    """There were only tables of one dimension, rolled up by how long their steps are."""
+    for each in rollups.TABLES:
+        if len(each.by) > 1:
+            connection.execute(f'DROP TABLE {each.name}')
+    connection.execute(
+        'CREATE TABLE of_levels AS SELECT level_s, until FROM rolled '
+        "JOIN (VALUES ('hour', 3600.0), ('day', 86400.0), ('month', 2592000.0)) known(batch, level_s) USING (batch)"
+    )
+    connection.execute('DROP TABLE rolled')
+    connection.execute('ALTER TABLE of_levels RENAME TO rolled')
+
+
+@pytest.mark.parametrize(('version', 'as_it_was'), [(5, as_version_5), (6, as_version_6)])
+async def test_a_file_of_an_earlier_version_gets_the_sums_it_lacks_from_its_jobs(path, version, as_it_was):
+    async def tables(source):
+        in_order = ', '.join(f'list_sort({measure}) AS {measure}' for measure in quantiles.MEASURES)
+        return {'rolled': await source.read('SELECT batch, until FROM rolled ORDER BY ALL')} | {
+            each.name: await source.read(
+                f'SELECT * {f"REPLACE ({in_order})" * (each.what == "lists")} FROM {each.name} ORDER BY ALL'
+            )
+            for each in rollups.TABLES
+        }
+
     story = [*made.life(60), made.completed(181, made.T0 + 40 * 86_400, 'x')]
     sink = await recorder.Recorder.open(path)
     await sink.record(story)
     await sink.store.roll_up()
-    names = [each.name for each in rollups.TABLES]
-    whole = {name: await sink.store.read(f'SELECT * FROM {name} ORDER BY ALL') for name in names}
+    whole = await tables(sink.store)
+    columns = await sink.store.read('SELECT table_name, column_name, data_type FROM duckdb_columns() ORDER BY ALL')
     assert all(whole.values())
     await sink.close()
-    several = [each.name for each in rollups.TABLES if len(each.by) > 1]
-    with duckdb.connect(path) as connection:  # as version 5 had it
-        for name in several:
-            connection.execute(f'DROP TABLE {name}')
-        connection.execute(
-            'CREATE TABLE of_levels AS SELECT level_s, until FROM rolled '
-            "JOIN (VALUES ('hour', 3600.0), ('day', 86400.0), ('month', 2592000.0)) known(batch, level_s) USING (batch)"
-        )
-        connection.execute('DROP TABLE rolled')
-        connection.execute('ALTER TABLE of_levels RENAME TO rolled')
-        connection.execute('UPDATE meta SET schema_version = 5')
+    with duckdb.connect(path) as connection:
+        as_it_was(connection)
+        connection.execute('UPDATE meta SET schema_version = ?', [version])
     book = await ledger.Ledger.open(path, made.Queue(story).facts_after)
     await asyncio.wait_for(asyncio.shield(book._tasks[-1]), 60)
-    assert (book.last_seq(), book._sink.store.rebuilds) == (181, 0)
-    assert {name: await book._sink.store.read(f'SELECT * FROM {name} ORDER BY ALL') for name in names} == whole
+    source = book._sink.store
+    assert (book.last_seq(), source.rebuilds) == (181, 0)
+    assert await tables(source) == whole
+    found = await source.read('SELECT table_name, column_name, data_type FROM duckdb_columns() ORDER BY ALL')
+    assert found == columns
     await book.close()
 
 
@@ -174,7 +209,7 @@ async def test_the_tables_are_those_of_this_version(opened):
         "WHERE database_name <> 'temp' AND schema_name = 'main' AND NOT internal ORDER BY ALL"
     )
     mark = hashlib.sha256(repr(columns).encode()).hexdigest()[:16]
-    assert (versions.SCHEMA_VERSION, mark) == (6, 'c35aec2267f0c3b7'), (
+    assert (versions.SCHEMA_VERSION, mark) == (7, 'b786b3da5d7e8ce1'), (
         'the tables changed: count SCHEMA_VERSION up, add a step to versions.STEPS and the new mark here'
     )
 

@@ -16,7 +16,7 @@ import time
 import duckdb
 import psutil
 
-from analytics import ledger, misses, parts, queries, recorder, rollups, spread, store, timekeeper, versions
+from analytics import ledger, misses, quantiles, queries, recorder, rollups, spread, store, timekeeper, versions
 from analytics.answers import Filter
 from app.charts.question import step_of
 from tests.analytics import made
@@ -124,7 +124,7 @@ def generate(path: pathlib.Path, jobs: int) -> None:
                 'from': first,
                 'until': min(first + 1_000_000, jobs),
             }
-            connection.execute(_JOBS, {**values, 'least': parts.LEAST_S, 'ratio': parts.RATIO})
+            connection.execute(_JOBS, {**values, 'least': quantiles.LEAST_S, 'ratio': quantiles.RATIO})
         for statement in _CURVES.split(';')[:-1]:
             known = {'since': SINCE, 'days': DAYS}
             connection.execute(statement, {name: value for name, value in known.items() if f'${name}' in statement})
