@@ -90,9 +90,9 @@ def _tables() -> Iterator[Table]:
     for name in FEW:
         yield _of_users('sums', name)
         yield _of_users('counts', name)
-    for two in itertools.combinations(FEW, 2):
-        yield _of_users('sums', *two)
-        yield _of_users('lists', *two)
+    for several in (*itertools.combinations(FEW, 2), FEW):
+        yield _of_users('sums', *several)
+        yield _of_users('lists', *several)
 
 
 def _of_users(what: str, *names: str) -> Table:

@@ -193,12 +193,13 @@ async def _ask(source: store.Store) -> None:
 USER = Filter(users=('user-7',))
 MODEL = Filter(models=('model-1',))
 BOTH = Filter(users=('user-7', 'user-8'), models=('model-1',), priorities=(5,))
-BROAD = {  # two filters that each fit very many jobs
+BROAD = {  # filters that each fit very many jobs
     'model and priority': Filter(models=('model-1',), priorities=(5,)),
     'user and model': Filter(users=('user-7',), models=('model-1',)),
     'user and priority': Filter(users=('user-7',), priorities=(5,)),
     'worker and priority': Filter(workers=('worker-1',), priorities=(5,)),
     'kind and priority': Filter(kinds=('chat',), priorities=(5,)),
+    'three of them': Filter(models=('model-1',), priorities=(5,), workers=('worker-1',)),
 }
 QUESTIONS = {
     'summary': lambda s, span, step: queries.summary(s, **span),
