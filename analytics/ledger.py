@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from analytics import dictionary, errors, misses, outlet, pump, queries, recorder, spread
+from analytics import answers, curves, dictionary, errors, misses, outlet, pump, queries, recorder, spread
 from broker import facts
 
 log = logging.getLogger('corral.analytics')
@@ -76,99 +76,99 @@ class Ledger:
 
         return remove
 
-    async def summary(self, *, since: float, until: float, only: queries.Filter = queries.ALL) -> queries.Summary:
+    async def summary(self, *, since: float, until: float, only: answers.Filter = answers.ALL) -> answers.Summary:
         """See ``queries.summary``."""
         return await queries.summary(self._sink.store, since=since, until=until, only=only)
 
-    async def compare(self, *, since: float, until: float, only: queries.Filter = queries.ALL) -> queries.Comparison:
+    async def compare(self, *, since: float, until: float, only: answers.Filter = answers.ALL) -> answers.Comparison:
         """See ``queries.compare``."""
         return await queries.compare(self._sink.store, since=since, until=until, only=only)
 
     async def per_minute(
-        self, *, since: float, until: float, step_s: float = 60.0, only: queries.Filter = queries.ALL
-    ) -> list[queries.Point]:
-        """See ``queries.per_minute``."""
-        return await queries.per_minute(self._sink.store, since=since, until=until, step_s=step_s, only=only)
+        self, *, since: float, until: float, step_s: float = 60.0, only: answers.Filter = answers.ALL
+    ) -> list[answers.Point]:
+        """See ``curves.per_minute``."""
+        return await curves.per_minute(self._sink.store, since=since, until=until, step_s=step_s, only=only)
 
     async def spread(
-        self, *, since: float, until: float, step_s: float = 3600.0, only: queries.Filter = queries.ALL
+        self, *, since: float, until: float, step_s: float = 3600.0, only: answers.Filter = answers.ALL
     ) -> list[spread.Spread]:
         """See ``spread.spread``: medians and 95 % over time."""
         return await spread.spread(self._sink.store, since=since, until=until, step_s=step_s, only=only)
 
     async def by_priority(
-        self, *, since: float, until: float, only: queries.Filter = queries.ALL
-    ) -> list[queries.PrioritySummary]:
+        self, *, since: float, until: float, only: answers.Filter = answers.ALL
+    ) -> list[answers.PrioritySummary]:
         """See ``queries.by_priority``."""
         return await queries.by_priority(self._sink.store, since=since, until=until, only=only)
 
     async def by_model(
-        self, *, since: float, until: float, only: queries.Filter = queries.ALL
-    ) -> list[queries.ModelSummary]:
+        self, *, since: float, until: float, only: answers.Filter = answers.ALL
+    ) -> list[answers.ModelSummary]:
         """See ``queries.by_model``."""
         return await queries.by_model(self._sink.store, since=since, until=until, only=only)
 
     async def groups(
-        self, dimension: str, *, since: float, until: float, only: queries.Filter = queries.ALL
-    ) -> list[queries.Group]:
+        self, dimension: str, *, since: float, until: float, only: answers.Filter = answers.ALL
+    ) -> list[answers.Group]:
         """See ``queries.groups``: by model, user, worker, priority, kind, engine or source."""
         return await queries.groups(self._sink.store, dimension, since=since, until=until, only=only)
 
     async def by_hour_of_week(
-        self, *, since: float, until: float, zone: str = '', only: queries.Filter = queries.ALL
-    ) -> list[queries.Hour]:
-        """See ``queries.by_hour_of_week``."""
-        return await queries.by_hour_of_week(self._sink.store, since=since, until=until, zone=zone, only=only)
+        self, *, since: float, until: float, zone: str = '', only: answers.Filter = answers.ALL
+    ) -> list[answers.Hour]:
+        """See ``curves.by_hour_of_week``."""
+        return await curves.by_hour_of_week(self._sink.store, since=since, until=until, zone=zone, only=only)
 
     async def failures(
-        self, *, since: float, until: float, only: queries.Filter = queries.ALL
-    ) -> list[queries.Failure]:
+        self, *, since: float, until: float, only: answers.Filter = answers.ALL
+    ) -> list[answers.Failure]:
         """See ``queries.failures``."""
         return await queries.failures(self._sink.store, since=since, until=until, only=only)
 
     async def queue_depth(
         self, *, since: float, until: float, step_s: float = 60.0, models: tuple[str, ...] = ()
-    ) -> list[queries.Depth]:
-        """See ``queries.queue_depth``."""
-        return await queries.queue_depth(self._sink.store, since=since, until=until, step_s=step_s, models=models)
+    ) -> list[answers.Depth]:
+        """See ``curves.queue_depth``."""
+        return await curves.queue_depth(self._sink.store, since=since, until=until, step_s=step_s, models=models)
 
     async def saturation(
         self, *, since: float, until: float, step_s: float = 60.0, workers: tuple[str, ...] = ()
-    ) -> list[queries.Saturation]:
-        """See ``queries.saturation``."""
-        return await queries.saturation(self._sink.store, since=since, until=until, step_s=step_s, workers=workers)
+    ) -> list[answers.Saturation]:
+        """See ``curves.saturation``."""
+        return await curves.saturation(self._sink.store, since=since, until=until, step_s=step_s, workers=workers)
 
     async def eta(
-        self, *, since: float, until: float, step_s: float = 3600.0, only: queries.Filter = queries.ALL
-    ) -> queries.Eta:
-        """See ``queries.eta``."""
-        return await queries.eta(self._sink.store, since=since, until=until, step_s=step_s, only=only)
+        self, *, since: float, until: float, step_s: float = 3600.0, only: answers.Filter = answers.ALL
+    ) -> answers.Eta:
+        """See ``curves.eta``."""
+        return await curves.eta(self._sink.store, since=since, until=until, step_s=step_s, only=only)
 
-    async def misses(self, *, since: float, until: float, only: queries.Filter = queries.ALL) -> misses.Misses:
+    async def misses(self, *, since: float, until: float, only: answers.Filter = answers.ALL) -> misses.Misses:
         """See ``misses.misses``: how far predictions were off."""
         return await misses.misses(self._sink.store, since=since, until=until, only=only)
 
     async def model_speed(
-        self, *, since: float, until: float, step_s: float = 3600.0, only: queries.Filter = queries.ALL
-    ) -> list[queries.ModelPoint]:
-        """See ``queries.model_speed``."""
-        return await queries.model_speed(self._sink.store, since=since, until=until, step_s=step_s, only=only)
+        self, *, since: float, until: float, step_s: float = 3600.0, only: answers.Filter = answers.ALL
+    ) -> list[answers.ModelPoint]:
+        """See ``curves.model_speed``."""
+        return await curves.model_speed(self._sink.store, since=since, until=until, step_s=step_s, only=only)
 
     async def usage(
-        self, *, since: float, until: float, models: bool = False, only: queries.Filter = queries.ALL
-    ) -> list[queries.Usage]:
+        self, *, since: float, until: float, models: bool = False, only: answers.Filter = answers.ALL
+    ) -> list[answers.Usage]:
         """See ``queries.usage``."""
         return await queries.usage(self._sink.store, since=since, until=until, models=models, only=only)
 
-    async def waits(self, *, since: float, until: float, only: queries.Filter = queries.ALL) -> queries.Waits:
+    async def waits(self, *, since: float, until: float, only: answers.Filter = answers.ALL) -> answers.Waits:
         """See ``queries.waits``."""
         return await queries.waits(self._sink.store, since=since, until=until, only=only)
 
-    async def job_time(self, job_id: str) -> queries.JobTime | None:
+    async def job_time(self, job_id: str) -> answers.JobTime | None:
         """See ``queries.job_time``."""
         return await queries.job_time(self._sink.store, job_id)
 
-    async def runs(self, *, since: float, until: float, limit: int) -> list[queries.Run]:
+    async def runs(self, *, since: float, until: float, limit: int) -> list[answers.Run]:
         """See ``queries.runs``."""
         return await queries.runs(self._sink.store, since=since, until=until, limit=limit)
 
@@ -176,17 +176,17 @@ class Ledger:
         """See ``queries.first_end``."""
         return await queries.first_end(self._sink.store)
 
-    async def choices(self, *, since: float, until: float) -> queries.Choices:
+    async def choices(self, *, since: float, until: float) -> answers.Choices:
         """See ``queries.choices``."""
         return await queries.choices(self._sink.store, since=since, until=until)
 
     async def query(
         self, sql: str, *, limit_rows: int = 1000, limit_bytes: int = 4_000_000, timeout_s: float = 10.0
-    ) -> queries.Result:
+    ) -> answers.Result:
         """What a SELECT of a user gives. Raises ``errors.Refused``, with line and column where there is a place."""
         return await self._sink.store.query(sql, limit_rows=limit_rows, limit_bytes=limit_bytes, timeout_s=timeout_s)
 
-    def schema(self) -> list[queries.Table]:
+    def schema(self) -> list[answers.Table]:
         """The tables that ``query`` may read, and what their columns say."""
         return dictionary.tables()
 

@@ -1,10 +1,9 @@
 """The numbers, worked out by hand."""
 
-import inspect
 
 import pytest
 
-from analytics import errors, queries, store
+from analytics import answers, curves, errors, queries, store
 from broker import facts
 from tests.analytics import made
 
@@ -62,7 +61,7 @@ async def test_throughput_now_forgets_what_is_older_than_five_minutes(told):
 
 
 async def test_the_series_has_every_minute_and_rates_by_outcome(told):
-    first, second, third = await queries.per_minute(told, since=T0, until=T0 + 150)
+    first, second, third = await curves.per_minute(told, since=T0, until=T0 + 150)
     assert [point.at for point in (first, second, third)] == [T0, T0 + 60, T0 + 120]
     assert (first.completed, first.failed, first.cancelled) == (2, 1, 1)
     assert first.mean_wait_s == pytest.approx((1 + 1 + 2) / 3)
@@ -71,15 +70,15 @@ async def test_the_series_has_every_minute_and_rates_by_outcome(told):
     assert first.output_tokens == 150
     empty = {'completed': 0, 'failed': 0, 'cancelled': 0, 'output_tokens': 0}
     unknown = {'mean_wait_s': None, 'mean_first_token_s': None, 'mean_response_s': None}
-    assert second == queries.Point(at=T0 + 60, **empty, **unknown)
+    assert second == answers.Point(at=T0 + 60, **empty, **unknown)
     assert (third.completed, third.mean_first_token_s, third.output_tokens) == (2, pytest.approx(0.7), 50)
 
 
 async def test_longer_steps_give_rates_per_minute_of_the_time_that_has_passed(told):
-    [hour] = await queries.per_minute(told, since=T0 + 5, until=T0 + 150, step_s=3600)
+    [hour] = await curves.per_minute(told, since=T0 + 5, until=T0 + 150, step_s=3600)
     assert hour.at == T0  # the step that contains the beginning, from its own beginning
     assert hour.completed == pytest.approx(4 / 2.5)
-    whole, begun = await queries.per_minute(told, since=T0, until=T0 + 3601, step_s=3600)
+    whole, begun = await curves.per_minute(told, since=T0, until=T0 + 3601, step_s=3600)
     assert whole.completed == pytest.approx(4 / 60)
     assert (begun.at, begun.completed) == (T0 + 3600, 0)
 
@@ -106,11 +105,11 @@ async def test_priorities_are_told_apart_the_highest_first(told):
 
 async def test_an_empty_file_answers_with_zeros_and_unknowns(opened):
     found = await queries.summary(opened.store, since=T0, until=T0 + 900)
-    assert found == queries.Summary(
+    assert found == answers.Summary(
         total=0, completed=0, failed=0, cancelled=0, success_rate=None, mean_response_s=None, p50_response_s=None,
         p95_response_s=None, mean_wait_s=None, per_minute_now=0,
     )  # fmt: skip
-    points = await queries.per_minute(opened.store, since=T0, until=T0 + 900)
+    points = await curves.per_minute(opened.store, since=T0, until=T0 + 900)
     assert len(points) == 15
     assert not any(point.completed or point.mean_wait_s is not None for point in points)
     assert await queries.by_model(opened.store, since=T0, until=T0 + 900) == []
@@ -121,11 +120,6 @@ async def test_a_closed_store_says_so(path):
     await closed.close()
     with pytest.raises(errors.Unavailable, match='closed'):
         await queries.summary(closed, since=T0, until=T0 + 1)
-
-
-def test_every_named_query_is_used():
-    source = inspect.getsource(queries)
-    assert all(f"_SQL['{name}']" in source for name in queries._SQL)
 
 
 async def test_the_runs_of_a_range_come_as_they_could_start_and_the_last_where_there_are_too_many(told):

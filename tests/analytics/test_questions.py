@@ -6,7 +6,7 @@ import inspect
 import msgspec
 import pytest
 
-from analytics import ledger, quantiles, queries, recorder, rollups, store
+from analytics import answers, curves, ledger, named, quantiles, queries, recorder, rollups, store
 from analytics.answers import Filter
 from broker import facts
 from tests.analytics import made
@@ -128,7 +128,7 @@ async def test_the_summary(asked):
 async def test_a_filter_narrows(asked, only, total, wait_s):
     found = await queries.summary(asked, **RANGE, only=only)
     assert (found.total, found.mean_wait_s) == (total, wait_s if wait_s is None else pytest.approx(wait_s))
-    assert sum(point.failed for point in await queries.per_minute(asked, **RANGE, only=only)) == found.failed
+    assert sum(point.failed for point in await curves.per_minute(asked, **RANGE, only=only)) == found.failed
     assert (await queries.waits(asked, **RANGE, only=only)).jobs == total
 
 
@@ -173,44 +173,44 @@ async def test_models_and_priorities(asked):
      ('Pacific/Auckland', {(4, 21): 3, (4, 22): 1}), ('Asia/Kathmandu', {(4, 13): 3, (4, 14): 1})],
 )  # fmt: skip
 async def test_hours_of_the_week_go_by_the_clock_of_a_zone(asked, zone, hours):
-    found = await queries.by_hour_of_week(asked, **RANGE, zone=zone)
+    found = await curves.by_hour_of_week(asked, **RANGE, zone=zone)
     assert [(cell.weekday, cell.hour) for cell in found] == [(day, hour) for day in range(7) for hour in range(24)]
     assert {(cell.weekday, cell.hour): cell.total for cell in found if cell.total} == hours
     busy = max(found, key=lambda cell: cell.total)
     assert (busy.failed, busy.mean_wait_s, busy.mean_response_s) == (1, pytest.approx(17 / 3), pytest.approx(17.5))
     with pytest.raises(ValueError, match='no time zone'):
-        await queries.by_hour_of_week(asked, **RANGE, zone='Nowhere/Land')
+        await curves.by_hour_of_week(asked, **RANGE, zone='Nowhere/Land')
 
 
 async def test_reasons_of_failures(asked):
     boom, timeout = await queries.failures(asked, **RANGE)
-    assert boom == queries.Failure(code='boom', died=1, retried=0, last_at=T0 + 24, last_job_id='b')
-    assert timeout == queries.Failure(code='timeout', died=0, retried=1, last_at=T0 + 64, last_job_id='c')
+    assert boom == answers.Failure(code='boom', died=1, retried=0, last_at=T0 + 24, last_job_id='b')
+    assert timeout == answers.Failure(code='timeout', died=0, retried=1, last_at=T0 + 64, last_job_id='c')
     assert await queries.failures(asked, **RANGE, only=Filter(users=('ann',))) == [timeout]
 
 
 async def test_the_depth_of_the_queue(asked):
-    found = await queries.queue_depth(asked, since=T0, until=T0 + 3630)
+    found = await curves.queue_depth(asked, since=T0, until=T0 + 3630)
     assert (found[0].at, found[0].waiting, found[0].most) == (T0, pytest.approx((4 + 2) / 60), 2)
     assert (found[1].waiting, found[1].most) == (pytest.approx(1 / 60), 1)
     assert (found[2].waiting, found[2].most) == (0, 0)
     assert (found[60].waiting, found[60].most) == (pytest.approx(1), 1)
-    assert (await queries.queue_depth(asked, since=T0 - 60, until=T0))[0].waiting is None
-    only_n = await queries.queue_depth(asked, since=T0, until=T0 + 60, models=('n',))
+    assert (await curves.queue_depth(asked, since=T0 - 60, until=T0))[0].waiting is None
+    only_n = await curves.queue_depth(asked, since=T0, until=T0 + 60, models=('n',))
     assert (only_n[0].waiting, only_n[0].most) == (pytest.approx(2 / 60), 1)
 
 
 async def test_saturation(asked):
-    found = await queries.saturation(asked, since=T0, until=T0 + 120)
+    found = await curves.saturation(asked, since=T0, until=T0 + 120)
     assert (found[0].slots, found[0].busy, found[0].share) == (2, pytest.approx(30 / 60), pytest.approx(0.25))
     assert found[1].busy == pytest.approx(14 / 60)
-    assert await queries.saturation(asked, since=T0, until=T0 + 120, workers=('w',)) == found
-    [nothing] = await queries.saturation(asked, since=T0 - 60, until=T0)
+    assert await curves.saturation(asked, since=T0, until=T0 + 120, workers=('w',)) == found
+    [nothing] = await curves.saturation(asked, since=T0 - 60, until=T0)
     assert (nothing.slots, nothing.share) == (None, None)
 
 
 async def test_predictions_beside_what_happened(asked):
-    found = await queries.eta(asked, **RANGE)
+    found = await curves.eta(asked, **RANGE)
     assert (found.told, found.hits, found.early, found.late, found.hit_rate) == (3, 1, 1, 1, pytest.approx(1 / 3))
     assert found.mean_error_s == pytest.approx((0 - 11 + 7.5) / 3)
     assert found.mean_distance_s == pytest.approx((0 + 11 + 7.5) / 3)
@@ -218,7 +218,7 @@ async def test_predictions_beside_what_happened(asked):
 
 
 async def test_the_speed_of_models_over_time(asked):
-    found = await queries.model_speed(asked, **RANGE)
+    found = await curves.model_speed(asked, **RANGE)
     assert [(each.at, each.model, each.completed) for each in found] == [
         (T0, 'm', 2), (T0, 'n', 0), (T0 + 3600, 'n', 0),
     ]  # fmt: skip
@@ -323,7 +323,8 @@ def test_lengths_and_buckets_fit_together():
 
 
 def test_every_question_can_be_asked_of_the_ledger_and_every_named_query_is_used():
-    source = inspect.getsource(queries)
-    assert all(f"_SQL['{name}']" in source for name in queries._SQL)
-    asked = [name for name, each in vars(queries).items() if inspect.iscoroutinefunction(each) and name[0] != '_']
-    assert all(hasattr(ledger.Ledger, name) for name in asked)
+    source = inspect.getsource(queries) + inspect.getsource(curves)
+    assert all(f"named.SQL['{name}']" in source for name in named.SQL)
+    known = (vars(queries) | vars(curves)).items()
+    asked = [name for name, each in known if inspect.iscoroutinefunction(each) and name[0] != '_']
+    assert len(asked) > 15 and all(hasattr(ledger.Ledger, name) for name in asked)

@@ -7,7 +7,7 @@ import math
 import msgspec
 import pytest
 
-from analytics import parts, quantiles, queries, recorder, spread, store
+from analytics import curves, parts, quantiles, queries, recorder, spread, store
 from analytics.answers import Filter
 from broker import facts
 from tests.analytics import made
@@ -30,7 +30,7 @@ SEVERAL = [
 WEEK = {'step_s': 7.0 * DAY_S}
 ASKED = {
     'summary': lambda source, span, only: queries.summary(source, **span, only=only),
-    'per_minute': lambda source, span, only: queries.per_minute(source, **span, **WEEK, only=only),
+    'per_minute': lambda source, span, only: curves.per_minute(source, **span, **WEEK, only=only),
     'spread': lambda source, span, only: spread.spread(source, **span, **WEEK, only=only),
     'users': lambda source, span, only: queries.groups(source, 'user', **span, only=only),
     'workers': lambda source, span, only: queries.groups(source, 'worker', **span, only=only),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analytics import queries, recorder, upkeep
+from analytics import curves, queries, recorder, upkeep
 from analytics.answers import Filter
 from tests.analytics import made
 
@@ -16,13 +16,13 @@ async def test_curves_get_coarser_and_keep_their_areas(path):
     assert await sink.record(story)
     before = await sink.store.read("SELECT count(*), sum(waited_job_s), max(most) FROM depth WHERE model = ''")
     span = {'since': T0, 'until': T0 + 180}
-    depth = await queries.queue_depth(sink.store, **span)
+    depth = await curves.queue_depth(sink.store, **span)
     assert await sink.record([made.completed(601, T0 + 2 * DAY_S, 'x')])
     [(rows, area, most)] = await sink.store.read(
         f"SELECT count(*), sum(waited_job_s), max(most) FROM depth WHERE model = '' AND happened_at < {T0 + 200}"
     )
     assert rows < before[0][0] and (area, most) == (pytest.approx(before[0][1]), before[0][2])
-    assert await queries.queue_depth(sink.store, **span) == depth
+    assert await curves.queue_depth(sink.store, **span) == depth
     assert await sink.record([made.completed(602, T0 + 20 * DAY_S, 'y')])
     assert await sink.store.read(f"SELECT count(*) FROM depth WHERE model = '' AND happened_at < {T0 + 3600}") == [(1,)]
     await sink.close()

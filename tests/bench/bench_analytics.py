@@ -16,7 +16,7 @@ import time
 import duckdb
 import psutil
 
-from analytics import ledger, misses, quantiles, queries, recorder, rollups, spread, store, timekeeper, versions
+from analytics import curves, ledger, misses, quantiles, queries, recorder, rollups, spread, store, timekeeper, versions
 from analytics.answers import Filter
 from app.charts.question import step_of
 from tests.analytics import made
@@ -207,21 +207,21 @@ QUESTIONS = {
     'summary of a user': lambda s, span, step: queries.summary(s, **span, only=USER),
     'summary, three filters': lambda s, span, step: queries.summary(s, **span, only=BOTH),
     'compare': lambda s, span, step: queries.compare(s, **span),
-    'per_minute': lambda s, span, step: queries.per_minute(s, **span, step_s=step),
+    'per_minute': lambda s, span, step: curves.per_minute(s, **span, step_s=step),
     'spread': lambda s, span, step: spread.spread(s, **span, step_s=step),
     'spread of a user': lambda s, span, step: spread.spread(s, **span, step_s=step, only=USER),
-    'per_minute of a user': lambda s, span, step: queries.per_minute(s, **span, step_s=step, only=USER),
+    'per_minute of a user': lambda s, span, step: curves.per_minute(s, **span, step_s=step, only=USER),
     'groups by model': lambda s, span, step: queries.groups(s, 'model', **span),
     'groups by worker': lambda s, span, step: queries.groups(s, 'worker', **span),
     'groups by user': lambda s, span, step: queries.groups(s, 'user', **span),
     'groups by priority': lambda s, span, step: queries.groups(s, 'priority', **span),
-    'by_hour_of_week': lambda s, span, step: queries.by_hour_of_week(s, **span, zone='Europe/Berlin'),
+    'by_hour_of_week': lambda s, span, step: curves.by_hour_of_week(s, **span, zone='Europe/Berlin'),
     'failures': lambda s, span, step: queries.failures(s, **span),
-    'queue_depth': lambda s, span, step: queries.queue_depth(s, **span, step_s=step),
-    'saturation': lambda s, span, step: queries.saturation(s, **span, step_s=step),
-    'eta': lambda s, span, step: queries.eta(s, **span, step_s=step),
+    'queue_depth': lambda s, span, step: curves.queue_depth(s, **span, step_s=step),
+    'saturation': lambda s, span, step: curves.saturation(s, **span, step_s=step),
+    'eta': lambda s, span, step: curves.eta(s, **span, step_s=step),
     'misses': lambda s, span, step: misses.misses(s, **span),
-    'model_speed': lambda s, span, step: queries.model_speed(s, **span, step_s=step),
+    'model_speed': lambda s, span, step: curves.model_speed(s, **span, step_s=step),
     'usage': lambda s, span, step: queries.usage(s, **span),
     'usage by model': lambda s, span, step: queries.usage(s, **span, models=True),
     'waits': lambda s, span, step: queries.waits(s, **span),
@@ -234,7 +234,7 @@ QUESTIONS = {
     for name, ask in {
         'summary': lambda s, span, step, only: queries.summary(s, **span, only=only),
         'users': lambda s, span, step, only: queries.groups(s, 'user', **span, only=only),
-        'per_minute': lambda s, span, step, only: queries.per_minute(s, **span, step_s=step, only=only),
+        'per_minute': lambda s, span, step, only: curves.per_minute(s, **span, step_s=step, only=only),
     }.items()
 }
 PAGE = (

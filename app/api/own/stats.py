@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from analytics import queries
+from analytics import answers
 from app.api.own import mirror
 from app.api.own.refusal import documented
 from app.api.own.room import Room
@@ -18,9 +18,9 @@ DAY_S = 86_400.0
 MAX_POINTS = 10_000
 Since = Annotated[float, Query(ge=0, le=1e11, allow_inf_nan=False, description='Unix seconds; 0: a day before until.')]
 Until = Annotated[float, Query(ge=0, le=1e11, allow_inf_nan=False, description='Unix seconds; 0: now.')]
-Summary = mirror.of(queries.Summary)
-Point = mirror.of(queries.Point)
-ModelSummary = mirror.of(queries.ModelSummary)
+Summary = mirror.of(answers.Summary)
+Point = mirror.of(answers.Point)
+ModelSummary = mirror.of(answers.ModelSummary)
 
 
 class Points(BaseModel):

@@ -8,8 +8,8 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
+from analytics import answers
 from analytics import errors as analytics_errors
-from analytics import queries
 from analytics.ledger import Ledger
 from app.api import native, trouble
 from app.api.trouble import Trouble
@@ -173,14 +173,14 @@ class Seeds:
         except errors.BrokerError as error:
             raise trouble.of_broker(error) from None
 
-    async def past(self, since: float = 0.0) -> queries.Summary | None:
+    async def past(self, since: float = 0.0) -> answers.Summary | None:
         """The figures of all that ended since then; None while the analytics cannot tell."""
         try:
             return await self._ledger.summary(since=since, until=time.time() + 1) if self._ledger is not None else None
         except analytics_errors.AnalyticsError:
             return None
 
-    async def past_by_priority(self, since: float = 0.0) -> list[queries.PrioritySummary]:
+    async def past_by_priority(self, since: float = 0.0) -> list[answers.PrioritySummary]:
         """The same for each priority."""
         try:
             if self._ledger is not None:
