@@ -25,6 +25,7 @@ KEEP_BROKEN = 3  # files set aside; older ones are deleted, since they hold noth
 
 log = logging.getLogger('corral.analytics')
 READERS = 2  # questions at a time
+LOG_BYTES = 8_000_000  # DuckDB's log is written into the file when it is longer
 LAST_WORDS_S = 10.0  # a question that was interrupted ends within
 T = TypeVar('T')
 Columns = Mapping[str, Sequence[object]]
@@ -34,6 +35,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     'threads': 2,
     'memory_limit': '300MB',
     'max_temp_directory_size': '2GB',  # for what does not fit, beside the file
+    'checkpoint_threshold': '256MB',  # not in a commit that somebody waits for: see LOG_BYTES
     'python_enable_replacements': False,  # a table of this name is a table, not a variable of ours
     'autoinstall_known_extensions': False,  # it would try to download
     'autoload_known_extensions': False,
@@ -78,6 +80,7 @@ class Store:
         self._types: dict[str, dict[str, str]] = {}
         self._rolled: dict[str, float] = {}  # by batch of rollups.py: until when
         self._newest_at = 0.0  # end of a job
+        self._upkeep: asyncio.Task[None] | None = None  # what follows the last insert
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix='analytics')
         self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix='analytics-reader')
         self._box = ThreadPoolExecutor(max_workers=1, thread_name_prefix='analytics-box')
@@ -115,6 +118,8 @@ class Store:
         Raises ``errors.Unavailable`` when nothing could be written but the file may be fine (a full disk, say).
         """
         await self._run(lambda: self._insert(tables, after, last_seq, clock))
+        if self._upkeep is None or self._upkeep.done():
+            self._upkeep = asyncio.create_task(self._look_after(), name='analytics-upkeep')
 
     async def read(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises ``errors.Rebuilding`` or ``errors.Unavailable`` as ``insert`` does."""
@@ -143,7 +148,7 @@ class Store:
 
     async def roll_on(self) -> bool:
         """Roll up the next step of what is old enough; False when there is none. Raises as ``insert`` does."""
-        return await self._run(lambda: self._connection is not None and self._roll(self._connection))
+        return await self._run(self._roll_on)
 
     def rolled(self) -> parts.Rolled:
         """What is rolled up."""
@@ -157,6 +162,8 @@ class Store:
         """Write everything into the one file and let go of it."""
         await self._run(self._close)
         self._closed = True
+        if self._upkeep is not None:
+            await self._upkeep
         self._shut_down()
 
     def _shut_down(self) -> None:
@@ -167,6 +174,15 @@ class Store:
         if self._closed:
             raise errors.Unavailable('The analytics file is closed.')
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _look_after(self) -> None:
+        """Nobody waits for this but the facts that come meanwhile."""
+        try:
+            await self._run(self._tidy)
+        except errors.Rebuilding:
+            self.on_rebuild()
+        except errors.AnalyticsError as error:  # whoever writes next finds out more
+            log.warning('%s', error, extra={'action': 'look_after'})
 
     # --- on the threads of readers -----------------------------------------------------------------------------------
 
@@ -241,9 +257,28 @@ class Store:
             raise
         self.last_seq = last_seq
         self._protect()
+
+    def _tidy(self) -> None:
+        connection = self._connection
+        if connection is None:
+            return
         self._roll(connection)
         if self._newest_at >= self._kept_up_at + upkeep.EVERY_S:
             self._keep_up(connection)
+        self._shorten_log(connection)
+
+    def _shorten_log(self, connection: duckdb.DuckDBPyConnection) -> None:
+        try:
+            if _log_of(self.path).stat().st_size > LOG_BYTES:
+                connection.execute('CHECKPOINT')
+        except FileNotFoundError:
+            return
+        except duckdb.TransactionException:  # questions are being answered; after the next facts, then
+            return
+        except duckdb.Error as error:
+            if not isinstance(error, _HARMLESS):
+                self._judge(error)
+            log.warning('the log stays for now: %s', _first_line(str(error)), extra={'action': 'checkpoint'})
 
     def _keep_up(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Look after old rows."""
@@ -276,8 +311,15 @@ class Store:
         self._ensure_open()
         connection = self._alive()
         [(self._newest_at,)] = connection.execute('SELECT coalesce(max(happened_at), 0.0) FROM jobs_ended').fetchall()
-        while self._roll(connection):
+        while self._roll_on():
             pass
+
+    def _roll_on(self) -> bool:
+        connection = self._connection
+        if connection is None or not self._roll(connection):
+            return False
+        self._shorten_log(connection)
+        return True
 
     def _roll(self, connection: duckdb.DuckDBPyConnection) -> bool:
         """Roll up one step of what is old enough, so that nothing waits long for it. Whether there was one."""

@@ -1,6 +1,5 @@
 """The numbers, worked out by hand."""
 
-
 import pytest
 
 from analytics import answers, curves, errors, queries, store
