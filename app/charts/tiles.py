@@ -77,7 +77,7 @@ def figures(
              said.tr('while an answer is written'), [], unit=said.tr('tokens/s') if now.tokens_per_s else '',
              now=now.tokens_per_s, before=before.tokens_per_s, better=1),
         tile('gpu', N_('GPU time'), time_of(now.gpu_s or None),
-             said.tr('{n} kWh', n=said.number(now.energy_wh / 1000, 2)) if now.energy_wh else
+             _energy(said, now.energy_wh) if now.energy_wh else
              said.trn('{n} attempt was repeated', '{n} attempts were repeated', now.retries),
              [], now=now.gpu_s, before=before.gpu_s, better=0),
         tile('eta', N_('Predictions that held'), '–' if eta.hit_rate is None else said.percent(eta.hit_rate, 0),
@@ -91,6 +91,12 @@ def _change(
     said: Speech, *, now: float | None, before: float | None, better: int, points: bool = False
 ) -> dict[str, str]:
     return {'change': change(said, now, before, points=points), 'tone': tone(now, before, better)}
+
+
+def _energy(said: Speech, energy_wh: float) -> str:
+    if energy_wh < 100:
+        return said.tr('{n} Wh', n=said.number(energy_wh, 2 if energy_wh < 10 else 1))
+    return said.tr('{n} kWh', n=said.number(energy_wh / 1000, 2))
 
 
 def _share(part: float, whole: float) -> float | None:

@@ -1,13 +1,13 @@
 """What was done, how it ended, and how long it took."""
 
 from collections.abc import Callable
-from urllib.parse import urlencode
 
 from app.charts.part import Part, Round, rounded, section
-from app.charts.question import Window
+from app.charts.question import Question, Window
 from app.components.live_chart import LiveChart, Values
 from app.i18n import N_
 from app.jobs.reasons import REASONS
+from app.past.query import SPANS_S, Query
 
 MOST_REASONS = 8
 
@@ -126,8 +126,22 @@ async def _show_failures(chart: LiveChart, round_: Round) -> None:
     chart.show(
         names=[round_.said.tr(REASONS.get(line.code, REASONS['other'])) for line in first],
         series={'died': [line.died for line in first], 'retried': [line.retried for line in first]},
-        links=[f'/history?{urlencode({"state": "dead", "code": line.code})}' for line in first],
+        links=[_jobs(round_.question, line.code) for line in first],
     )
+
+
+def _jobs(question: Question, code: str) -> str:
+    """The address of the jobs that failed so, within what the history can narrow as the page does."""
+    asked = Query(
+        states=('dead',),
+        code=code,
+        span=question.range if question.range in SPANS_S else '',
+        user=question.user,
+        model=question.model,
+        worker=question.worker,
+        kinds=(question.kind,) if question.kind else (),
+    )
+    return asked.address()
 
 
 def _heat() -> LiveChart:

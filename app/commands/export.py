@@ -20,6 +20,8 @@ from broker import protocol
 if TYPE_CHECKING:
     from broker.client import BrokerClient
 
+SPREADSHEETS = {'xlsx', 'xlsm', 'xls', 'ods', 'numbers'}  # they would not open what else is in such a file
+
 app = typer.Typer()
 
 
@@ -86,6 +88,8 @@ async def export(
 
 def _by_name(to: Path | None) -> Form | None:
     suffix = to.suffix.lower().lstrip('.') if to else ''
+    if suffix in SPREADSHEETS:
+        raise usage(f'--to {to} is not allowed: workbooks are not written; spreadsheets open .csv, too.')
     return Form.NDJSON if suffix == 'jsonl' else next((form for form in Form if form == suffix), None)
 
 

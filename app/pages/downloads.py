@@ -31,8 +31,10 @@ def router(parts: Callable[[], Parts]) -> APIRouter:
     async def get(name: str, request: Request) -> Response:
         table, _, form = name.rpartition('.')
         book = parts().analytics
-        if form not in KINDS or table not in {each.name for each in book.schema()}:
-            return PlainTextResponse('There is no such table or form.\n', 404)
+        tables = [each.name for each in book.schema()]
+        if form not in KINDS or table not in tables:
+            there = f'The tables are: {", ".join(tables)}. The forms are: {", ".join(KINDS)}.'
+            return PlainTextResponse(f'There is no such table or form. {there}\n', 404)
         if room.locked():
             busy = 'Two exports are under way already. Try again when one is done.\n'
             return PlainTextResponse(busy, 429, headers={'Retry-After': '10'})

@@ -127,6 +127,7 @@ async def test_a_time_before_that_was_hardly_recorded_makes_no_change(book):
 
 
 async def test_tiles_charts_and_tables_show_the_figures(book):
+    book.answer = msgspec.structs.replace(BUSY, energy_wh=4.5)
     book.before = msgspec.structs.replace(BUSY, total=617)
     async with opened(book) as user:
         look(user)
@@ -136,11 +137,12 @@ async def test_tiles_charts_and_tables_show_the_figures(book):
         assert found['total']['under'] == '24 failed, 10 cancelled'
         assert (found['success']['figure'], found['success']['change']) == ('98%', '±0')
         assert (found['wait']['figure'], found['wait']['under']) == ('0.5 s', '95% within 12 s')
+        assert found['gpu']['under'] == '4.5 Wh'
         assert found['eta']['figure'] == '90%' and found['tokens']['figure'] == '1.2M'
         assert part(user, 'throughput').shown['series']['completed'] == [12.5] * 96
         assert part(user, 'wait').shown['series']['p50'] == [0.5] * 96
         assert part(user, 'hours').shown['cells'][24 + 14] == [2, 14, 1234]
-        assert part(user, 'failures').shown['links'] == ['/history?state=dead&code=idle_timeout']
+        assert part(user, 'failures').shown['links'] == ['/history?state=dead&code=idle_timeout&range=24h']
         assert part(user, 'time').shown['names'][:2] == ['No worker for the model', 'Behind others']
         assert part(user, 'models').shown['rows'][0][:3] == ['qwen3:8b', 10, 0.9]
         assert part(user, 'ledger').shown['total'][2] == 10
