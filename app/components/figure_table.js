@@ -1,5 +1,5 @@
 // A table of figures: sorted by a click on a column, saved as CSV.
-import { amount, csv, save, watchSeen } from "corral-figures";
+import { amount, figuresCsv, save, watchSeen } from "corral-figures";
 
 export default {
   props: { spec: Object, labels: Object, lang: String },
@@ -63,7 +63,7 @@ export default {
     },
     file() {
       const head = this.spec.units.map((_, n) => this.labels["column_" + n]);
-      save(`${this.spec.file}.csv`, "text/csv", csv(head, this.rows.map(({ cells }) => cells)));
+      save(`${this.spec.file}.csv`, "text/csv", figuresCsv(head, this.spec.units, this.rows.map(({ cells }) => cells), this));
     },
   },
 };

@@ -1,6 +1,6 @@
 // A chart in its card: numbers are pushed into it without rebuilding, it can be read as a table and taken away.
 import { echarts } from "nicegui-echart";
-import { amount, colour, csv, options, rowsOf, save, savePicture, watchSeen } from "corral-figures";
+import { amount, colour, figuresCsv, options, rowsOf, save, savePicture, watchSeen } from "corral-figures";
 
 export default {
   props: { spec: Object, labels: Object, lang: String },
@@ -126,8 +126,8 @@ export default {
       });
     },
     file() {
-      const { head, rows } = rowsOf(this.spec, this.shown, this.say(), this.names(), true);
-      save(`${this.spec.file}.csv`, "text/csv", csv(head, rows));
+      const { head, rows, units } = rowsOf(this.spec, this.shown, this.say(), this.names(), true);
+      save(`${this.spec.file}.csv`, "text/csv", figuresCsv(head, units, rows, this));
     },
   },
 };

@@ -58,7 +58,7 @@ async def test_the_past_of_the_queue_in_both_languages(corral, chromium, tmp_pat
     await figures_follow(page, desk)
     await it_stands_in_the_address(page)
     await a_chart_is_a_table_and_a_file(page, tmp_path)
-    await another_order_is_played(page)
+    await another_order_is_played(page, tmp_path)
     await all_in_chinese(page)
     await the_week(page)
     await the_sql_box(page, tmp_path)
@@ -128,7 +128,7 @@ async def a_chart_is_a_table_and_a_file(page, folder):
     assert len(json.loads((await kept(await saved.value, folder)).read_text())) == 6
 
 
-async def another_order_is_played(page):
+async def another_order_is_played(page, folder):
     panel = page.get_by_role('region', name='What another order would have done')
     await panel.scroll_into_view_if_needed()
     await panel.get_by_text('Ask what other machines').click()
@@ -139,6 +139,10 @@ async def another_order_is_played(page):
     table = page.get_by_role('region', name='Waits by order').first
     await expect(table.locator('tbody tr')).to_have_count(5)
     await expect(table.locator('tbody tr').first).to_contain_text('As it happened')
+    async with page.expect_download() as saved:
+        await table.get_by_role('button', name='Save the data (CSV)').click()
+    text = (await kept(await saved.value, folder)).read_text('utf-8-sig')
+    assert text.startswith('Order,Half within (s),95% within (s),Longest wait (s),Model loads,')
     chart = page.get_by_role('img', name='Wait by priority')
     await chart.scroll_into_view_if_needed()
     await expect(chart).to_contain_text('Normal')

@@ -3,6 +3,14 @@ export function csv(head, rows) {
   return "\ufeff" + [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 }
 
+// the same of figures with their units: times are seconds and say so, and 0.1 + 0.2 is 0.3
+export function figuresCsv(head, units, rows, say) {
+  const second = say.labels.seconds.replace("{n}", "").trim();
+  const named = (name, unit) => (unit !== "time" && unit !== "offset" ? name : say.lang.startsWith("zh") ? `${name}（${second}）` : `${name} (${second})`);
+  const short = (value) => (typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(12)) : value);
+  return csv(head.map((name, n) => named(name, units[n])), rows.map((row) => row.map(short)));
+}
+
 // a spreadsheet takes a text that begins like this for a formula
 const FORMULA = /^[=+\-@\t\r]/;
 

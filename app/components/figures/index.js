@@ -2,5 +2,5 @@
 export { watchSeen } from "./seen.js";
 export { options, PALETTE } from "./forms.js";
 export { rowsOf } from "./rows.js";
-export { csv, save, savePicture } from "./files.js";
+export { csv, figuresCsv, save, savePicture } from "./files.js";
 export { amount, colour, moment, weekday } from "./words.js";
