@@ -62,6 +62,8 @@ class Meters:
         self.deliveries = Counter(
             'corral_webhook_deliveries', 'Deliveries to webhooks, tries included.', ['outcome'], registry=registry
         )
+        for outcome in ('delivered', 'retried', 'failed'):
+            self.deliveries.labels(outcome)
         registry.register(_Gauges(self._gauges))
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)

@@ -71,6 +71,14 @@ def test_jobs_are_counted_by_outcome_kind_and_model(seen):
     assert found['corral_attempts_failed_total{code="idle_timeout",retried="no"}'] == 1
 
 
+def test_what_has_not_happened_yet_is_zero_where_its_names_are_known(seen):
+    found = seen.series()
+    for outcome in ('delivered', 'retried', 'failed'):
+        assert found[f'corral_webhook_deliveries_total{{outcome="{outcome}"}}'] == 0
+    for outcome in ('held', 'early', 'late'):
+        assert found[f'corral_wait_predictions_total{{outcome="{outcome}"}}'] == 0
+
+
 def test_gauges_tell_what_is_now(seen):
     seen.meters.version = '1.2'
     seen.meters.recorded = lambda: 1
