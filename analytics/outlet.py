@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from analytics import cells, dictionary, store
+from analytics import cells, dictionary, parquet_file, store
 
 Form = Literal['csv', 'json', 'ndjson', 'parquet']
 FORMS: tuple[Form, ...] = ('csv', 'json', 'ndjson', 'parquet')
@@ -46,7 +46,7 @@ async def table(
             async for piece in _written('ndjson', names, pages):
                 await asyncio.to_thread(file.write, piece)
         types = {column.name: column.type for column in columns}
-        await asyncio.to_thread(store.write_parquet, lines, target, types)
+        await asyncio.to_thread(parquet_file.write, lines, target, types)
         target.chmod(0o600)
         with target.open('rb') as finished:
             while piece := finished.read(CHUNK):

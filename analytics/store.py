@@ -1,4 +1,4 @@
-"""The analytics file: one DuckDB connection on one thread of its own. Nobody else imports duckdb.
+"""The analytics file: one DuckDB connection on one thread of its own.
 
 The file is a cache of the queue's facts. One of an earlier version is brought up to date, see ``versions``. Whatever is
 wrong with it, damage, an unknown version, deleted while open, it is renamed aside and a new one begins with
@@ -8,9 +8,7 @@ wrong with it, damage, an unknown version, deleted while open, it is renamed asi
 import asyncio
 import contextlib
 import logging
-import os
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,10 +16,8 @@ from typing import Any, NoReturn, Self, TypeVar
 
 import duckdb
 
-from analytics import box, errors, parts, rollups, upkeep, versions
+from analytics import box, errors, file, parts, rollups, upkeep
 from analytics.answers import Result
-
-KEEP_BROKEN = 3  # files set aside; older ones are deleted, since they hold nothing that the queue has not
 
 log = logging.getLogger('corral.analytics')
 READERS = 2  # questions at a time
@@ -30,18 +26,6 @@ LAST_WORDS_S = 10.0  # a question that was interrupted ends within
 T = TypeVar('T')
 Columns = Mapping[str, Sequence[object]]
 
-_SCHEMA = Path(__file__).with_name('schema.sql').read_text(encoding='utf-8') + rollups.schema()
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    'threads': 2,
-    'memory_limit': '300MB',
-    'max_temp_directory_size': '2GB',  # for what does not fit, beside the file
-    'checkpoint_threshold': '256MB',  # not in a commit that somebody waits for: see LOG_BYTES
-    'python_enable_replacements': False,  # a table of this name is a table, not a variable of ours
-    'autoinstall_known_extensions': False,  # it would try to download
-    'autoload_known_extensions': False,
-    'enable_external_access': False,
-    'lock_configuration': True,
-}
 # Our own mistakes and passing trouble: the file is fine. All other errors of DuckDB mean that it is not.
 _HARMLESS = (
     duckdb.ProgrammingError,
@@ -220,7 +204,7 @@ class Store:
             if isinstance(error, duckdb.InternalError) or not isinstance(error, _HARMLESS):
                 raise _Broken(error, opened) from error
             if isinstance(error, duckdb.OutOfMemoryException):
-                raise errors.Unavailable(f'This takes more memory than there is: {_first_line(str(error))}') from error
+                raise errors.Unavailable(f'This takes more memory than there is: {file.first_line(error)}') from error
             raise  # a mistake in the query
         finally:
             cursor.close()
@@ -256,7 +240,7 @@ class Store:
             self._roll_back()
             raise
         self.last_seq = last_seq
-        self._protect()
+        file.protect(self.path)
 
     def _tidy(self) -> None:
         connection = self._connection
@@ -269,7 +253,7 @@ class Store:
 
     def _shorten_log(self, connection: duckdb.DuckDBPyConnection) -> None:
         try:
-            if _log_of(self.path).stat().st_size > LOG_BYTES:
+            if file.log_of(self.path).stat().st_size > LOG_BYTES:
                 connection.execute('CHECKPOINT')
         except FileNotFoundError:
             return
@@ -278,7 +262,7 @@ class Store:
         except duckdb.Error as error:
             if not isinstance(error, _HARMLESS):
                 self._judge(error)
-            log.warning('the log stays for now: %s', _first_line(str(error)), extra={'action': 'checkpoint'})
+            log.warning('the log stays for now: %s', file.first_line(error), extra={'action': 'checkpoint'})
 
     def _keep_up(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Look after old rows."""
@@ -293,7 +277,7 @@ class Store:
             self._roll_back()
             if not isinstance(error, _HARMLESS):
                 self._judge(error)
-            log.warning('old rows stay for now: %s', _first_line(str(error)), extra={'action': 'keep_up'})
+            log.warning('old rows stay for now: %s', file.first_line(error), extra={'action': 'keep_up'})
         self._kept_up_at = self._newest_at
 
     def _roll_late(self, connection: duckdb.DuckDBPyConnection, ended: Columns, after: int) -> None:
@@ -333,10 +317,10 @@ class Store:
                 return True
             except duckdb.Error as error:
                 self._roll_back()
-                self._rolled = _rolled(connection)
+                self._rolled = file.rolled(connection)
                 if not isinstance(error, _HARMLESS):
                     self._judge(error)
-                log.warning('not rolled up yet: %s', _first_line(str(error)), extra={'action': 'roll'})
+                log.warning('not rolled up yet: %s', file.first_line(error), extra={'action': 'roll'})
         return False
 
     def _roll_step(self, connection: duckdb.DuckDBPyConnection, batch: str, level_s: float) -> None:
@@ -372,8 +356,8 @@ class Store:
         text = str(error)
         if isinstance(error, _HARMLESS) or any(word in text for word in _FULL):
             self._drop_connection()  # whatever state it is in, the next write opens the file anew
-            raise errors.Unavailable(f'The analytics file cannot be written: {_first_line(text)}') from error
-        self._rebuild(_first_line(text))
+            raise errors.Unavailable(f'The analytics file cannot be written: {file.first_line(text)}') from error
+        self._rebuild(file.first_line(text))
         raise errors.Rebuilding() from error
 
     def _rebuild(self, reason: str) -> None:
@@ -387,83 +371,37 @@ class Store:
         if not self.path.exists():
             self._set_aside('a log without its file')
         try:
-            self._connect()
+            self._take_up(file.connect(self.path))
         except errors.Locked:
             raise
         except (duckdb.Error, errors.AnalyticsError) as error:
             self._drop_connection()
-            self._set_aside(_first_line(str(error)))
+            self._set_aside(file.first_line(error))
             try:
-                self._connect()
+                self._take_up(file.connect(self.path))
             except duckdb.Error as again:
                 self._drop_connection()
-                raise errors.Unavailable(f'No analytics file can be made: {_first_line(str(again))}') from again
+                raise errors.Unavailable(f'No analytics file can be made: {file.first_line(again)}') from again
 
-    def _connect(self) -> None:
-        new = not self.path.exists()
-        try:
-            connection = duckdb.connect(self.path, config=_CONFIG)
-        except duckdb.IOException as error:
-            if 'lock' in str(error) and 'Conflicting' in str(error):
-                raise errors.Locked(
-                    f'Another program has the analytics file open: {_first_line(str(error))}'
-                ) from error
-            raise
-        try:
-            self._take_up(connection, new=new)
-        except BaseException:
-            with contextlib.suppress(duckdb.Error):
-                connection.close()
-            raise
+    def _take_up(self, opened: file.Opened) -> None:
+        self.last_seq = opened.last_seq
+        self._types = opened.types
+        self._rolled = opened.rolled
+        self._newest_at = max(opened.rolled.values(), default=0.0)
+        self._inode = opened.inode
         with self._gate:
-            self._connection = connection
+            self._connection = opened.connection
             self._opened += 1
 
-    def _take_up(self, connection: duckdb.DuckDBPyConnection, *, new: bool) -> None:
-        if new:
-            connection.execute('BEGIN')
-            connection.execute(_SCHEMA)
-            connection.execute("INSERT INTO meta VALUES (?, 0, ''::BLOB, 0)", [versions.SCHEMA_VERSION])
-            connection.execute('COMMIT')
-        meta = connection.execute('SELECT schema_version, last_seq FROM meta').fetchall()
-        if not meta or meta[0][0] is None:
-            raise errors.AnalyticsError('it does not say its version')
-        _bring_up(connection, meta[0][0])
-        self.last_seq = meta[0][1]
-        self._types = _types(connection)
-        self._rolled = _rolled(connection)
-        self._newest_at = max(self._rolled.values(), default=0.0)
-        self._inode = self.path.stat().st_ino
-        self._protect()
-
     def _set_aside(self, reason: str) -> None:
-        stamp = time.strftime('%Y%m%d-%H%M%S')
         self.last_seq = 0
-        for path in (self.path, _log_of(self.path)):
-            target = path.with_name(path.name.replace('.duckdb', f'.duckdb.broken-{stamp}', 1))
-            try:
-                os.replace(path, target)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise errors.Unavailable(f'The analytics file is damaged and cannot be renamed: {error}') from error
-            self.rebuilds += path == self.path
-            log.warning('analytics file set aside as %s: %s', target.name, reason, extra={'action': 'set_aside'})
-        for old in sorted(self.path.parent.glob(f'{self.path.name}.broken-*[0-9]'))[:-KEEP_BROKEN]:
-            old.unlink(missing_ok=True)
-            _log_of(old).unlink(missing_ok=True)
+        self.rebuilds += file.set_aside(self.path, reason)
 
     def _file_is_ours(self) -> bool:
         try:
             return self.path.stat().st_ino == self._inode
         except OSError:
             return False
-
-    def _protect(self) -> None:
-        for path in (self.path, _log_of(self.path)):
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mode & 0o077:
-                    path.chmod(0o600)
 
     def _roll_back(self) -> None:
         with contextlib.suppress(duckdb.Error):  # the connection may be past that
@@ -486,54 +424,5 @@ class Store:
             if self._connection is not None and self._file_is_ours():
                 self._connection.execute('CHECKPOINT')
         except duckdb.Error as error:
-            log.warning('analytics file not tidied: %s', _first_line(str(error)), extra={'action': 'close'})
+            log.warning('analytics file not tidied: %s', file.first_line(error), extra={'action': 'close'})
         self._drop_connection()
-
-
-def _bring_up(connection: duckdb.DuckDBPyConnection, version: int) -> None:
-    """Make it a file of this version, all or nothing, and in the file itself: a log of it would be read anew."""
-    statements = versions.statements(version)
-    if statements is None:
-        raise errors.AnalyticsError(f'nothing makes version {version} of it version {versions.SCHEMA_VERSION}')
-    if version == versions.SCHEMA_VERSION:
-        return
-    connection.execute('BEGIN')
-    for statement in statements:
-        connection.execute(statement)
-    connection.execute('UPDATE meta SET schema_version = ?', [versions.SCHEMA_VERSION])
-    connection.execute('COMMIT')
-    connection.execute('CHECKPOINT')
-    log.info('analytics file brought from version %s to %s', version, versions.SCHEMA_VERSION, extra={'action': 'open'})
-
-
-def _rolled(connection: duckdb.DuckDBPyConnection) -> dict[str, float]:
-    return dict(connection.execute('SELECT batch, until FROM rolled').fetchall())
-
-
-def _types(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    tables: dict[str, dict[str, str]] = {}
-    rows = connection.execute('SELECT table_name, column_name, data_type FROM duckdb_columns()').fetchall()
-    for table, column, kind in rows:
-        tables.setdefault(table, {})[column] = kind
-    return tables
-
-
-def _log_of(path: Path) -> Path:
-    return path.with_name(path.name + '.wal')
-
-
-def _first_line(text: str) -> str:
-    return text.partition('\n')[0]
-
-
-def write_parquet(source: Path, target: Path, columns: Mapping[str, str]) -> None:
-    """Write the objects of ``source``, one a line in JSON, as Parquet; ``columns`` are names and DuckDB's types.
-
-    It has nothing to do with the analytics file, and blocks: in a thread, please. Raises ``errors.AnalyticsError``.
-    """
-    with contextlib.closing(duckdb.connect(':memory:', config={'threads': 2, 'memory_limit': '512MB'})) as connection:
-        try:
-            rows = connection.read_json(str(source), columns=dict(columns), format='newline_delimited')
-            rows.write_parquet(str(target), compression='zstd')
-        except duckdb.Error as error:
-            raise errors.AnalyticsError(f'the Parquet file cannot be written: {error}') from error

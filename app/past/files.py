@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-from analytics import store
+from analytics import parquet_file
 from app.commands.views import job_dict
 from app.jobs import sheets
 from app.parts import Parts
@@ -63,7 +63,7 @@ async def parquet(parts: Parts, asked: protocol.ListJobs) -> tuple[Path, Callabl
             async for job, excerpt in book.everything(parts, asked):
                 row = {name: value if value != '' else None for name, value in _flat(parts, job, excerpt).items()}
                 file.write(json.dumps(row) + '\n')
-        await asyncio.to_thread(store.write_parquet, plain, made, _COLUMNS)
+        await asyncio.to_thread(parquet_file.write, plain, made, _COLUMNS)
     except BaseException:
         remove()
         raise

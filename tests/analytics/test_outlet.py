@@ -8,10 +8,11 @@ import re
 import stat
 import threading
 
+import duckdb
 import pytest
 
 import app
-from analytics import cells, ledger, outlet, store
+from analytics import cells, ledger, outlet, parquet_file
 from tests.analytics import made
 
 RANGE = {'since': made.T0, 'until': made.T0 + 40}
@@ -40,7 +41,7 @@ async def test_rows_come_in_order_in_every_form(written, monkeypatch, path):
     assert as_json[-1]['job_id'] == '=evil'
     target = path.with_name('queued.parquet')
     target.write_bytes(await written('queued', 'parquet'))
-    assert store.duckdb.read_parquet(str(target)).fetchall() == [tuple(row.values()) for row in as_json]
+    assert duckdb.read_parquet(str(target)).fetchall() == [tuple(row.values()) for row in as_json]
     assert not list(path.parent.glob('.export-*'))
 
 
@@ -76,13 +77,13 @@ async def test_what_there_is_not_is_refused(written, name, form):
 
 async def test_what_lies_on_the_disk_meanwhile_is_for_its_owner_alone(written, monkeypatch, path):
     seen = []
-    real = store.write_parquet
+    real = parquet_file.write
 
     def look(source, target, columns):
         real(source, target, columns)
         seen.extend(stat.S_IMODE(each.stat().st_mode) for each in (source, source.parent))
 
-    monkeypatch.setattr(store, 'write_parquet', look)
+    monkeypatch.setattr(parquet_file, 'write', look)
     await written('starts', 'parquet')
     assert seen == [0o600, 0o700]
 

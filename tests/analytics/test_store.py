@@ -11,7 +11,7 @@ import sys
 import duckdb
 import pytest
 
-from analytics import errors, ledger, parts, quantiles, recorder, rollups, store, versions
+from analytics import errors, file, ledger, parts, quantiles, recorder, rollups, store, versions
 from tests.analytics import made
 
 STORY = made.life(100)
@@ -315,16 +315,16 @@ async def test_only_the_newest_broken_files_are_kept(path):
         path.with_name(f'analytics.duckdb.broken-20260101-00000{n}').write_text('old')
     path.write_text('broken')
     sink = await recorder.Recorder.open(path)
-    kept = sorted(file.name for file in path.parent.glob('*broken*'))
-    assert len(kept) == store.KEEP_BROKEN
+    kept = sorted(each.name for each in path.parent.glob('*broken*'))
+    assert len(kept) == file.KEEP_BROKEN
     assert kept[0].endswith('000004')
     await sink.close()
 
 
 async def test_the_file_and_its_log_are_for_their_owner_alone(path, opened):
     await opened.record(STORY)
-    for file in path.parent.iterdir():
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
+    for each in path.parent.iterdir():
+        assert stat.S_IMODE(each.stat().st_mode) == 0o600, each.name
 
 
 async def test_the_tables_have_a_column_for_all_that_facts_say(opened):
