@@ -269,7 +269,7 @@ async def test_when_the_first_job_ended_is_known_also_when_only_its_hour_is_left
     assert await queries.first_end(sink.store) == T0 + 7
     await sink.record([made.completed(3, T0 + 2 * DAY_S, 'c')])
     await sink.store.roll_up()
-    sink.store._connection.execute('DELETE FROM jobs_ended WHERE seq < 3')
+    await sink.store._run(lambda: sink.store._connection.execute('DELETE FROM jobs_ended WHERE seq < 3'))
     assert await queries.first_end(sink.store) == T0 // 3600 * 3600
     await sink.close()
 
