@@ -34,8 +34,6 @@ _HARMLESS = (
     duckdb.OutOfMemoryException,
     duckdb.TransactionException,
 )
-
-
 _FULL = ('No space left', 'Disk quota', 'File too large')
 
 
