@@ -148,4 +148,5 @@ def _type_of(sql: str) -> str:
 
 
 TABLES = tuple(_tables())
-BATCHES = {each.batch: each.level_s for each in sorted(TABLES, key=lambda each: each.level_s)}  # how long their steps are
+# And how long their steps are, the shortest first.
+BATCHES = {each.batch: each.level_s for each in sorted(TABLES, key=lambda each: each.level_s)}
