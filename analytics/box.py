@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import psutil
 
-from analytics import errors, sandbox
+from analytics import dictionary, errors, sandbox
 from analytics.answers import Result
 
 PORTION = 200  # rows fetched at a time
@@ -61,6 +61,8 @@ def run(cursor: Cursor, sql: str, limits: Limits, stop: threading.Event | None =
                 columns, types = _described(cursor, sql)
                 cursor.execute(_readable(sql, types))
                 rows, truncated = _fetched(cursor, limits)
+                if _SHOWS.match(sql) and columns == ['name']:  # of the tables: those that may be read
+                    rows = [row for row in rows if row[0] in dictionary.TABLES]
             finally:
                 with contextlib.suppress(Exception):  # nothing was written
                     cursor.execute('ROLLBACK')

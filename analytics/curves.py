@@ -9,7 +9,7 @@ import zoneinfo
 from collections.abc import Iterable
 from typing import Any
 
-from analytics import named, parts, store
+from analytics import named, parts, store, timekeeper
 from analytics.answers import ALL, Depth, Eta, EtaPoint, Filter, Hour, ModelPoint, Point, Saturation
 
 HOUR_S, QUARTER_S = 3600.0, 900.0
@@ -64,6 +64,31 @@ async def saturation(
     """How busy the slots were, of all workers or of these."""
     found = await _curve(source, named.SQL['saturation'], Filter(workers=('', *workers)), (since, until), step_s)
     return [_saturation(at, span_s, areas) for at, span_s, areas in found]
+
+
+def depth_until(
+    points: list[Depth], state: timekeeper.State, *, now: float, step_s: float, models: tuple[str, ...] = ()
+) -> list[Depth]:
+    """Rows come with facts. As long as none come, all stands as after the last one: steps until ``now`` say so."""
+    waiting = state.waiting(models)
+    return [
+        Depth(at=point.at, waiting=float(waiting), most=waiting)
+        if point.waiting is None and _stands(point.at, state, now, step_s)
+        else point
+        for point in points
+    ]
+
+
+def saturation_until(
+    points: list[Saturation], state: timekeeper.State, *, now: float, step_s: float, workers: tuple[str, ...] = ()
+) -> list[Saturation]:
+    """See ``depth_until``."""
+    slots, busy = state.slots(workers)
+    standing = {'slots': float(slots), 'busy': float(busy), 'share': min(1.0, busy / slots) if slots else None}
+    return [
+        Saturation(at=point.at, **standing) if point.slots is None and _stands(point.at, state, now, step_s) else point
+        for point in points
+    ]
 
 
 async def eta(source: store.Store, *, since: float, until: float, step_s: float = 3600.0, only: Filter = ALL) -> Eta:
@@ -143,6 +168,10 @@ async def _curve(
         if bool(key) == named and step in spans:
             sums[step] = sums[step][0] + one, sums[step][1] + other
     return [(step * step_s, spans.get(step), sums.get(step, (0.0, 0.0))) for step in range(first, last)]
+
+
+def _stands(at: float, state: timekeeper.State, now: float, step_s: float) -> bool:
+    return at <= now and at + step_s > state.at
 
 
 def _depth(at: float, span_s: float | None, areas: tuple[float, float]) -> Depth:

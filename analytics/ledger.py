@@ -129,14 +129,18 @@ class Ledger:
     async def queue_depth(
         self, *, since: float, until: float, step_s: float = 60.0, models: tuple[str, ...] = ()
     ) -> list[answers.Depth]:
-        """See ``curves.queue_depth``."""
-        return await curves.queue_depth(self._sink.store, since=since, until=until, step_s=step_s, models=models)
+        """See ``curves.queue_depth``, and ``curves.depth_until`` for what follows the last fact."""
+        points = await curves.queue_depth(self._sink.store, since=since, until=until, step_s=step_s, models=models)
+        state = self._sink.standing()
+        return curves.depth_until(points, state, now=time.time(), step_s=step_s, models=models) if state else points
 
     async def saturation(
         self, *, since: float, until: float, step_s: float = 60.0, workers: tuple[str, ...] = ()
     ) -> list[answers.Saturation]:
-        """See ``curves.saturation``."""
-        return await curves.saturation(self._sink.store, since=since, until=until, step_s=step_s, workers=workers)
+        """See ``curves.saturation``, and ``curves.saturation_until`` for what follows the last fact."""
+        points = await curves.saturation(self._sink.store, since=since, until=until, step_s=step_s, workers=workers)
+        state, now = self._sink.standing(), time.time()
+        return curves.saturation_until(points, state, now=now, step_s=step_s, workers=workers) if state else points
 
     async def eta(
         self, *, since: float, until: float, step_s: float = 3600.0, only: answers.Filter = answers.ALL

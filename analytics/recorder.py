@@ -84,6 +84,11 @@ class Recorder:
         """Facts after this one are wanted: those that are not on disk, and some that the timekeeper has forgotten."""
         return self.last_seq() if self._clock is None else min(self.last_seq(), self._clock.state.seq)
 
+    def standing(self) -> timekeeper.State | None:
+        """What the timekeeper knows after the newest fact; None while facts are being recorded, or before."""
+        clock = self._clock
+        return clock.state if clock is not None and clock.state.seq == self.last_seq() and clock.state.at else None
+
     async def record(self, batch: Sequence[facts.AnyFact], *, fetched_after: int | None = None) -> bool:
         """Record facts in order; the ones up to ``after()`` are ignored. True when all of them are on disk now.
 

@@ -103,6 +103,16 @@ class State(msgspec.Struct, kw_only=True):
     machines: dict[str, Machine] = {}
     curves: dict[str, Curve] = {}  # by model; '' is all
     away: absences.Absences = msgspec.field(default_factory=absences.Absences)
+    gone: bool = False  # a worker went since the last rows, and its slots are to be told
+
+    def waiting(self, models: Sequence[str] = ()) -> int:
+        """How many jobs wait, of all models or of these."""
+        return sum(self.curves[model].waiting for model in models or ('',) if model in self.curves)
+
+    def slots(self, workers: Sequence[str] = ()) -> tuple[int, int]:
+        """How many slots there are, and how many are busy, of all workers or of these."""
+        machines = [each for name, each in self.machines.items() if not workers or name in workers]
+        return sum(each.slots for each in machines), sum(each.running for each in machines)
 
 
 Rows = dict[str, list[tuple[object, ...]]]  # by table: depth and slots
@@ -272,6 +282,7 @@ class Timekeeper:
             self._rows['slots'].append((self.state.at, span_s, worker, machine.slot_s, machine.busy_s))
             total = (self.state.at, 0.0, '', machine.slot_s, machine.busy_s)  # the others give the span
             self._rows['slots'].append(total)
+            self.state.gone = True
         del self.state.machines[worker]
 
     # --- curves ------------------------------------------------------------------------------------------------------
@@ -309,8 +320,9 @@ class Timekeeper:
             self._rows['slots'].append((self.state.at, span_s, worker, machine.slot_s, machine.busy_s))
             slot_s, busy_s = slot_s + machine.slot_s, busy_s + machine.busy_s
             machine.slot_s = machine.busy_s = 0.0
-        if self.state.machines:
+        if self.state.machines or self.state.gone:
             self._rows['slots'].append((self.state.at, span_s, '', slot_s, busy_s))
+        self.state.gone = False
 
 
 def _boundary(begun: float, at: float) -> float:

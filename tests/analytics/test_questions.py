@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import time
 
 import msgspec
 import pytest
@@ -272,6 +273,28 @@ async def test_when_the_first_job_ended_is_known_also_when_only_its_hour_is_left
     await sink.store._run(lambda: sink.store._connection.execute('DELETE FROM jobs_ended WHERE seq < 3'))
     assert await queries.first_end(sink.store) == T0 // 3600 * 3600
     await sink.close()
+
+
+async def test_what_waits_goes_on_waiting_on_the_chart_while_nothing_happens(path):
+    now = time.time()
+    models = tuple(facts.ModelInfo(name=name, engine='demo') for name in 'mn')
+    joined = facts.WorkerJoined(seq=1, at=now - 4000, worker='w', session='s', host='h', pid=1, engine='demo',
+                                engine_version='1', slots=2, models=models)  # fmt: skip
+    story = [joined, made.queued(2, now - 3995, 'a', model='m'), made.queued(3, now - 3990, 'b', model='n')]
+    story.append(made.started(4, now - 3000, 'a', worker='w'))
+    done = asyncio.Event()
+    book = await ledger.Ledger.open(path, made.Queue(story).facts_after)
+    book.watch(lambda: done.set() if book.last_seq() == 4 else None)
+    await done.wait()
+    span = {'since': now - 2400, 'until': now + 1800, 'step_s': 600.0}
+    for models, waiting in (((), 1), (('n',), 1), (('m',), 0)):
+        depth = await book.queue_depth(**span, models=models)
+        assert {(each.waiting, each.most) for each in depth if each.at <= now} == {(waiting, waiting)}
+        assert {each.waiting for each in depth if each.at > now + 600} == {None}
+    for workers, slots, busy in (((), 2, 1), (('w',), 2, 1), (('v',), 0, 0)):
+        found = await book.saturation(**span, workers=workers)
+        assert {(each.slots, each.busy) for each in found if each.at <= now} == {(slots, busy)}
+    await book.close()
 
 
 async def test_of_many_jobs_quantiles_are_four_percent_off_at_most(path, monkeypatch):

@@ -225,6 +225,12 @@ async def test_a_statement_that_grows_and_grows_is_stopped(box):
                   timeout_s=2.0)  # fmt: skip
 
 
+async def test_the_tables_that_are_shown_are_those_that_can_be_read(box):
+    found = await box('show tables')
+    assert {name for (name,) in found.rows} == set(dictionary.TABLES)
+    assert ('seq', 'BIGINT') in [row[:2] for row in (await box('describe starts')).rows]
+
+
 async def test_a_huge_result_is_cut_off(box):
     found = await box('select * from range(1000000)', limit_rows=7)
     assert [row[0] for row in found.rows] == list(range(7)) and found.truncated

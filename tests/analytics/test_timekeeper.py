@@ -145,6 +145,17 @@ def test_the_curves_are_areas_whose_sums_are_exact():
     assert sum(row[3] for row in workers) == 2 * 100 and sum(row[4] for row in workers) == 100 - 38
 
 
+def test_the_last_worker_that_goes_leaves_slots_for_as_long_as_it_was_there():
+    story = Story()
+    story.tell(facts.WorkerLeft, 8, worker='w:1', reason='left')
+    story.tell(facts.JobQueued, 15)
+    story.tell(facts.JobQueued, 25, job_id='b')
+    total = [row for row in story.rows['slots'] if not row[2]]
+    assert sum(row[3] for row in total) == 2 * 8 and sum(row[1] for row in total) == 10
+    assert story.keeper.state.waiting() == story.keeper.state.waiting(('m', 'none')) == 2
+    assert story.keeper.state.slots() == (0, 0)
+
+
 def test_a_night_without_facts_is_a_few_rows():
     story = Story()
     story.tell(facts.JobQueued, 1)
