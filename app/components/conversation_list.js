@@ -443,8 +443,9 @@ export default {
       this.put("pin", row, !row.pinned);
     },
     archive(row, on) {
+      const { id, title, pinned } = row; // to pin it again takes it back, too
       this.put("archive", row, on);
-      if (on) this.offer(this.labels.was_archived, row.title, () => this.$emit("place", "archive", row.id, false));
+      if (on) this.offer(this.labels.was_archived, title, () => this.$emit("place", pinned ? "pin" : "archive", id, pinned));
     },
     remove({ id, title }) {
       this.menu.open = false;
